@@ -1,0 +1,135 @@
+"""Strict readers for what a stranger sends: canonical base64url (RFC 7515, section 2) and unambiguous JSON (RFC 8259).
+
+Common JSON parsers disagree about duplicate names, NaN, byte order marks and lone surrogates, and two parsers that
+read one token differently are a hole. So everything ambiguous is refused here, before any meaning is given to it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Final, NoReturn, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+MAX_DEPTH: Final = 32
+"""How deep objects and arrays may nest. Real tokens stay below 6."""
+
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_MAX_DIGITS: Final = 400
+
+
+class Ambiguous(ValueError):
+    """The input has no reading, or more than one. The message never quotes the input."""
+
+
+def base64url_decode(text: str) -> bytes:
+    """Decode canonical unpadded base64url.
+
+    Raises Ambiguous for padding, foreign characters, an impossible length, or unused bits that are not zero: two texts
+    must never mean the same bytes.
+    """
+    if _BASE64URL.fullmatch(text) is None or len(text) % 4 == 1:
+        raise Ambiguous("not base64url without padding")
+    try:
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise Ambiguous("not base64url without padding") from error
+    if base64url_encode(data) != text:
+        raise Ambiguous("base64url with unused bits set")
+    return data
+
+
+def base64url_encode(data: bytes) -> str:
+    """Encode as base64url without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def parse_json(data: bytes) -> Json:
+    """Read one JSON text: UTF-8 without byte order mark, unique names, finite numbers, no lone surrogates.
+
+    Raises Ambiguous for everything else, and for nesting beyond MAX_DEPTH.
+    """
+    try:
+        text = data.decode("utf-8", "strict")
+    except UnicodeDecodeError as error:
+        raise Ambiguous("not UTF-8") from error
+    if text.startswith("\ufeff"):
+        raise Ambiguous("starts with a byte order mark")
+    _refuse_depth(data)
+    try:
+        value: Json = _DECODER.decode(text)
+    except Ambiguous:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Ambiguous("not JSON") from error
+    # Raw surrogates cannot come out of UTF-8: only an escape makes one, so the costly look is rarely needed.
+    if b"\\u" in data and _has_surrogate(value):
+        raise Ambiguous("a lone surrogate in a string")
+    return value
+
+
+def parse_json_object(data: bytes) -> dict[str, Json]:
+    """Read a JSON object as `parse_json` does. Raises Ambiguous when the text is another kind of value."""
+    value = parse_json(data)
+    if not isinstance(value, dict):
+        raise Ambiguous("not a JSON object")
+    return value
+
+
+def _refuse_depth(data: bytes) -> None:
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for found in _BRACKETS.finditer(data):
+        byte = found.group()[:1]
+        depth += 1 if byte in b"[{" else -1 if byte in b"]}" else 0
+        if depth > MAX_DEPTH:
+            raise Ambiguous(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise Ambiguous("a name occurs twice in one object")
+    return value
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise Ambiguous("a number that is not finite")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise Ambiguous("a number out of range")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    if len(digits) > _MAX_DIGITS:
+        raise Ambiguous("a number out of range")
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise Ambiguous("a number out of range")
+    return value
+
+
+def _has_surrogate(value: Json) -> bool:
+    match value:
+        case str():
+            return _SURROGATE.search(value) is not None
+        case list():
+            return any(_has_surrogate(item) for item in value)
+        case dict():
+            return any(_has_surrogate(name) or _has_surrogate(item) for name, item in value.items())
+        case _:
+            return False
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
+)

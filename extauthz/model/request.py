@@ -1,0 +1,41 @@
+"""The request that Envoy asks about, as the core sees it: normalised, and free of protobuf types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from extauthz.model.target import Host, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The peer that sent the request, as Envoy vouches for it (`attributes.source`)."""
+
+    address: str = ""
+    """IP address without port, or the empty text when Envoy gave none."""
+    principal: str = ""
+    """Authenticated identity of the peer, such as a SPIFFE ID; empty without mutual TLS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestView:
+    """One HTTP request, read once. Header names are in lower case; a value that was repeated is repeated here when
+    Envoy sent raw headers, and joined by commas when it sent the map form."""
+
+    method: str
+    host: Host
+    target: Target
+    headers: Mapping[str, tuple[str, ...]]
+    source: Source
+    stream_id: str
+    """`attributes.request.http.id`: made by Envoy, the same when it repeats a Check. Empty when absent."""
+    request_id: str
+    """The client-visible `x-request-id`: for logs only, a client can choose it."""
+    pinned_policy: str | None
+    """`namespace/name` from the route's `context_extensions`, which beats the host."""
+
+    def header(self, name: str) -> str | None:
+        """The one value of a header, or None when it is absent or was sent more than once as raw entries."""
+        values = self.headers.get(name)
+        return values[0] if values is not None and len(values) == 1 else None

@@ -1,0 +1,154 @@
+"""Credentials and tokens: what was presented, whose signatures count, and what a verified token says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+from extauthz.model.encoding import Json
+from extauthz.model.time import AcceptanceWindow, Instant, Seconds
+
+ClaimPath = NewType("ClaimPath", str)
+"""A claim's name, or a JSON Pointer (RFC 6901) when it begins with `/`."""
+
+
+class SlotKind(Enum):
+    """Where a credential may stand in a request."""
+
+    AUTHORIZATION = "authorization"
+    """The `Authorization` header with the `Bearer` scheme (RFC 6750, section 2.1)."""
+    HEADER = "header"
+    """Another header, holding the bare token."""
+    COOKIE = "cookie"
+    """A cookie of the given name, holding the bare token."""
+    QUERY = "query"
+    """A query parameter; only by opt-in, and removed before the request goes upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The one place in a request where a rule looks for its credential."""
+
+    kind: SlotKind
+    name: str
+    """Header, cookie or parameter name; header names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The token text that was presented. Never logged; its repr shows nothing of it."""
+
+    token: str = field(repr=False)
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IssuerRef:
+    """The object that describes an issuer; `namespace` is empty for a ClusterTokenIssuer."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimMapping:
+    """Under which claims an issuer puts what we need, each a list tried in order."""
+
+    scope: tuple[ClaimPath, ...] = (ClaimPath("scope"),)
+    client: tuple[ClaimPath, ...] = (ClaimPath("client_id"),)
+    audience: tuple[ClaimPath, ...] = (ClaimPath("aud"),)
+    subject: tuple[ClaimPath, ...] = (ClaimPath("sub"),)
+    token_id: tuple[ClaimPath, ...] = (ClaimPath("jti"),)
+    roles: tuple[ClaimPath, ...] = ()
+
+
+class KeyAlgAbsent(Enum):
+    """What a key without `alg` (RFC 7517, section 4.4) may be used for."""
+
+    REFUSE = "Refuse"
+    FROM_ALGORITHMS = "FromAlgorithms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What one issuer's tokens must look like: the settings of a TokenIssuer, checked and ready for use."""
+
+    ref: IssuerRef
+    issuer: str
+    """The `iss` claim, byte for byte."""
+    aliases: frozenset[str] = frozenset()
+    algorithms: frozenset[str]
+    """Names of RFC 7518, RFC 8037 and RFC 9864; never `none`; symmetric ones only alone."""
+    audiences: frozenset[str]
+    """Used by rules that name none."""
+    max_lifetime: Seconds
+    clock_skew: Seconds
+    token_types: frozenset[str]
+    """Lower case, without `application/`; the empty text stands for a token without `typ`."""
+    required_claims: frozenset[str]
+    claim_equals: Mapping[ClaimPath, Json]
+    claim_present: frozenset[ClaimPath]
+    mapping: ClaimMapping
+    key_alg_absent: KeyAlgAbsent = KeyAlgAbsent.REFUSE
+    key_use: frozenset[str] = frozenset({"sig"})
+    """Accepted values of a key's `use`; the empty text stands for a key without it."""
+    reuse_key_fallback: bool = False
+    """Whether `key: Jti` may count by the token itself where this issuer's token has no token id."""
+
+    def speaks_for(self, iss: str) -> bool:
+        """Whether an `iss` claim names this issuer, byte for byte."""
+        return iss == self.issuer or iss in self.aliases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What a rule demands of its token before any clause is asked."""
+
+    slot: Slot
+    issuers: tuple[Trust, ...]
+    audiences: frozenset[str] | None = None
+    """One of them must be in the token; None leaves it to the issuer's own."""
+    max_lifetime: Seconds | None = None
+    """Tightens the issuer's, never widens it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedToken:
+    """A token whose signature and registered claims hold. Verification only: whether it is accepted now, here and once
+    more is asked anew for every request."""
+
+    trust: Trust
+    claims: Mapping[str, Json]
+    identity: bytes = field(repr=False)
+    """SHA-256 of the JWS signing input: the same for every text that carries the same token, because padding and
+    signatures can be altered and still verify (an ECDSA signature has a twin), the signing input cannot."""
+    window: AcceptanceWindow
+    issued_at: Instant
+    lifetime: Seconds
+    audiences: frozenset[str]
+    subject: str | None
+    client: str | None
+    token_id: str | None = field(repr=False)
+    scopes: frozenset[str]
+
+
+def claim_at(claims: Mapping[str, Json], path: ClaimPath) -> Json:
+    """The value of a claim by name or JSON Pointer (RFC 6901), None when it is absent or null."""
+    if not path.startswith("/"):
+        return claims.get(path)
+    value: Json = dict(claims) if not isinstance(claims, dict) else claims
+    for step in path[1:].split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+    return value

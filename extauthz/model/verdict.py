@@ -1,0 +1,109 @@
+"""What was decided, and on what ground. A denial is a value, never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NoReturn, TypeAlias
+
+from extauthz.model.reason import Reason
+from extauthz.model.time import Seconds
+from extauthz.model.token import IssuerRef
+
+
+class Mode(Enum):
+    """Whether a policy's denials are enforced, or only recorded."""
+
+    ENFORCE = "Enforce"
+    SHADOW = "Shadow"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PolicyRef:
+    """The AccessPolicy that decided."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What is known of a decision besides its outcome: for the log, the metrics and Envoy's dynamic metadata."""
+
+    policy: PolicyRef | None = None
+    rule: str | None = None
+    mode: Mode = Mode.ENFORCE
+    issuer: IssuerRef | None = None
+    subject: str | None = None
+    client: str | None = None
+    token_hash: str | None = None
+    """Sixteen hexadecimal digits of a keyed hash: tells two tokens apart in a log, leads back to none."""
+
+
+class _NoTruth:
+    """INVARIANT: `if verdict:` would take a denial, which is an object too, for a yes. So asking raises."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a verdict has no truth value: match on Allow and Deny")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """The parameters of a `WWW-Authenticate` challenge that depend on the rule (RFC 6750, 9728, 9470)."""
+
+    realm: str = "extauthz"
+    scopes: tuple[str, ...] = ()
+    """All scopes that the request needs, in the policy's order."""
+    resource_metadata: str | None = None
+    """URL of the protected resource metadata (RFC 9728, section 5.1)."""
+    acr_values: tuple[str, ...] = ()
+    max_age: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(_NoTruth):
+    """One step's no, before it is known for which policy and client it speaks."""
+
+    reason: Reason
+    detail: str
+    """For the operator: what was found and what was wanted. Holds no token material and is never sent to the client."""
+    issuer: IssuerRef | None = field(default=None, kw_only=True)
+    """The issuer whose settings refused the token, when one was chosen."""
+    retry_after: Seconds | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deny(_NoTruth):
+    """The request is refused."""
+
+    refusal: Refusal
+    ground: Ground = Ground()
+    challenge: Challenge = Challenge()
+
+    @property
+    def reason(self) -> Reason:
+        """Why."""
+        return self.refusal.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allow(_NoTruth):
+    """The request goes upstream, with these changes to it."""
+
+    ground: Ground = Ground()
+    set_headers: tuple[tuple[str, str], ...] = ()
+    """Overwritten, never appended."""
+    remove_headers: tuple[str, ...] = ()
+    remove_query: tuple[str, ...] = ()
+    remaining: int | None = None
+    """Uses left of the scarcest count that this request spent from; None when nothing was counted."""
+    shadowed: Deny | None = None
+    """In Shadow mode, the denial that would have been."""
+
+
+Verdict: TypeAlias = Allow | Deny
