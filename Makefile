@@ -1,0 +1,100 @@
+# extauthz: every task of a developer, one target each. `make` alone lists them.
+# The environment is .venv, made from the hash-locked files under requirements/ and nothing else.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The interpreter that .venv is made with: the first of these that runs and is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+XDS := $(VENV)/xds-protos
+XDS_STAMP := $(XDS)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links
+# Arguments of pytest for `unit` and `test`, or of the command for `demo`: make test ARGS='-k reuse'
+ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##### Environment
+
+.PHONY: venv
+venv: $(STAMP) $(XDS_STAMP) ## Make .venv from the locks, or bring it up to date
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "python 3.11 or newer is needed: install it, or name one with PYTHON=" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "\`$(PYTHON)\` is not python 3.11 or newer: name another with PYTHON=" >&2; exit 1; }
+	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(XDS_STAMP): requirements/xds.txt | $(STAMP)
+	@rm -rf $(XDS)
+	$(PIP) install --no-deps --target $(XDS) --require-hashes -r requirements/xds.txt
+	@touch $@
+
+.PHONY: lock
+lock: | $(STAMP) ## Renew the hash-locked requirements from pyproject.toml; UPGRADE=1 takes the newest versions
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra demo --group dev -o requirements/dev.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --no-deps --group xds -o requirements/xds.txt
+
+.PHONY: clean
+clean: ## Remove .venv, builds and caches
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##### Code
+
+.PHONY: protos
+protos: $(STAMP) ## Compile protos/ into extauthz/_pb
+	$(BIN)/python protos/generate.py
+
+.PHONY: protos-check
+protos-check: $(STAMP) ## Fail when extauthz/_pb is not what protos/ compiles to
+	$(BIN)/python protos/generate.py --check
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+.PHONY: lint
+lint: $(STAMP) ## Fail on style (ruff)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+.PHONY: types
+types: $(STAMP) ## Fail on types (mypy, strict)
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(STAMP) ## Fail on an import that goes up or sideways (import-linter)
+	$(BIN)/lint-imports --no-logo
+
+##### Tests
+
+.PHONY: unit
+unit: $(STAMP) ## Run the unit tests: no sockets, seconds
+	$(BIN)/python -m pytest tests/unit $(ARGS)
+
+.PHONY: check
+check: lint types layers protos-check unit ## All that needs no other process, under two minutes
+
+.PHONY: test
+test: $(STAMP) $(XDS_STAMP) ## Run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: demo
+demo: $(STAMP) ## A real Envoy, an issuer and an upstream on this machine; ARGS=--keep leaves them running
+	$(BIN)/extauthz demo $(ARGS)
