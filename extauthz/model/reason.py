@@ -90,6 +90,7 @@ class Reason(Enum):
     STORE_UNAVAILABLE = ("store_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
     KEYS_UNAVAILABLE = ("keys_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
     POLICY_INVALID = ("policy_invalid", UNAVAILABLE, 503, None, "temporarily unavailable")
+    OVERLOADED = ("overloaded", UNAVAILABLE, 503, None, "temporarily unavailable")
     NOT_READY = ("not_ready", UNAVAILABLE, 503, None, "temporarily unavailable")
     INTERNAL = ("internal", INTERNAL, 500, None, "internal error")
 

@@ -1,0 +1,64 @@
+"""Builders for what tests are about: objects as authors write them, and requests as the core sees them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from extauthz.model.request import RequestView, Source
+from extauthz.model.target import parse_host, parse_target
+
+API = "extauthz.dev/v1alpha1"
+
+
+def obj(
+    kind: str, name: str, spec: Mapping[str, Any], namespace: str = "shop", created: str | None = None
+) -> dict[str, Any]:
+    """An object as a source hands it over."""
+    metadata: dict[str, Any] = {"name": name}
+    if kind != "ClusterTokenIssuer":
+        metadata["namespace"] = namespace
+    if created is not None:
+        metadata["creationTimestamp"] = created
+    return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": dict(spec)}
+
+
+def policy(
+    name: str, *rules: Mapping[str, Any], hosts: tuple[str, ...] = ("api.example",), **more: Any
+) -> dict[str, Any]:
+    """An AccessPolicy. Keywords `namespace` and `created` go to the metadata, others to the spec."""
+    namespace, created = more.pop("namespace", "shop"), more.pop("created", None)
+    return obj("AccessPolicy", name, {"hosts": list(hosts), "rules": list(rules), **more}, namespace, created)
+
+
+def anonymous(name: str, **match: Any) -> dict[str, Any]:
+    """A rule that admits without a token; keywords make its one alternative, none of them every request."""
+    return {"name": name, "anonymous": True} | ({"match": [match]} if match else {})
+
+
+def with_token(name: str, *, match: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A rule that needs a token of the issuer `corp`."""
+    rule = {"name": name, "token": {"issuers": [{"name": "corp"}], "audiences": ["orders-api"]}, **more}
+    return rule if match is None else rule | {"match": [dict(match)]}
+
+
+def view(
+    path: str = "/",
+    *,
+    method: str = "GET",
+    host: str = "api.example",
+    headers: Mapping[str, str | tuple[str, ...]] | None = None,
+    address: str = "10.0.0.7",
+    principal: str = "",
+    stream_id: str = "",
+    pinned: str | None = None,
+) -> RequestView:
+    """A request as the core sees it."""
+    return RequestView(
+        method=method,
+        host=parse_host(host),
+        target=parse_target(path),
+        headers={n: (v,) if isinstance(v, str) else v for n, v in (headers or {}).items()},
+        source=Source(address=address, principal=principal),
+        stream_id=stream_id,
+        request_id="",
+        pinned_policy=pinned,
+    )
