@@ -1,0 +1,107 @@
+"""Where an issuer's keys come from: written in the policy, a file, a URL, or the issuer's own metadata."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+from extauthz.keys.address import shown
+from extauthz.keys.discovery import find_jwks_uri
+from extauthz.keys.fetch import Fetcher, FetchFailed
+from extauthz.keys.jwk import MAX_DOCUMENT, KeyRules
+from extauthz.model.time import Seconds
+from extauthz.model.token import IssuerRef
+
+
+@dataclass(frozen=True, slots=True)
+class InlineKeys:
+    """A key set in the policy itself."""
+
+    document: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A key set in a file, read again when it changes."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class JwksUrl:
+    """A key set at a URL (RFC 7517, section 5)."""
+
+    url: str
+    ca_pem: str | None = field(default=None, repr=False)
+    """Authorities that the server's certificate is checked against, instead of the system's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The key set that the issuer's metadata names."""
+
+    issuer: str
+    """The issuer, byte for byte as the metadata must name it."""
+    url: str | None = None
+    """Where the metadata stands, when not at the issuer's well-known place."""
+    ca_pem: str | None = field(default=None, repr=False)
+    """Authorities that the servers' certificates are checked against, instead of the system's."""
+
+
+Source: TypeAlias = InlineKeys | KeyFile | JwksUrl | Discovery
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerKeys:
+    """Whose keys to keep, from where, and how fresh."""
+
+    ref: IssuerRef
+    source: Source
+    rules: KeyRules
+    interval: Seconds = Seconds(300)
+    """Time between two fetches; a server may ask for a shorter one, never for a longer one."""
+    max_stale: Seconds = Seconds(3600)
+    """For how long the last good keys serve while fetching fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A document that should be a key set, and where it was found."""
+
+    document: bytes
+    place: str
+    """For error texts."""
+    max_age: Seconds | None = None
+
+
+def load(source: Source, fetcher: Fetcher) -> Loaded:
+    """Read a source's document. Blocks; raises FetchFailed."""
+    match source:
+        case InlineKeys(document):
+            return Loaded(document, "the policy's own key set")
+        case KeyFile(path):
+            return Loaded(_read(path), f"the key set in `{path}`")
+        case JwksUrl(url, ca_pem):
+            return _fetch(fetcher, url, ca_pem)
+        case Discovery(issuer, url, ca_pem):
+            return _fetch(fetcher, find_jwks_uri(fetcher, issuer, url, ca_pem), ca_pem)
+        case _:
+            assert_never(source)
+
+
+def _fetch(fetcher: Fetcher, url: str, ca_pem: str | None) -> Loaded:
+    fetched = fetcher.get(url, ca_pem)
+    return Loaded(fetched.body, f"the key set at `{shown(url)}`", fetched.max_age)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        # Opening a pipe or a device could block for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FetchFailed(f"the key file `{path}` is no regular file")
+        with path.open("rb") as file:
+            return file.read(MAX_DOCUMENT + 1)
+    except OSError as error:
+        raise FetchFailed(f"the key file `{path}` cannot be read: {(error.strerror or 'unknown').lower()}") from error
