@@ -1,0 +1,149 @@
+"""Metrics in the Prometheus text format.
+
+Decisions are counted in one dictionary under one lock; all else is read when it is asked for. Labels come from loaded
+policies and our own tables, never from a request, and the number of series is bounded besides.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from extauthz.telemetry.observation import Observation, SpendOutcome, judged
+from extauthz.telemetry.readings import Readings, families
+
+BUCKETS: Final = (
+    *(50e-6, 100e-6, 200e-6, 500e-6),
+    *(1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3, 150e-3, 200e-3, 500e-3),
+    1.0,
+)
+"""Upper bounds of the latency histogram, in seconds; 0.2 is how long Envoy waits unless told otherwise."""
+
+MAX_SERIES: Final = 10_000
+"""How many label sets `extauthz_checks_total` may have. Policies that come and go leave theirs behind."""
+
+OTHER: Final = "other"
+"""The policy under which decisions beyond MAX_SERIES are counted. Policies are named `namespace/name`, never so."""
+
+_Key: TypeAlias = tuple[str, str, str, str, str]
+"""Decision, reason, namespace, policy and rule: plain texts, whose hashes are kept by the interpreter."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """All counts at one moment."""
+
+    checks: dict[_Key, int]
+    latencies: tuple[int, ...]
+    seconds: float
+    spends: dict[SpendOutcome, int]
+
+
+class Metrics:
+    """Counts decisions, from any number of threads, and renders all metrics."""
+
+    def __init__(self, read: Callable[[], Readings], *, version: str, max_series: int = MAX_SERIES) -> None:
+        self._lock = threading.Lock()
+        self._max_series = max_series
+        self._checks: dict[_Key, int] = {}
+        self._latencies = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+        self._spends: dict[SpendOutcome, int] = {
+            outcome: 0 for outcome in SpendOutcome if outcome is not SpendOutcome.NONE
+        }
+        self._registry = CollectorRegistry()
+        self._registry.register(_Rendering(self.counts, read, version))
+        ProcessCollector(registry=self._registry)
+
+    def observe(self, observation: Observation) -> None:
+        """Count one answered Check."""
+        key = _key(observation)
+        seconds = max(0.0, observation.seconds)
+        bucket = bisect_left(BUCKETS, seconds)
+        spends = observation.spends
+        with self._lock:
+            checks = self._checks
+            if key not in checks and len(checks) >= self._max_series:
+                key = (*key[:2], "", OTHER, "")
+            checks[key] = checks.get(key, 0) + 1
+            self._latencies[bucket] += 1
+            self._seconds += seconds
+            if spends is not SpendOutcome.NONE:
+                self._spends[spends] += 1
+
+    def counts(self) -> _Counts:
+        """What was counted so far, all of one moment."""
+        with self._lock:
+            return _Counts(self._checks.copy(), tuple(self._latencies), self._seconds, self._spends.copy())
+
+    def render(self) -> tuple[bytes, str]:
+        """All metrics in the text format, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Rendering(Collector):
+    """Turns counts and readings into metric families when a scrape asks for them."""
+
+    def __init__(self, counts: Callable[[], _Counts], read: Callable[[], Readings], version: str) -> None:
+        self._counts = counts
+        self._read = read
+        self._version = version
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: so that registering does not read what is not built yet."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All families."""
+        counts = self._counts()
+        yield InfoMetricFamily("extauthz_build", "The version that runs.", {"version": self._version})
+        yield _checks(counts)
+        yield _latency(counts)
+        yield _spends(counts)
+        yield from families(self._read())
+
+
+def _key(observation: Observation) -> _Key:
+    verdict = observation.verdict
+    decision, denial = judged(verdict)
+    if denial is None:
+        reason, ground = "", verdict.ground
+    else:
+        reason, ground = denial.refusal.reason.label, denial.ground
+    policy = ground.policy
+    if policy is None:
+        return decision.value, reason, "", "", ""
+    return decision.value, reason, policy.namespace, policy.name, ground.rule or ""
+
+
+def _checks(counts: _Counts) -> Metric:
+    family = CounterMetricFamily("extauthz_checks", "Answered Checks.", labels=("decision", "reason", "policy", "rule"))
+    for (decision, reason, namespace, name, rule), count in sorted(counts.checks.items()):
+        family.add_metric((decision, reason, f"{namespace}/{name}" if namespace else name, rule), count)
+    return family
+
+
+def _latency(counts: _Counts) -> Metric:
+    buckets = []
+    total = 0
+    for bound, count in zip((*map(str, BUCKETS), "+Inf"), counts.latencies, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return HistogramMetricFamily(
+        "extauthz_check_seconds", "How long an answer took, reading and writing included.", buckets, counts.seconds
+    )
+
+
+def _spends(counts: _Counts) -> Metric:
+    family = CounterMetricFamily("extauthz_spends", "Commits of counts to the store.", labels=("outcome",))
+    for outcome, count in counts.spends.items():
+        family.add_metric((outcome.value,), count)
+    return family

@@ -1,0 +1,104 @@
+"""One answered Check, as metrics and the decision log see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from extauthz.model.request import RequestView
+from extauthz.model.time import Instant, Seconds
+from extauthz.model.verdict import Allow, Deny, Verdict
+
+
+class SpendOutcome(Enum):
+    """What the store said to the request's spends."""
+
+    COMMITTED = "committed"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+    NONE = "none"
+    """Nothing was to be counted, or it did not come to that."""
+
+
+class Decision(Enum):
+    """What became of the request, in one word."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    SHADOW_DENY = "shadow_deny"
+    """Admitted, because the policy only records its denials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One answered Check. What stands here of the request may have been chosen by an attacker."""
+
+    verdict: Verdict
+    method: str = ""
+    host: str = ""
+    path: str = ""
+    """In canonical form, without the query: a query may hold a token."""
+    request_id: str = ""
+    """The client-visible `x-request-id`."""
+    stream_id: str = ""
+    """Envoy's own id of the request."""
+    source_address: str = ""
+    traceparent: str = ""
+    """The header of W3C Trace Context (section 3.2), as sent; empty when absent or sent twice."""
+    spends: SpendOutcome = SpendOutcome.NONE
+    seconds: Seconds
+    """How long the answer took."""
+    at: Instant
+    snapshot_version: str = ""
+    """Which policies were loaded; empty for none."""
+
+    @classmethod
+    def of(
+        cls,
+        verdict: Verdict,
+        view: RequestView | None,
+        *,
+        spends: SpendOutcome,
+        seconds: Seconds,
+        at: Instant,
+        snapshot_version: str = "",
+    ) -> Observation:
+        """What is seen of an answer; `view` is None when the request could not be read."""
+        if view is None:
+            return cls(verdict=verdict, spends=spends, seconds=seconds, at=at, snapshot_version=snapshot_version)
+        return cls(
+            verdict=verdict,
+            method=view.method,
+            host=view.host,
+            path=view.target.path,
+            request_id=view.request_id,
+            stream_id=view.stream_id,
+            source_address=view.source.address,
+            traceparent=view.header("traceparent") or "",
+            spends=spends,
+            seconds=seconds,
+            at=at,
+            snapshot_version=snapshot_version,
+        )
+
+
+def judged(verdict: Verdict) -> tuple[Decision, Deny | None]:
+    """The decision in one word, with the denial that was or, in Shadow mode, would have been."""
+    match verdict:
+        case Deny():
+            return Decision.DENY, verdict
+        case Allow(shadowed=None):
+            return Decision.ALLOW, None
+        case Allow(shadowed=denial):
+            return Decision.SHADOW_DENY, denial
+
+
+def to_all(*observers: Callable[[Observation], None]) -> Callable[[Observation], None]:
+    """One observer that tells several, in order."""
+
+    def observe(observation: Observation) -> None:
+        for observer in observers:
+            observer(observation)
+
+    return observe

@@ -1,0 +1,97 @@
+"""What is read when metrics are asked for, instead of being counted at each decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from extauthz.keys.jwks import KeyState
+from extauthz.model.time import Instant, Seconds
+from extauthz.model.token import IssuerRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """The state of the other rooms at one instant, as they hand it over."""
+
+    now: Instant
+    token_cache_hits: int = 0
+    token_cache_misses: int = 0
+    snapshot_version: str | None = None
+    """None while no policies are loaded."""
+    snapshot_published: Instant | None = None
+    policies: Mapping[str, int] = field(default_factory=dict)
+    """How many policies are in which state: `accepted` or `invalid`."""
+    keys: Mapping[IssuerRef, KeyState] = field(default_factory=dict)
+    decision_log_lost: int = 0
+    process_log_lost: int = 0
+    store_keys: int | None = None
+    """None where the store does not count its keys."""
+    clock_stepped_back: Seconds = Seconds(0.0)
+
+
+def families(readings: Readings) -> Iterator[Metric]:
+    """The readings as Prometheus metric families."""
+    yield from _counters(readings)
+    yield from _snapshot(readings)
+    yield from _keys(readings)
+    if readings.store_keys is not None:
+        yield GaugeMetricFamily("extauthz_store_keys", "Keys that the store holds now.", readings.store_keys)
+    yield GaugeMetricFamily(
+        "extauthz_clock_stepped_back_seconds",
+        "How far the machine's clock stands behind the time that decisions go by.",
+        readings.clock_stepped_back,
+    )
+
+
+def _counters(readings: Readings) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "extauthz_token_cache_hits",
+        "Verifications answered from memory.",
+        readings.token_cache_hits,
+    )
+    yield CounterMetricFamily(
+        "extauthz_token_cache_misses",
+        "Verifications that had to check a signature.",
+        readings.token_cache_misses,
+    )
+    yield CounterMetricFamily(
+        "extauthz_decision_log_lost",
+        "Lines of the decision log that were lost, because nobody read them or the disk was full.",
+        readings.decision_log_lost,
+    )
+    yield CounterMetricFamily(
+        "extauthz_process_log_lost",
+        "Lines of the process log that were lost.",
+        readings.process_log_lost,
+    )
+
+
+def _snapshot(readings: Readings) -> Iterator[Metric]:
+    if readings.snapshot_version is not None:
+        yield InfoMetricFamily("extauthz_snapshot", "The policies in force.", {"version": readings.snapshot_version})
+    if readings.snapshot_published is not None:
+        age = max(0.0, readings.now - readings.snapshot_published)
+        yield GaugeMetricFamily("extauthz_snapshot_age_seconds", "Time since the policies last changed.", age)
+    policies = GaugeMetricFamily("extauthz_policies", "Loaded policies by state.", labels=("state",))
+    for state, count in sorted(readings.policies.items()):
+        policies.add_metric((state,), count)
+    yield policies
+
+
+def _keys(readings: Readings) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "extauthz_keys_age_seconds", "Time since an issuer's keys were fetched.", labels=("issuer",)
+    )
+    usable = GaugeMetricFamily(
+        "extauthz_keys_usable", "1 when tokens of an issuer can be verified.", labels=("issuer",)
+    )
+    for ref, state in sorted(readings.keys.items()):
+        issuer = (str(ref),)
+        usable.add_metric(issuer, 0 if state.usable(readings.now) is None else 1)
+        if state.fetched_at is not None:
+            age.add_metric(issuer, max(0.0, readings.now - state.fetched_at))
+    yield age
+    yield usable

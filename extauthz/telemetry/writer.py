@@ -1,0 +1,147 @@
+"""Writes lines in the background: whoever offers one never waits, and what cannot be written is lost and counted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Final, Generic, TypeVar
+
+from extauthz.model.time import Seconds
+from extauthz.telemetry.line import MAX_LINE
+from extauthz.telemetry.output import Output
+
+T = TypeVar("T")
+
+CAPACITY: Final = 4096
+"""How many lines may wait to be written; more are lost."""
+
+_LOG: Final = logging.getLogger(__name__)
+_LOOK_UP_MS: Final = 100
+"""How often a writer that waits for a reader looks whether it should give up."""
+
+
+class LineWriter(Generic[T]):
+    """One daemon thread that forms items into lines and writes them, whole lines at a time.
+
+    INVARIANT: it writes only when `poll` says that a pipe has room for all of what it writes (at most PIPE_BUF), so a
+    reader who does not read cannot hold it, unless another process fills the pipe in that very instant. Even then only
+    this thread is held.
+    """
+
+    def __init__(self, name: str, output: Output, form: Callable[[T], bytes], *, capacity: int = CAPACITY) -> None:
+        self._output = output
+        self._form = form
+        self._capacity = capacity
+        self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._lost = 0
+        self._torn = False
+        self._problem: str | None = None
+        self._closed = False
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def lost(self) -> int:
+        """How many items were offered and never written as a whole line."""
+        return self._lost
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last attempt to write failed, None after a success."""
+        return self._problem
+
+    def offer(self, item: T) -> None:
+        """Have the item written, or lose it when too many wait. Returns at once; safe in every thread."""
+        if self._closed or self._queue.qsize() >= self._capacity:
+            self._lose(1)
+        else:
+            self._queue.put(item)
+
+    def start(self) -> None:
+        """Begin to write, also what was offered before."""
+        self._thread.start()
+
+    def stop(self, timeout: Seconds) -> None:
+        """Write what waits, for at most `timeout`, then count the rest as lost. Offers after this are lost."""
+        self._closed = True
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+            self._given_up.set()
+            self._thread.join(10 * _LOOK_UP_MS / 1000)
+        self._lose(self._left_over())
+
+    def _left_over(self) -> int:
+        count = 0
+        try:
+            while True:
+                count += self._queue.get_nowait() is not None
+        except Empty:
+            return count
+
+    def _lose(self, count: int) -> None:
+        with self._lock:
+            self._lost += count
+
+    def _run(self) -> None:
+        chunk = bytearray()
+        while (item := self._queue.get()) is not None:
+            line = self._line(item)
+            if len(chunk) + len(line) > MAX_LINE:
+                self._write(bytes(chunk))
+                chunk.clear()
+            chunk += line
+            if chunk and self._queue.empty():
+                self._write(bytes(chunk))
+                chunk.clear()
+        if chunk:
+            self._write(bytes(chunk))
+        self._output.close()
+
+    def _line(self, item: T) -> bytes:
+        try:
+            return self._form(item)
+        except Exception as error:  # noqa: BLE001  # a line that cannot be formed is lost; the log goes on
+            self._lose(1)
+            self._tell(f"a line cannot be formed ({type(error).__name__})")
+            return b""
+
+    def _write(self, lines: bytes) -> None:
+        """Write whole lines, or count those that could not be written."""
+        # A line that broke off half-way is ended first, so that it spoils no other.
+        rest = b"\n" + lines if self._torn else lines
+        problem: str | None = None
+        try:
+            descriptor = self._output.descriptor()
+            while rest and self._wait_for_room(descriptor):
+                written = os.write(descriptor, rest)
+                self._torn = not rest[:written].endswith(b"\n") if written else self._torn
+                rest = rest[written:]
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        if rest:
+            self._lose(min(rest.count(b"\n"), lines.count(b"\n")))
+            problem = problem or "nobody reads it"
+        self._tell(problem)
+
+    def _wait_for_room(self, descriptor: int) -> bool:
+        """Wait until a write cannot block, or will fail at once. False when it is time to give up."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        while not self._given_up.is_set():
+            if poll.poll(_LOOK_UP_MS):
+                return True
+        return bool(poll.poll(0))
+
+    def _tell(self, problem: str | None) -> None:
+        """Say once that lines are being lost, and once that they are not any more."""
+        before, self._problem = self._problem, problem
+        if problem is not None and before is None:
+            _LOG.warning("%s loses lines: %s", self._thread.name, problem)
+        elif problem is None and before is not None:
+            _LOG.warning("%s is written again; %d lines were lost", self._thread.name, self._lost)

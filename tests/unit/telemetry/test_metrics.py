@@ -1,0 +1,176 @@
+"""Metrics: exact counts, bounded labels, and nothing of a request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from extauthz.keys.jwk import KeySet
+from extauthz.keys.jwks import KeyState
+from extauthz.model.time import Instant, Seconds
+from extauthz.model.token import IssuerRef
+from extauthz.model.verdict import Allow, Deny, Ground, PolicyRef
+from extauthz.telemetry.metrics import Metrics
+from extauthz.telemetry.observation import SpendOutcome
+from extauthz.telemetry.readings import Readings
+from tests.unit.telemetry.seen import ALLOW, DENY, ISSUER, REUSED, SHADOWED, seen
+
+NOW = Instant(1000.0)
+EMPTY = Readings(now=NOW)
+
+
+def metrics(readings: Readings = EMPTY, max_series: int = 100) -> Metrics:
+    return Metrics(lambda: readings, version="1.2.3", max_series=max_series)
+
+
+def samples(of: Metrics, name: str) -> list[tuple[Mapping[str, str], float]]:
+    body, content_type = of.render()
+    assert content_type.startswith("text/plain")
+    families = text_string_to_metric_families(body.decode())
+    return [(sample.labels, sample.value) for family in families for sample in family.samples if sample.name == name]
+
+
+def value(of: Metrics, name: str, **labels: str) -> float | None:
+    """The value of one sample, None when there is none."""
+    return next((value for found, value in samples(of, name) if found == labels), None)
+
+
+def test_decisions_are_counted_by_what_was_decided_and_why() -> None:
+    counted = metrics()
+    for verdict in (ALLOW, ALLOW, DENY, SHADOWED, Deny(refusal=REUSED)):
+        counted.observe(seen(verdict))
+    ours = {"policy": "shop/orders", "rule": "place-order"}
+    none = {"policy": "", "rule": ""}
+    name = "extauthz_checks_total"
+    assert value(counted, name, decision="allow", reason="", **ours) == 2
+    assert value(counted, name, decision="deny", reason="token_reused", **ours) == 1
+    assert value(counted, name, decision="shadow_deny", reason="token_reused", **ours) == 1
+    assert value(counted, name, decision="deny", reason="token_reused", **none) == 1
+
+
+def test_nothing_that_a_client_chose_becomes_a_label() -> None:
+    counted = metrics()
+    names = ("method", "host", "path", "request_id", "stream_id", "source_address", "traceparent")
+    ground = Ground(policy=PolicyRef("shop", "orders"), subject="evil", client="evil", token_hash="evil")
+    counted.observe(seen(Allow(ground=ground), **dict.fromkeys(names, "evil")))
+    counted.observe(seen(Deny(refusal=REUSED, ground=ground), **dict.fromkeys(names, "evil")))
+    assert b"evil" not in counted.render()[0]
+
+
+def test_policies_that_come_and_go_cannot_make_labels_without_end() -> None:
+    counted = metrics(max_series=3)
+    for number in range(50):
+        counted.observe(seen(Allow(ground=Ground(policy=PolicyRef("shop", f"policy-{number}"), rule="r"))))
+    counted.observe(seen(Allow(ground=Ground(policy=PolicyRef("shop", "policy-0"), rule="r"))))
+    found = samples(counted, "extauthz_checks_total")
+    assert len(found) == 4
+    assert sum(count for _, count in found) == 51
+    assert value(counted, "extauthz_checks_total", decision="allow", reason="", policy="other", rule="") == 47
+    assert value(counted, "extauthz_checks_total", decision="allow", reason="", policy="shop/policy-0", rule="r") == 2
+
+
+def test_latencies_fall_into_cumulative_buckets() -> None:
+    counted = metrics()
+    for seconds in (0.00001, 0.00005, 0.000051, 0.3, 7.0, -1.0):
+        counted.observe(seen(seconds=Seconds(seconds)))
+    buckets = {labels["le"]: count for labels, count in samples(counted, "extauthz_check_seconds_bucket")}
+    assert (buckets["5e-05"], buckets["0.0001"], buckets["0.2"], buckets["0.5"]) == (3, 4, 4, 5)
+    assert (buckets["1.0"], buckets["+Inf"]) == (5, 6)
+    assert value(counted, "extauthz_check_seconds_count") == 6
+    assert value(counted, "extauthz_check_seconds_sum") == pytest.approx(7.300111)
+
+
+def test_commits_are_counted_by_their_outcome_and_stand_at_zero_from_the_start() -> None:
+    counted = metrics()
+    for outcome in (SpendOutcome.COMMITTED, SpendOutcome.COMMITTED, SpendOutcome.UNAVAILABLE, SpendOutcome.NONE):
+        counted.observe(seen(spends=outcome))
+    found = {labels["outcome"]: count for labels, count in samples(counted, "extauthz_spends_total")}
+    assert found == {"committed": 2, "refused": 0, "unavailable": 1}
+
+
+def test_no_count_is_lost_among_threads() -> None:
+    counted = metrics()
+
+    def count() -> None:
+        for _ in range(2000):
+            counted.observe(seen(DENY))
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [count for _, count in samples(counted, "extauthz_checks_total")] == [16_000]
+    assert value(counted, "extauthz_check_seconds_count") == 16_000
+
+
+def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
+    readings = Readings(
+        now=NOW,
+        token_cache_hits=5,
+        token_cache_misses=2,
+        snapshot_version="abc",
+        snapshot_published=Instant(940.0),
+        policies={"accepted": 3, "invalid": 1},
+        decision_log_lost=7,
+        process_log_lost=1,
+        store_keys=42,
+        clock_stepped_back=Seconds(12.0),
+    )
+    shown = metrics(readings)
+    assert value(shown, "extauthz_token_cache_hits_total") == 5
+    assert value(shown, "extauthz_token_cache_misses_total") == 2
+    assert value(shown, "extauthz_snapshot_info", version="abc") == 1
+    assert value(shown, "extauthz_snapshot_age_seconds") == 60
+    assert value(shown, "extauthz_policies", state="accepted") == 3
+    assert value(shown, "extauthz_policies", state="invalid") == 1
+    assert value(shown, "extauthz_decision_log_lost_total") == 7
+    assert value(shown, "extauthz_process_log_lost_total") == 1
+    assert value(shown, "extauthz_store_keys") == 42
+    assert value(shown, "extauthz_clock_stepped_back_seconds") == 12
+    assert value(shown, "extauthz_build_info", version="1.2.3") == 1
+
+
+def test_nothing_is_made_up_before_it_is_known() -> None:
+    shown = metrics()
+    for name in ("extauthz_snapshot_info", "extauthz_snapshot_age_seconds", "extauthz_store_keys"):
+        assert samples(shown, name) == []
+
+
+def test_an_issuer_shows_whether_its_keys_are_usable_and_how_old_they_are() -> None:
+    keys = KeySet(keys=(), skipped=(), generation="g")
+    old = IssuerRef("TokenIssuer", "shop", "old")
+    waiting = IssuerRef("TokenIssuer", "shop", "waiting")
+    states = {
+        ISSUER: KeyState(keys=keys, good_until=Instant(2000.0), fetched_at=Instant(970.0)),
+        old: KeyState(keys=keys, good_until=Instant(999.0), fetched_at=Instant(100.0)),
+        waiting: KeyState(),
+    }
+    shown = metrics(Readings(now=NOW, keys=states))
+    usable = {labels["issuer"]: state for labels, state in samples(shown, "extauthz_keys_usable")}
+    ages = {labels["issuer"]: age for labels, age in samples(shown, "extauthz_keys_age_seconds")}
+    assert usable == {"ClusterTokenIssuer corp": 1, "TokenIssuer shop/old": 0, "TokenIssuer shop/waiting": 0}
+    assert ages == {"ClusterTokenIssuer corp": 30, "TokenIssuer shop/old": 900}
+
+
+def test_nothing_is_read_before_a_scrape_asks() -> None:
+    read: list[None] = []
+
+    def reading() -> Readings:
+        read.append(None)
+        return EMPTY
+
+    counted = Metrics(reading, version="1")
+    counted.observe(seen())
+    assert read == []
+    counted.render()
+    assert len(read) == 1
+
+
+def test_two_metrics_live_side_by_side() -> None:
+    first, second = metrics(), metrics()
+    first.observe(seen())
+    assert samples(second, "extauthz_checks_total") == []

@@ -1,0 +1,57 @@
+"""The reference pages say all there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from extauthz.keys.jwks import KeyState
+from extauthz.model.time import Instant
+from extauthz.telemetry import audit
+from extauthz.telemetry.line import MAX_LINE
+from extauthz.telemetry.metrics import Metrics
+from extauthz.telemetry.readings import Readings
+from tests.unit.telemetry.seen import ISSUER, seen
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+
+
+def rows(page: str, cells: int) -> list[list[str]]:
+    """The rows of the tables with so many columns, without their heads."""
+    lines = (REFERENCE / page).read_text(encoding="utf-8").splitlines()
+    table = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if line.startswith("| `")]
+    return [row for row in table if len(row) == cells]
+
+
+def test_every_metric_is_in_the_reference_with_its_labels() -> None:
+    full = Readings(
+        now=Instant(9.0),
+        snapshot_version="v",
+        snapshot_published=Instant(1.0),
+        policies={"accepted": 1},
+        keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
+        store_keys=1,
+    )
+    counted = Metrics(lambda: full, version="1")
+    counted.observe(seen())
+    shown: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(counted.render()[0].decode()):
+        if family.name.startswith("extauthz_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            shown[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+    documented = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in rows("metrics.md", 4)}
+    assert documented == shown
+
+
+def test_every_field_of_the_decision_log_is_in_the_reference_with_its_bound() -> None:
+    documented = {row[0].strip("`"): row[2] for row in rows("decision-log.md", 3)}
+    numbers = dict.fromkeys(("remaining", "latency_us"), "a number")
+    assert documented == {name: str(bound) for name, bound in audit.BOUNDS.items()} | numbers
+
+
+def test_a_line_with_every_text_at_its_bound_is_no_longer_than_a_line_may_be() -> None:
+    names = [*audit.BOUNDS, "remaining", "latency_us"]
+    digits = 2 * len(str(2**63))
+    assert sum(audit.BOUNDS.values()) + sum(len(f'"{name}":"",') for name in names) + digits + 2 <= MAX_LINE
