@@ -1,0 +1,158 @@
+"""CheckResponse: what Envoy is told of a verdict, and what a refused client reads (RFC 9110, RFC 9457).
+
+Everything that depends on the reason alone is laid down once, when the module is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from math import ceil
+from typing import Final, assert_never
+
+from extauthz._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
+from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from extauthz.model.reason import OK, Reason
+from extauthz.model.time import Seconds
+from extauthz.model.verdict import Allow, Deny, Ground, Refusal, Verdict
+from extauthz.server.challenge import www_authenticate
+
+NAMESPACE: Final = "extauthz"
+"""Under which key of the filter's dynamic metadata the decision stands."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+_MAX_RETRY_AFTER: Final = 2**31 - 1
+_OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def write_verdict(verdict: Verdict) -> bytes:
+    """Serialise the CheckResponse of a verdict.
+
+    INVARIANT: an Allow, and nothing but an Allow, encodes to status code 0.
+    Raises ValueError for an Allow with a header that HTTP cannot carry: that is a bug in whoever made it, and to be
+    answered with INTERNAL_DENIAL.
+    """
+    match verdict:
+        case Allow():
+            return _admit(verdict).SerializeToString()
+        case Deny():
+            return _refuse(verdict).SerializeToString()
+        case _:
+            assert_never(verdict)
+
+
+def _admit(allow: Allow) -> CheckResponse:
+    response = CheckResponse()
+    response.status.code = OK
+    # Both messages stand there even when nothing is in them: an allow is said, not left to defaults.
+    response.status.SetInParent()
+    response.ok_response.SetInParent()
+    changes = response.ok_response
+    for name, value in allow.set_headers:
+        _overwrite(changes.headers.add(), name, value)
+    # Envoy removes after it sets: a name in both would lose what we set.
+    ours = {name.lower() for name, _ in allow.set_headers}
+    changes.headers_to_remove.extend(name for name in allow.remove_headers if name.lower() not in ours)
+    changes.query_parameters_to_remove.extend(allow.remove_query)
+    _describe(response, "allow", _vouched(allow), allow.shadowed.reason if allow.shadowed is not None else None)
+    if allow.remaining is not None:
+        response.dynamic_metadata.fields[NAMESPACE].struct_value.fields["remaining"].number_value = allow.remaining
+    return response
+
+
+def _overwrite(option: HeaderValueOption, name: str, value: str) -> None:
+    """Set a header in place of any that the client sent.
+
+    INVARIANT: both forms of the choice say so, for Envoy's versions differ: older ones read `append` alone, newer ones
+    read it first and, when it is absent, `append_action`, whose default appends. An empty value overwrites too.
+    """
+    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        raise ValueError(f"a header has a name or value that HTTP cannot carry, its name is {name[:64]!a}")
+    option.header.key = name
+    option.header.value = value
+    option.append.value = False
+    option.append_action = _OVERWRITE
+    option.keep_empty_value = True
+
+
+def _vouched(allow: Allow) -> Ground:
+    """In Shadow, a would-be denial vouches for nobody: later filters must not take a name from it."""
+    ground = allow.ground
+    if allow.shadowed is None:
+        return ground
+    return Ground(policy=ground.policy, rule=ground.rule, mode=ground.mode)
+
+
+def _refuse(deny: Deny) -> CheckResponse:
+    reason = deny.reason
+    response = CheckResponse()
+    response.CopyFrom(_TEMPLATES[reason])
+    challenge = www_authenticate(reason, deny.challenge)
+    if challenge is not None:
+        _overwrite(response.denied_response.headers.add(), "www-authenticate", challenge)
+    if reason.http_status in {429, 503}:
+        _overwrite(response.denied_response.headers.add(), "retry-after", _retry_after(deny.refusal.retry_after))
+    _describe(response, "deny", deny.ground, reason)
+    return response
+
+
+def _retry_after(seconds: Seconds | None) -> str:
+    """Whole seconds (RFC 9110, section 10.2.3), rounded up so that nobody comes back too early; at least 1."""
+    # Written so that NaN falls to the bound too.
+    if seconds is None or not seconds > 1.0:
+        return "1"
+    return str(ceil(min(seconds, _MAX_RETRY_AFTER)))
+
+
+def _describe(response: CheckResponse, decision: str, ground: Ground, reason: Reason | None) -> None:
+    """Put the decision where access logs and later filters of Envoy can read it."""
+    fields = response.dynamic_metadata.fields[NAMESPACE].struct_value.fields
+    for name, text in _words(decision, ground, reason):
+        if text is not None:
+            fields[name].string_value = text
+
+
+def _words(decision: str, ground: Ground, reason: Reason | None) -> Iterator[tuple[str, str | None]]:
+    yield "decision", decision
+    yield "reason", reason.label if reason is not None else None
+    yield "mode", ground.mode.value
+    yield "policy", str(ground.policy) if ground.policy is not None else None
+    yield "rule", ground.rule
+    yield "issuer", str(ground.issuer) if ground.issuer is not None else None
+    yield "subject", ground.subject
+    yield "client", ground.client
+
+
+_SHARED: Final = Counter(reason.text for reason in Reason)
+
+
+def _problem_type(reason: Reason) -> str:
+    """The `type` of the problem details (RFC 9457, section 3.1.1).
+
+    INVARIANT: reasons that share their text share their type, or the type would tell a stranger what the text hides.
+    """
+    name = reason.label if _SHARED[reason.text] == 1 else reason.error or "unavailable"
+    return f"urn:extauthz:reason:{name}"
+
+
+def _template(reason: Reason) -> CheckResponse:
+    """The part of a denial that is the same for everyone who gets it."""
+    response = CheckResponse()
+    response.status.code = reason.grpc_code
+    response.status.message = reason.text
+    denied = response.denied_response
+    denied.status.code = reason.http_status  # type: ignore[assignment]  # the enum's numbers are the HTTP statuses
+    denied.body = json.dumps({"type": _problem_type(reason), "title": reason.text, "status": reason.http_status})
+    _overwrite(denied.headers.add(), "content-type", "application/problem+json")
+    _overwrite(denied.headers.add(), "cache-control", "no-store")
+    _overwrite(denied.headers.add(), "access-control-expose-headers", "WWW-Authenticate, Retry-After")
+    return response
+
+
+_TEMPLATES: Final = {reason: _template(reason) for reason in Reason}
+
+INTERNAL_DENIAL: Final = write_verdict(Deny(refusal=Refusal(Reason.INTERNAL, "a bug in extauthz")))
+"""The answer when there is no other: ready, so that nothing can fail in making it."""
