@@ -83,6 +83,7 @@ class KeyRing:
         self._fetcher = fetcher or Fetcher(allow_loopback=allow_http_loopback)
         self._on_change = on_change
         self._random = random.SystemRandom()
+        self._reconciling = threading.Lock()
         self._wake = threading.Condition()
         self._agenda = Agenda()
         self._entries: dict[IssuerRef, _Entry] = {}
@@ -111,17 +112,11 @@ class KeyRing:
         An issuer that did not change keeps its keys; so does one with the same source and other rules, which its
         document is judged by anew. One with another source starts from nothing: old keys are not its keys.
         """
-        with self._wake:
-            before = self._states
-            entries = {keys.ref: self._entry(keys) for keys in issuers}
-            for ref in self._entries.keys() - entries.keys():
-                self._agenda.strike(ref)
-                self._quiet_until.pop(ref, None)
-            self._entries = entries
-            self._states = MappingProxyType({ref: entry.state for ref, entry in entries.items()})
-            self._reconciled = True
-            changed = self._states != before
-            self._wake.notify_all()
+        with self._reconciling:
+            # Judged before the lock is taken: a wish out of a request must not wait for it.
+            entries = {keys.ref: self._kept(keys) or self._fresh(keys) for keys in issuers}
+            with self._wake:
+                changed = self._install(entries)
         if changed:
             self._tell()
 
@@ -143,7 +138,7 @@ class KeyRing:
     def start(self) -> None:
         """Begin fetching. A second call does nothing."""
         with self._wake:
-            if self._threads or self._stopping:
+            if self._threads:
                 return
             self._threads = [
                 threading.Thread(target=self._work, name=f"keys-{number}", daemon=True) for number in range(_WORKERS)
@@ -160,21 +155,40 @@ class KeyRing:
             if thread is not threading.current_thread():
                 thread.join(self._fetcher.deadline + 1.0)
 
-    def _entry(self, keys: IssuerKeys) -> _Entry:
-        """The entry for an issuer: the one there is, or a new one with as much of the old state as stays true."""
+    def _kept(self, keys: IssuerKeys) -> _Entry | None:
         old = self._entries.get(keys.ref)
-        if old is not None and old.keys == keys:
-            return old
+        return old if old is not None and old.keys == keys else None
+
+    def _fresh(self, keys: IssuerKeys) -> _Entry:
+        """A new entry, with as much of the old one's state as stays true."""
         entry = _Entry(keys, KeyState())
         if isinstance(keys.source, InlineKeys):
-            self._agenda.strike(keys.ref)
             self._record(entry, _attempt(keys, self._fetcher, None, None))
             return entry
-        if old is not None and old.keys.source == keys.source and old.loaded is not None:
-            entry.loaded, entry.tried = old.loaded, old.tried
-            entry.state = _judged_anew(keys, old.state, old.loaded)
-        self._agenda.put(keys.ref, self._clock.monotonic())
+        old = self._entries.get(keys.ref)
+        if old is not None and old.keys.source == keys.source:
+            with self._wake:
+                state, entry.loaded, entry.tried = old.state, old.loaded, old.tried
+            if entry.loaded is not None:
+                entry.state = _judged_anew(keys, state, entry.loaded)
         return entry
+
+    def _install(self, entries: dict[IssuerRef, _Entry]) -> bool:
+        """Put these entries in the place of all others, and say whether any state changed."""
+        before, now = self._states, self._clock.monotonic()
+        for ref in self._entries.keys() - entries.keys():
+            self._agenda.strike(ref)
+            self._quiet_until.pop(ref, None)
+        for ref, entry in entries.items():
+            if isinstance(entry.keys.source, InlineKeys):
+                self._agenda.strike(ref)
+            elif self._entries.get(ref) is not entry:
+                self._agenda.put(ref, now)
+        self._entries = entries
+        self._states = MappingProxyType({ref: entry.state for ref, entry in entries.items()})
+        self._reconciled = True
+        self._wake.notify_all()
+        return self._states != before
 
     def _work(self) -> None:
         while (entry := self._next()) is not None:
@@ -192,7 +206,6 @@ class KeyRing:
             before = entry.state
             self._record(entry, outcome)
             self._agenda.put(ref, self._clock.monotonic() + self._delay(entry, outcome))
-            self._wake.notify()
             if entry.state == before:
                 return False
             self._states = MappingProxyType({**self._states, ref: entry.state})
@@ -207,6 +220,8 @@ class KeyRing:
                 if ref is not None:
                     entry = self._entries[ref]
                     entry.busy = True
+                    # While this thread is busy, another one minds what is due next.
+                    self._wake.notify()
                     return entry
                 due = self._agenda.next_due()
                 self._wake.wait(None if due is None else due - now)

@@ -256,6 +256,11 @@ def test_symmetric_keys_count_only_where_they_are_allowed_and_long_enough() -> N
     assert "31 octets, `HS256` needs at least 32" in keys.skipped[0].why
 
 
+def test_a_set_of_secrets_alone_is_refused_where_they_are_not_allowed() -> None:
+    with pytest.raises(KeySetRefused, match="whoever read the set can sign"):
+        parse_key_set(key_set(oct_jwk("a")), KeyRules(algorithms=SECRETS.algorithms))
+
+
 def test_a_symmetric_key_without_alg_serves_what_it_is_long_enough_for() -> None:
     rules = KeyRules(algorithms=SECRETS.algorithms, alg_absent=KeyAlgAbsent.FROM_ALGORITHMS, symmetric=True)
     assert parse_key_set(key_set(oct_jwk("a", 50, alg=None)), rules).keys[0].algorithms == {"HS256", "HS384"}

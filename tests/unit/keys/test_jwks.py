@@ -407,6 +407,32 @@ def test_an_unchanged_issuer_keeps_its_state_and_a_removed_one_is_forgotten(watc
     assert site.count("/keys") == 2
 
 
+def test_removed_issuers_are_not_fetched_when_their_time_would_have_come(watched: Watched, site: Site) -> None:
+    site.answers["/keys"] = ONE
+    refs = [IssuerRef("TokenIssuer", "shop", f"i{number}") for number in range(8)]
+    watched.keep(*(issuer(JwksUrl(f"{site.url}/keys"), ref) for ref in refs))
+    for ref in refs:
+        watched.until(has("one"), ref)
+    watched.keep()
+    watched.later(400)
+    watched.keep(issuer(JwksUrl(f"{site.url}/keys")))
+    watched.until(has("one"))
+    assert site.count("/keys") == 9
+
+
+def test_an_issuer_that_comes_back_may_wish_again(watched: Watched, site: Site) -> None:
+    site.answers["/keys"] = ONE
+    watched.keep(issuer(JwksUrl(f"{site.url}/keys")))
+    watched.until(has("one"))
+    watched.ring.want(A)
+    watched.keep()
+    watched.keep(issuer(JwksUrl(f"{site.url}/keys")))
+    watched.until(has("one"))
+    site.answers["/keys"] = TWO
+    watched.ring.want(A)
+    watched.until(has("two"))
+
+
 def test_keys_of_the_old_source_do_not_serve_for_a_new_one(watched: Watched, site: Site) -> None:
     site.answers["/keys"] = ONE
     watched.keep(issuer(JwksUrl(f"{site.url}/keys")))
@@ -435,15 +461,18 @@ def test_new_rules_judge_the_same_document_anew_without_a_gap(watched: Watched, 
 
 
 def test_what_comes_back_for_a_removed_issuer_is_dropped(watched: Watched, site: Site) -> None:
-    gate = Gate(ONE)
-    site.answers["/keys"] = gate
-    watched.keep(issuer(JwksUrl(f"{site.url}/keys")))
+    gate, others = Gate(ONE), Gate(TWO)
+    site.answers |= {"/keys": gate, "/others": others, "/last": ONE}
+    busy = [issuer(JwksUrl(f"{site.url}/others"), IssuerRef("TokenIssuer", "shop", f"busy{i}")) for i in range(3)]
+    watched.keep(issuer(JwksUrl(f"{site.url}/keys")), *busy)
     assert gate.entered.acquire(timeout=PATIENCE)
-    watched.keep()
+    assert all(others.entered.acquire(timeout=PATIENCE) for _ in busy)
+    watched.keep(issuer(JwksUrl(f"{site.url}/last"), B), *busy)
     gate.opened.set()
-    watched.keep(issuer(JwksUrl(f"{site.url}/nothing")))
-    watched.until(failed)
-    assert watched.kids() == []
+    # The only thread that is free for this one has dropped the other's result before.
+    watched.until(has("one"), B)
+    assert A not in watched.ring.states()
+    others.opened.set()
 
 
 def test_states_are_one_immutable_mapping(watched: Watched) -> None:
