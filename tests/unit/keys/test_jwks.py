@@ -447,16 +447,21 @@ def test_keys_of_the_old_source_do_not_serve_for_a_new_one(watched: Watched, sit
 
 def test_new_rules_judge_the_same_document_anew_without_a_gap(watched: Watched, site: Site) -> None:
     site.answers["/keys"] = key_set(ec_jwk("ec"), rsa_jwk("rsa"))
-    watched.keep(issuer(JwksUrl(f"{site.url}/keys")))
-    watched.until(has("ec", "rsa"))
+    url = JwksUrl(f"{site.url}/keys")
+    watched.keep(issuer(url))
+    first = watched.until(has("ec", "rsa"))
     watched.clock.advance(10)
-    only = KeyRules(algorithms=frozenset({"RS256"}))
-    watched.ring.reconcile((issuer(JwksUrl(f"{site.url}/keys"), rules=only, max_stale=Seconds(100)),))
+    gate = Gate(site.answers["/keys"])
+    site.answers["/keys"] = gate
+    watched.keep(issuer(url, rules=KeyRules(algorithms=frozenset({"RS256"})), max_stale=Seconds(100)))
     assert watched.kids() == ["rsa"]
-    none = KeyRules(algorithms=frozenset({"PS512"}))
-    watched.ring.reconcile((issuer(JwksUrl(f"{site.url}/keys"), rules=none),))
+    assert watched.state().fetched_at == first.fetched_at
+    assert watched.state().good_until == watched.clock.now() + 90
+    watched.keep(issuer(url, rules=KeyRules(algorithms=frozenset({"PS512"}))))
     assert watched.kids() == []
-    watched.ring.reconcile((issuer(JwksUrl(f"{site.url}/keys"), rules=RULES),))
+    assert "`alg` is `ES256`" in str(watched.state().problem)
+    gate.opened.set()
+    watched.keep(issuer(url))
     watched.until(has("ec", "rsa"))
 
 
