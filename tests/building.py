@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from extauthz.model.encoding import Json
 from extauthz.model.request import RequestView, Source
 from extauthz.model.target import parse_host, parse_target
+from extauthz.model.time import AcceptanceWindow, Instant, Seconds
+from extauthz.model.token import ClaimMapping, IssuerRef, Trust, VerifiedToken
 
 API = "extauthz.dev/v1alpha1"
 
@@ -61,4 +64,42 @@ def view(
         stream_id=stream_id,
         request_id="",
         pinned_policy=pinned,
+    )
+
+
+NOW = 1_790_000_000.0
+
+TRUST = Trust(
+    ref=IssuerRef("TokenIssuer", "shop", "corp"),
+    issuer="https://corp.example",
+    algorithms=frozenset({"RS256", "ES256"}),
+    audiences=frozenset({"orders-api"}),
+    max_lifetime=Seconds(3600),
+    clock_skew=Seconds(30),
+    token_types=frozenset({"at+jwt"}),
+    required_claims=frozenset({"sub"}),
+    claim_equals={},
+    claim_present=frozenset(),
+    mapping=ClaimMapping(),
+)
+
+
+def verified(
+    claims: Mapping[str, Json] | None = None, *, identity: bytes = b"\x01" * 32, trust: Trust = TRUST
+) -> VerifiedToken:
+    """A token that was verified, about `alice` unless the claims say otherwise."""
+    said: dict[str, Json] = {"iss": trust.issuer, "sub": "alice", "jti": "id-1", "client_id": "web", **(claims or {})}
+    subject, client, token_id, scope = (said.get(name) for name in ("sub", "client_id", "jti", "scope"))
+    return VerifiedToken(
+        trust=trust,
+        claims=said,
+        identity=identity,
+        window=AcceptanceWindow(Instant(NOW - 90), Instant(NOW + 330)),
+        issued_at=Instant(NOW - 60),
+        lifetime=Seconds(360),
+        audiences=frozenset({"orders-api"}),
+        subject=subject if isinstance(subject, str) else None,
+        client=client if isinstance(client, str) else None,
+        token_id=token_id if isinstance(token_id, str) else None,
+        scopes=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
     )

@@ -1,0 +1,1 @@
+"""Policies: as authors write them, and compiled into what decides a request."""

@@ -1,0 +1,58 @@
+"""Step-up authentication (RFC 9470): how, and how long ago, the user must have authenticated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.time import Instant, format_duration
+from extauthz.model.token import VerifiedToken
+from extauthz.model.verdict import Refusal
+from extauthz.policy.words import STRICT, MaxAge, Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticationSpec:
+    """How the user must have authenticated: at least one of `acrValues` and `maxAge`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    acr_values: Annotated[tuple[Scope, ...], Field(max_length=16)] = ()
+    """The token's `acr` must be one of these; a token without `acr` does not count."""
+    max_age: MaxAge | None = None
+    """The token's `auth_time` must not be older than this."""
+
+    def __post_init__(self) -> None:
+        if not self.acr_values and self.max_age is None:
+            raise ValueError("at least one of `acrValues` and `maxAge` is needed")
+
+
+@dataclass(frozen=True, slots=True)
+class RequireAuthentication:
+    """The user authenticated as the spec says."""
+
+    spec: AuthenticationSpec
+
+    def check(self, token: VerifiedToken, view: RequestView, now: Instant) -> Refusal | None:
+        """Refuse with `step_up_required`; with `token_malformed` when `auth_time` is no possible time."""
+        if self.spec.acr_values and token.claims.get("acr") not in self.spec.acr_values:
+            return Refusal(Reason.STEP_UP_REQUIRED, f"`acr` is none of `{' '.join(self.spec.acr_values)}`")
+        return None if self.spec.max_age is None else self._check_age(token, now, self.spec.max_age)
+
+    def _check_age(self, token: VerifiedToken, now: Instant, max_age: float) -> Refusal | None:
+        authenticated = token.claims.get("auth_time")
+        if authenticated is None:
+            return Refusal(Reason.STEP_UP_REQUIRED, "the token has no `auth_time`")
+        if isinstance(authenticated, bool) or not isinstance(authenticated, int | float):
+            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is not a number")
+        if authenticated > now + token.trust.clock_skew:
+            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is in the future")
+        if now - authenticated <= max_age:
+            return None
+        age = format_duration(round(now - authenticated))
+        return Refusal(
+            Reason.STEP_UP_REQUIRED, f"the user authenticated {age} ago, `maxAge` is {format_duration(max_age)}"
+        )

@@ -1,0 +1,191 @@
+"""Choosing a rule, in the precedence of Gateway API's HTTPRoute: host, path, method, headers, age, name, order.
+
+Hosts: exact, then the longest wildcard, then `*`. Paths: exact, then the longest prefix, then templates and regular
+expressions. Every step but the regular expressions is a dictionary look-up, so the cost hardly grows with the rules.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from extauthz.model.request import RequestView
+from extauthz.model.target import Path, segments
+from extauthz.policy.path import PARAMETER, PathKind, PathMatch, compile_regex
+from extauthz.policy.rule import Rule
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HeaderMatch:
+    """A header that must be there; with this value once, when there is one."""
+
+    name: str
+    value: str = ""
+    """Empty: any value will do."""
+
+    def takes(self, view: RequestView) -> bool:
+        """Whether the request has the header."""
+        return view.header(self.name) == self.value if self.value else self.name in view.headers
+
+
+@dataclass(frozen=True, slots=True)
+class MatchKey:
+    """One atomic match. Two policies with an equal one are in conflict."""
+
+    host: str
+    path: PathMatch
+    method: str | None
+    headers: tuple[HeaderMatch, ...]
+    """Sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An atomic match and the rule it leads to."""
+
+    key: MatchKey
+    rule: Rule = field(compare=False)
+    age: tuple[float, str, str]
+    """When the policy was created, then its namespace and name: the lesser serves."""
+    place: tuple[int, int]
+    """Which rule of the policy, and which alternative of the rule."""
+    greedy: bool = False
+    """Methods or headers of a broken policy could not be read: they might have been the most specific ones."""
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """Sorts routes of one path: those that ask for more come first, then the older, then as written."""
+        key = self.key
+        return (not self.greedy, key.method is None, -len(key.headers), self.age, self.place)
+
+    def takes(self, view: RequestView) -> bool:
+        """Whether method and headers fit; the path is known to."""
+        method = self.key.method
+        return (method is None or method == view.method) and all(header.takes(view) for header in self.key.headers)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A node of the tree of templates, one level for each segment."""
+
+    branches: dict[str, _Node] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+
+
+class PathTable:
+    """The routes of one host, or of one policy."""
+
+    __slots__ = ("_exact", "_prefix", "_regexes", "_templates", "_unknown", "_unknown_pattern")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        by_path: defaultdict[PathMatch, list[Route]] = defaultdict(list)
+        for route in routes:
+            by_path[route.key.path].append(route)
+        for same in by_path.values():
+            same.sort(key=lambda route: route.rank)
+        self._exact = {path.text: found for path, found in by_path.items() if path.kind is PathKind.EXACT}
+        self._prefix = {path.text: found for path, found in by_path.items() if path.kind is PathKind.PREFIX}
+        self._unknown = by_path.get(PathMatch(PathKind.UNKNOWN), [])
+        self._unknown_pattern = by_path.get(PathMatch(PathKind.UNKNOWN_PATTERN), [])
+        self._templates = _Node()
+        for path, found in by_path.items():
+            if path.kind is PathKind.TEMPLATE:
+                _plant(self._templates, path.text[1:].split("/"), found)
+        patterns = sorted(
+            (found for path, found in by_path.items() if path.kind is PathKind.REGEX),
+            key=lambda found: (-len(found[0].key.path.text), found[0].rank),
+        )
+        self._regexes = [(compile_regex(found[0].key.path.text), found) for found in patterns]
+
+    def find(self, view: RequestView) -> Rule | None:
+        """The rule that takes the request, None when there is none."""
+        for routes in self._candidates(view.target.path):
+            for route in routes:
+                if route.takes(view):
+                    return route.rule
+        return None
+
+    def _candidates(self, path: Path) -> Iterator[list[Route]]:
+        """Lists of routes whose path fits, in falling precedence."""
+        if self._unknown:
+            yield self._unknown
+        if path in self._exact:
+            yield self._exact[path]
+        if self._prefix:
+            yield from _prefixes(self._prefix, path)
+        if self._unknown_pattern:
+            yield self._unknown_pattern
+        if self._templates.branches:
+            found = list(_grown(self._templates, segments(path), 0))
+            yield from sorted(found, key=lambda routes: (-_literal_length(routes), routes[0].rank))
+        for pattern, routes in self._regexes:
+            if pattern.fullmatch(path) is not None:
+                yield routes
+
+
+def _prefixes(known: Mapping[str, list[Route]], path: str) -> Iterator[list[Route]]:
+    """The routes of every prefix of a path by whole segments, the longest first."""
+    while path:
+        if path in known:
+            yield known[path]
+        path = path[: path.rfind("/")]
+    if "/" in known:
+        yield known["/"]
+
+
+def _plant(node: _Node, parts: list[str], routes: list[Route]) -> None:
+    for part in parts:
+        node = node.branches.setdefault(part, _Node())
+    node.routes = routes
+
+
+def _grown(node: _Node, parts: list[str], depth: int) -> Iterator[list[Route]]:
+    if depth == len(parts):
+        if node.routes:
+            yield node.routes
+        return
+    part = parts[depth]
+    for name in (part, PARAMETER) if part else (part,):
+        branch = node.branches.get(name)
+        if branch is not None:
+            yield from _grown(branch, parts, depth + 1)
+
+
+def _literal_length(routes: list[Route]) -> int:
+    return len(routes[0].key.path.text.replace(PARAMETER, ""))
+
+
+class HostTable:
+    """The routes of all hosts."""
+
+    __slots__ = ("_any", "_exact", "_wildcard")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        by_host: defaultdict[str, list[Route]] = defaultdict(list)
+        for route in routes:
+            by_host[route.key.host].append(route)
+        tables = {host: PathTable(found) for host, found in by_host.items()}
+        self._any = tables.pop("*", None)
+        self._wildcard = {host[2:]: table for host, table in tables.items() if host.startswith("*.")}
+        self._exact = {host: table for host, table in tables.items() if not host.startswith("*.")}
+
+    def find(self, view: RequestView) -> Rule | None:
+        """The rule that takes the request, None when there is none."""
+        for table in self._candidates(view.host):
+            rule = table.find(view)
+            if rule is not None:
+                return rule
+        return None
+
+    def _candidates(self, host: str) -> Iterator[PathTable]:
+        if host in self._exact:
+            yield self._exact[host]
+        if self._wildcard:
+            parent = host
+            while "." in parent:
+                parent = parent.partition(".")[2]
+                if parent in self._wildcard:
+                    yield self._wildcard[parent]
+        if self._any is not None:
+            yield self._any

@@ -1,0 +1,183 @@
+"""From a plain object (JSON or YAML, already read) to a checked one; every mistake at once, nothing guessed.
+
+A source hands over what it holds, a folder or a cluster alike, so both accept and refuse the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from extauthz.policy.issuer import TokenIssuerSpec
+from extauthz.policy.problem import FieldPath, ObjectRef, Problem, closest, problems_of, shown
+from extauthz.policy.spec import AccessPolicySpec
+from extauthz.policy.words import ObjectName
+
+API_VERSION: Final = "extauthz.dev/v1alpha1"
+KINDS: Final[Mapping[str, type]] = {
+    "AccessPolicy": AccessPolicySpec,
+    "TokenIssuer": TokenIssuerSpec,
+    "ClusterTokenIssuer": TokenIssuerSpec,
+}
+CLUSTER_KINDS: Final = frozenset({"ClusterTokenIssuer"})
+Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec
+
+_TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+_METADATA: Final = frozenset(
+    {
+        "name", "namespace", "labels", "annotations", "creationTimestamp", "deletionTimestamp", "finalizers",
+        "deletionGracePeriodSeconds", "generateName", "generation", "managedFields", "ownerReferences",
+        "resourceVersion", "selfLink", "uid",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A checked object."""
+
+    ref: ObjectRef
+    created: float
+    """`creationTimestamp` in seconds since the epoch; infinity where there is none: such an object is the newest."""
+    spec: Spec
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An object with mistakes. What it says about its scope is kept, so that it can deny that scope."""
+
+    ref: ObjectRef
+    created: float
+    raw_spec: Mapping[str, Any]
+    problems: tuple[Problem, ...]
+
+
+def parse(raw: object) -> Parsed | Broken:
+    """Check one object. Its `status` is ignored; unknown fields are mistakes everywhere else."""
+    if not isinstance(raw, dict):
+        ref = ObjectRef("", "", "")
+        return Broken(ref, float("inf"), {}, (Problem(ref, (), f"found `{shown(raw)}`, an object is needed"),))
+    metadata = raw.get("metadata")
+    ref = _ref(raw, metadata if isinstance(metadata, dict) else {})
+    created, problems = _envelope(raw, metadata, ref)
+    raw_spec = raw.get("spec")
+    schema = KINDS.get(ref.kind)
+    if schema is None or not isinstance(raw_spec, dict):
+        if schema is not None:
+            problems.append(Problem(ref, ("spec",), "is missing, and is needed"))
+        return Broken(ref, created, {}, tuple(problems))
+    spec, mistakes = _validate(schema, raw_spec, ref)
+    problems.extend(mistakes)
+    if spec is None or problems:
+        return Broken(ref, created, raw_spec, tuple(problems))
+    return Parsed(ref, created, spec)
+
+
+def _validate(schema: type, raw_spec: dict[str, Any], ref: ObjectRef) -> tuple[Spec | None, tuple[Problem, ...]]:
+    try:
+        return _adapter(schema).validate_json(json.dumps(raw_spec, allow_nan=False)), ()
+    except ValidationError as error:
+        return None, problems_of(error, ref, _field_names(schema))
+    except (TypeError, ValueError) as error:
+        return None, (Problem(ref, ("spec",), f"cannot be written as JSON: {error}"),)
+
+
+def _ref(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> ObjectRef:
+    def text(value: object) -> str:
+        return value if isinstance(value, str) else ""
+
+    kind = text(raw.get("kind"))
+    namespace = "" if kind in CLUSTER_KINDS else text(metadata.get("namespace")) or "default"
+    return ObjectRef(kind, namespace, text(metadata.get("name")))
+
+
+def _envelope(raw: Mapping[str, Any], metadata: object, ref: ObjectRef) -> tuple[float, list[Problem]]:
+    """The creation time, and what is wrong outside `spec`."""
+    problems = [
+        Problem(ref, (str(name),), "unknown field" + closest(str(name), _TOP)) for name in raw if name not in _TOP
+    ]
+    if raw.get("apiVersion") != API_VERSION:
+        problems.append(
+            Problem(ref, ("apiVersion",), f"found `{shown(raw.get('apiVersion'))}`, allowed is `{API_VERSION}`")
+        )
+    if ref.kind not in KINDS:
+        problems.append(Problem(ref, ("kind",), f"found `{shown(raw.get('kind'))}`" + closest(ref.kind, KINDS)))
+    if not isinstance(metadata, dict):
+        return float("inf"), [*problems, Problem(ref, ("metadata",), "is missing, and is needed")]
+    problems.extend(
+        Problem(ref, ("metadata", str(name)), "unknown field" + closest(str(name), _METADATA))
+        for name in metadata
+        if name not in _METADATA
+    )
+    problems.extend(_names(metadata, ref))
+    created = metadata.get("creationTimestamp")
+    if created is None:
+        return float("inf"), problems
+    seconds = _timestamp(created)
+    if seconds is None:
+        problems.append(
+            Problem(ref, ("metadata", "creationTimestamp"), f"found `{shown(created)}`, allowed is an RFC 3339 time")
+        )
+    return float("inf") if seconds is None else seconds, problems
+
+
+def _names(metadata: Mapping[str, Any], ref: ObjectRef) -> list[Problem]:
+    problems = []
+    for name in ("name", "namespace"):
+        value = metadata.get(name)
+        if value is None and name == "namespace":
+            continue
+        try:
+            _name_adapter().validate_python(value)
+        except ValidationError:
+            words = "a name of lower-case letters, digits, `-` and `.` is needed"
+            problems.append(Problem(ref, ("metadata", name), f"found `{shown(value)}`, {words}"))
+    return problems
+
+
+def _timestamp(value: object) -> float | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return None if moment is None or moment.tzinfo is None else moment.timestamp()
+
+
+@cache
+def _adapter(schema: type) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)
+
+
+@cache
+def _name_adapter() -> TypeAdapter[str]:
+    return TypeAdapter(ObjectName)
+
+
+@cache
+def _field_names(schema: type) -> Mapping[FieldPath, frozenset[str]]:
+    """The field names of a spec and of every spec inside it, by path, for hints about misspelt ones."""
+    names: dict[FieldPath, frozenset[str]] = {}
+    _walk(schema, (), names)
+    return names
+
+
+def _walk(schema: object, path: FieldPath, names: dict[FieldPath, frozenset[str]]) -> None:
+    if isinstance(schema, type) and dataclasses.is_dataclass(schema):
+        # pydantic reads a field under its camelCase name; `from_` is `from`, which Python keeps for itself
+        fields = {to_camel(f.name).rstrip("_"): f.name for f in dataclasses.fields(schema)}
+        names[path] = frozenset(fields)
+        hints = get_type_hints(schema)
+        for shown_name, name in fields.items():
+            _walk(hints[name], (*path, shown_name), names)
+        return
+    inner = (*path, 0) if get_origin(schema) is tuple else path
+    for part in get_args(schema):
+        _walk(part, inner, names)

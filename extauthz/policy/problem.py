@@ -1,0 +1,129 @@
+"""What is wrong with an object, in words that say where, what was found, what is allowed, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from extauthz.policy.words import SHAPES
+
+FieldPath = tuple[str | int, ...]
+"""Where in an object: names and list indexes, from the top."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """An object by kind, namespace (empty for cluster scope) and name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in one field of one object."""
+
+    object: ObjectRef
+    field: FieldPath
+    message: str
+    """What was found and what is allowed."""
+
+    def __str__(self) -> str:
+        return f"{self.object}: {dotted(self.field) or 'the object'}: {self.message}"
+
+
+def dotted(path: FieldPath) -> str:
+    """A field path as authors read it: `spec.rules[0].reuse.maxUses`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def problems_of(
+    error: ValidationError, ref: ObjectRef, known: Mapping[FieldPath, Iterable[str]]
+) -> tuple[Problem, ...]:
+    """Every mistake that pydantic found, in our words. `known` has the field names of each object level for hints."""
+    return tuple(
+        Problem(ref, ("spec", *(step for step in detail["loc"] if step != "[key]")), _message(detail, known))
+        for detail in error.errors(include_url=False)
+        if not _echo_of_another(detail)
+    )
+
+
+def _echo_of_another(detail: ErrorDetails) -> bool:
+    """A list whose items were refused is reported as too short as well: that says nothing new."""
+    found = detail["input"]
+    return detail["type"] == "too_short" and isinstance(found, list) and len(found) >= detail["ctx"]["min_length"]
+
+
+def _message(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> str:
+    found, context = shown(detail["input"]), detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error":
+            return (
+                f"{context['error']}" if isinstance(detail["input"], dict) else f"found `{found}`: {context['error']}"
+            )
+        case "unexpected_keyword_argument":
+            return "unknown field" + closest(str(detail["loc"][-1]), known.get(_generic(detail["loc"][:-1]), ()))
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return "is missing, and is needed"
+        case "string_pattern_mismatch":
+            return f"found `{found}`, allowed is {SHAPES.get(context['pattern'], context['pattern'])}"
+        case "enum" | "literal_error":
+            return f"found `{found}`, allowed is {str(context['expected']).replace(chr(39), '`')}"
+        case "greater_than_equal" | "less_than_equal":
+            return f"found `{found}`, allowed is {_bound(context)}"
+        case "too_short" | "too_long":
+            return f"has {context['actual_length']} entries, allowed is {_bound(context)}"
+        case "string_too_short" | "string_too_long":
+            return f"has {len(str(detail['input']))} characters, allowed is {_bound(context)}"
+        case _:
+            return f"found `{found}`, which is {_kind(detail['input'])}: {detail['msg'].lower()}{_quote_hint(detail)}"
+
+
+def shown(value: object) -> str:
+    """A value as JSON, cut to a readable length."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the closest known name, or all of them when none is close."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return "; known here are " + ", ".join(f"`{each}`" for each in names) if names else ""
+
+
+def _generic(path: FieldPath) -> FieldPath:
+    return tuple(0 if isinstance(step, int) else step for step in path)
+
+
+def _bound(context: Mapping[str, Any]) -> str:
+    if "ge" in context or "min_length" in context:
+        return f"at least {context.get('ge', context.get('min_length'))}"
+    return f"at most {context.get('le', context.get('max_length'))}"
+
+
+def _kind(value: object) -> str:
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    return names.get(type(value), "nothing")
+
+
+def _quote_hint(detail: ErrorDetails) -> str:
+    """YAML 1.1 reads `on`, `yes` or `1` as something else than text."""
+    if detail["type"] == "string_type" and isinstance(detail["input"], bool | int | float):
+        return "; put it in quotes"
+    return ""

@@ -1,0 +1,34 @@
+"""A rule, compiled: all that is needed to decide a request that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from extauthz.model.reuse import Limit, Reuse
+from extauthz.model.target import PathOddity
+from extauthz.model.token import ClaimPath, Demand
+from extauthz.model.verdict import Challenge, Mode, PolicyRef
+from extauthz.policy.clause import Clause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of one policy."""
+
+    policy: PolicyRef
+    name: str
+    mode: Mode = Mode.ENFORCE
+    demand: Demand | None = None
+    """What the token must be; None admits without one."""
+    clauses: tuple[Clause, ...] = ()
+    """Asked in this order."""
+    reuse: Reuse | None = None
+    limits: tuple[Limit, ...] = ()
+    claim_headers: tuple[tuple[str, ClaimPath], ...] = ()
+    """Headers set upstream from claims."""
+    forward_token: bool = False
+    challenge: Challenge = field(default_factory=Challenge)
+    odd_paths: frozenset[PathOddity] = frozenset()
+    """Kinds of odd paths that this rule lets through."""
+    broken: str | None = None
+    """Why this rule can only refuse, for the operator; None in a good one."""

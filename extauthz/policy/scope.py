@@ -1,0 +1,138 @@
+"""The requests that a policy speaks for: read strictly from a good one, and as far as it can be read from a broken one.
+
+INVARIANT: a broken policy keeps at least the scope that it would have if it were mended. What cannot be read is taken
+for whatever could have stood there, so breaking a policy never hands its requests to another, laxer one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from extauthz.model.target import Malformed, parse_host
+from extauthz.policy.match import HeaderMatch, MatchKey
+from extauthz.policy.path import EVERY_PATH, PathKind, PathMatch, exact, prefix, regex, template
+from extauthz.policy.spec import MatchSpec, PathSpec
+from extauthz.policy.words import HostPattern
+
+_UNKNOWN = PathMatch(PathKind.UNKNOWN)
+_UNKNOWN_PATTERN = PathMatch(PathKind.UNKNOWN_PATTERN)
+_KNOWN_IN_MATCH = frozenset({"methods", "path", "headers"})
+_MATCH = TypeAdapter[MatchSpec](MatchSpec)
+_PATH = TypeAdapter[PathSpec](PathSpec)
+_HOST = TypeAdapter[str](HostPattern)
+
+
+def path_match(spec: PathSpec | None) -> PathMatch:
+    """The match that a checked path spec means."""
+    match spec:
+        case None:
+            return EVERY_PATH
+        case PathSpec(exact=str(text)):
+            return exact(text)
+        case PathSpec(prefix=str(text)):
+            return prefix(text)
+        case PathSpec(template=str(text)):
+            return template(text)
+        case PathSpec(regex=str(text)):
+            return regex(text)
+        case _:
+            raise AssertionError("a path spec has exactly one member")
+
+
+def keys_of(host: str, spec: MatchSpec, path: PathMatch) -> Iterator[MatchKey]:
+    """The atomic matches of one alternative on one host."""
+    for method in spec.methods or (None,):
+        yield MatchKey(host, path, method, _headers(spec))
+
+
+def _headers(spec: MatchSpec) -> tuple[HeaderMatch, ...]:
+    return tuple(sorted(HeaderMatch(header.name, header.exact or "") for header in spec.headers))
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """One atomic match of a broken policy."""
+
+    rule: int
+    """Index of the rule it stands in."""
+    key: MatchKey
+    greedy: bool
+    """Whether something beside the path could not be read."""
+
+
+def salvage(raw_spec: Mapping[str, Any]) -> Iterator[Salvaged]:
+    """The atomic matches of a broken policy, as wide as they could have been."""
+    for host in _salvage_hosts(raw_spec.get("hosts")):
+        rules = raw_spec.get("rules")
+        if not isinstance(rules, list) or not rules:
+            rules = [None]
+        for index, rule in enumerate(rules):
+            for part in _salvage_rule(rule):
+                for method in part.methods or (None,):
+                    yield Salvaged(index, MatchKey(host, part.path, method, part.headers), part.greedy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What could be read of one alternative; by default nothing."""
+
+    path: PathMatch = _UNKNOWN
+    methods: tuple[str, ...] = ()
+    headers: tuple[HeaderMatch, ...] = ()
+    greedy: bool = True
+
+
+def _salvage_hosts(hosts: object) -> Iterator[str]:
+    """The hosts that can be read; one with a port or in upper case still says which host it means."""
+    for host in dict.fromkeys(h for h in hosts if isinstance(h, str)) if isinstance(hosts, list) else ():
+        try:
+            yield _HOST.validate_python(host)
+        except ValidationError:
+            try:
+                yield parse_host(host)
+            except Malformed:
+                continue
+
+
+def _salvage_rule(rule: object) -> list[_Part]:
+    if not isinstance(rule, dict):
+        return [_Part()]
+    if "match" not in rule:
+        # A misspelt `match` leaves the paths unknown; a rule without one takes every path.
+        odd = any(str(name).lower().startswith("m") for name in rule)
+        return [_Part() if odd else _Part(EVERY_PATH, greedy=False)]
+    alternatives = rule["match"]
+    if not isinstance(alternatives, list):
+        return [_Part()]
+    return [_salvage_alternative(raw) for raw in alternatives] or [_Part(EVERY_PATH, greedy=False)]
+
+
+def _salvage_alternative(raw: object) -> _Part:
+    try:
+        spec = _MATCH.validate_json(_json(raw))
+        return _Part(path_match(spec.path), spec.methods, _headers(spec), greedy=False)
+    except ValidationError:
+        pass
+    if not isinstance(raw, dict) or ("path" not in raw and not raw.keys() <= _KNOWN_IN_MATCH):
+        return _Part()
+    return _Part(_salvage_path(raw.get("path")))
+
+
+def _salvage_path(raw: object) -> PathMatch:
+    if raw is None:
+        return EVERY_PATH
+    try:
+        return path_match(_PATH.validate_json(_json(raw)))
+    except ValidationError:
+        pattern = isinstance(raw, dict) and len(raw) == 1 and raw.keys() <= {"template", "regex"}
+        return _UNKNOWN_PATTERN if pattern else _UNKNOWN
+
+
+def _json(raw: object) -> str:
+    """The validators read JSON, where a list is a list and not yet a tuple."""
+    return json.dumps(raw, default=str)

@@ -1,0 +1,70 @@
+"""All that is loaded, as one immutable value: published by one assignment, read by every Check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+from extauthz.keys.jwks import IssuerKeys
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.policy.match import HostTable, PathTable, Route
+from extauthz.policy.problem import Problem
+from extauthz.policy.rule import Rule
+
+
+class Snapshot:
+    """The compiled policies and issuers. Immutable by convention: nothing is assigned after construction."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        policies: Mapping[PolicyRef, tuple[Route, ...]],
+        issuer_keys: tuple[IssuerKeys, ...],
+        problems: tuple[Problem, ...],
+    ) -> None:
+        self.version = version
+        """A digest of the content: equal content, equal version."""
+        self.policies = policies
+        self.issuer_keys = issuer_keys
+        """Where the keys of each issuer come from."""
+        self.problems = problems
+        """Every mistake in every object."""
+        self._hosts = HostTable(route for routes in policies.values() for route in routes)
+        self._asserted = frozenset(
+            _fold(name) for routes in policies.values() for route in routes for name, _ in route.rule.claim_headers
+        )
+
+    def choose(self, view: RequestView) -> Rule | Refusal:
+        """The rule that takes the request: of the pinned policy when the route names one, else by host."""
+        if view.pinned_policy is not None:
+            return self._choose_pinned(view, view.pinned_policy)
+        rule = self._hosts.find(view)
+        if rule is None:
+            return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
+        return rule
+
+    def ours(self, names: Iterable[str]) -> list[str]:
+        """Which of these header names some policy sets from claims; `_` is taken for `-`, as many servers do."""
+        return [name for name in names if _fold(name) in self._asserted] if self._asserted else []
+
+    @cached_property
+    def _tables(self) -> dict[str, PathTable]:
+        return {str(ref): PathTable(routes) for ref, routes in self.policies.items()}
+
+    def _choose_pinned(self, view: RequestView, pinned: str) -> Rule | Refusal:
+        table = self._tables.get(pinned)
+        if table is None:
+            return Refusal(Reason.NO_POLICY, f"the route pins the policy `{pinned[:200]}`, which is not loaded")
+        rule = table.find(view)
+        if rule is None:
+            return Refusal(
+                Reason.NO_POLICY, f"no rule of the pinned policy `{pinned[:200]}` takes this path and method"
+            )
+        return rule
+
+
+def _fold(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,0 +1,331 @@
+"""AccessPolicy as authors write it: which requests, what they must show, how often a token may be reused.
+
+The dataclasses are the one source for the parser, the reference page and the CRD schema: every bound, default and
+description stands here. Cross-field rules stand in `__post_init__`, with words that say how to mend a mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from extauthz.model.reuse import BindTo, CountScope, LimitBy, ReuseKey
+from extauthz.model.target import PathOddity
+from extauthz.model.verdict import Mode
+from extauthz.policy.clauses.authentication import AuthenticationSpec
+from extauthz.policy.clauses.cel import Expression
+from extauthz.policy.clauses.claims import ClaimSpec
+from extauthz.policy.words import (
+    STRICT,
+    ClaimWord,
+    CookieName,
+    HeaderName,
+    HeaderValue,
+    HostPattern,
+    HttpsUrl,
+    Label,
+    LiteralPath,
+    Method,
+    ObjectName,
+    ParameterName,
+    Pattern,
+    Realm,
+    RetryWithin,
+    Scope,
+    Template,
+    TokenLifetime,
+    Union,
+    Window,
+    Word,
+)
+
+_RESERVED_HEADERS = frozenset(
+    {
+        "host",
+        "authorization",
+        "proxy-authorization",
+        "dpop",
+        "cookie",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "expect",
+        "x-request-id",
+        "forwarded",
+    }
+)
+_RESERVED_PREFIXES = ("x-envoy-", "x-forwarded-", "sec-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSpec(Union):
+    """Which paths: exactly one of `exact`, `prefix`, `template` and `regex`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    members: ClassVar[tuple[str, ...]] = ("exact", "prefix", "template", "regex")
+    exact: LiteralPath | None = None
+    """This path and no other."""
+    prefix: LiteralPath | None = None
+    """This path and all below it, by whole segments: `/api` takes `/api` and `/api/x`, not `/apix`."""
+    template: Template | None = None
+    """A path with `{name}` for any one segment: `/users/{id}/orders`."""
+    regex: Pattern | None = None
+    """An RE2 pattern that matches the whole path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderMatchSpec(Union):
+    """Which header: exactly one of `exact` and `present`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    members: ClassVar[tuple[str, ...]] = ("exact", "present")
+    name: HeaderName
+    """Header name in lower case."""
+    exact: HeaderValue | None = None
+    """The header is there once, with this value."""
+    present: Literal[True] | None = None
+    """`true`: the header is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchSpec:
+    """One alternative of a rule's `match`; all of its parts must hold."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    methods: Annotated[tuple[Method, ...], Field(max_length=16)] = ()
+    """Request methods; none means every method."""
+    path: PathSpec | None = None
+    """Which paths; none means every path."""
+    headers: Annotated[tuple[HeaderMatchSpec, ...], Field(max_length=8)] = ()
+    """Headers that must all be as said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerRefSpec:
+    """The object that describes an issuer."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    kind: Literal["TokenIssuer", "ClusterTokenIssuer"] = "TokenIssuer"
+    """A TokenIssuer of the policy's own namespace, or a ClusterTokenIssuer."""
+    name: ObjectName
+    """The object's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSpec(Union):
+    """Where the credential stands: exactly one of `header`, `cookie` and `query`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    members: ClassVar[tuple[str, ...]] = ("header", "cookie", "query")
+    header: HeaderName | None = None
+    """A header. `authorization` takes the Bearer scheme, any other the bare token."""
+    cookie: CookieName | None = None
+    """A cookie that holds the bare token."""
+    query: ParameterName | None = None
+    """A query parameter that holds the bare token. URLs leak into logs: use a header where you can. The parameter is
+    removed before the request goes upstream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSpec:
+    """The token that a request must carry."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    issuers: Annotated[tuple[IssuerRefSpec, ...], Field(min_length=1, max_length=8)]
+    """Whose tokens count."""
+    audiences: Annotated[tuple[Word, ...], Field(max_length=16)] = ()
+    """One of these must be in the token's audience, byte for byte; none leaves it to the issuer's `audiences`."""
+    max_lifetime: TokenLifetime | None = None
+    """Refuses tokens issued for longer; tightens the issuer's `maxLifetime`."""
+    from_: Annotated[SlotSpec, Field(alias="from")] = field(default_factory=lambda: SlotSpec(header="authorization"))
+    """The one place where the credential stands; the default is the `Authorization` header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireSpec:
+    """What the token must say. All of it must hold."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    scopes: Annotated[tuple[Scope, ...], Field(max_length=32)] = ()
+    """Scopes that the token must all have."""
+    authentication: AuthenticationSpec | None = None
+    """How and when the user must have authenticated (RFC 9470)."""
+    claims: Annotated[tuple[ClaimSpec, ...], Field(max_length=32)] = ()
+    """Claims and the values they must have."""
+    cel: Expression | None = None
+    """A condition over `claims` and `request`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySpec:
+    """A grace for lost responses: the same safe request, again, is not counted."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    within: RetryWithin
+    """How long after the counted use, at most 5s. Needs `bindTo`: for a plain bearer token it is a replay window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReuseSpec:
+    """How often one token may be reused."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    max_uses: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many uses; 1 without a window is single use."""
+    window: Window | None = None
+    """With a window, the uses are counted in any interval of this length (429 when spent); without, over the token's
+    whole life (401 when spent)."""
+    key: ReuseKey = ReuseKey.TOKEN
+    """What counts as the same token."""
+    claim: ClaimWord | None = None
+    """The claim that counts, with `key: Claim`."""
+    scope: CountScope = CountScope.POLICY
+    """Which requests share the count."""
+    bind_to: Annotated[tuple[BindTo, ...], Field(max_length=3)] = ()
+    """The first use ties the token to these; a use from elsewhere is refused."""
+    bind_header: HeaderName | None = None
+    """The header with the caller's identity, with `bindTo: [Header]`. The mesh must set it and remove clients' own."""
+    retry: RetrySpec | None = None
+    """Absent: every request counts."""
+
+    def __post_init__(self) -> None:
+        if (self.key is ReuseKey.CLAIM) != (self.claim is not None):
+            raise ValueError("`claim` goes with `key: Claim`, and only with it")
+        if (BindTo.HEADER in self.bind_to) != (self.bind_header is not None):
+            raise ValueError("`bindHeader` goes with `bindTo: [Header]`, and only with it")
+        if len(set(self.bind_to)) != len(self.bind_to):
+            raise ValueError("`bindTo` names the same thing twice")
+        if self.retry is not None and not self.bind_to:
+            raise ValueError("`retry` needs `bindTo`: without it, whoever steals the token could use the grace too")
+        if self.retry is not None and self.window is not None:
+            raise ValueError("`retry` goes with uses counted over the token's life; remove `window` or `retry`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSpec:
+    """At most so many requests in any interval of a length, told apart by who sends them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Label
+    """Names the limit; with `scope: Global`, limits of one name share their counts."""
+    by: Annotated[tuple[LimitBy, ...], Field(min_length=1, max_length=6)]
+    """What tells the requests apart; several together make one key."""
+    claim: ClaimWord | None = None
+    """The claim that counts, with `by: [Claim]`."""
+    requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    """How many requests."""
+    window: Window
+    """The length of the interval."""
+    scope: CountScope = CountScope.POLICY
+    """Which requests share the count."""
+    on_store_error: Literal["Deny", "Allow"] = "Deny"
+    """What happens when the store of counts cannot be reached."""
+
+    def __post_init__(self) -> None:
+        if (LimitBy.CLAIM in self.by) != (self.claim is not None):
+            raise ValueError("`claim` goes with `by: [Claim]`, and only with it")
+        if len(set(self.by)) != len(self.by):
+            raise ValueError("`by` names the same thing twice")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamSpec:
+    """What goes upstream."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    claim_headers: Annotated[dict[HeaderName, ClaimWord], Field(max_length=16)] = field(default_factory=dict)
+    """Headers set from claims. They are ours: on every admitted request the client's own are overwritten or removed."""
+    forward_token: bool = False
+    """Whether the upstream sees the token; by default it is removed."""
+
+    def __post_init__(self) -> None:
+        for name in self.claim_headers:
+            if name in _RESERVED_HEADERS or name.startswith(_RESERVED_PREFIXES):
+                raise ValueError(
+                    f"a claim cannot set the header `{name}`; choose a name of your own, such as `x-auth-sub`"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSpec:
+    """One rule: which requests, and what they must show. Exactly one of `token` and `anonymous: true`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Label
+    """Names the rule in logs, metrics and counts."""
+    match: Annotated[tuple[MatchSpec, ...], Field(max_length=16)] = ()
+    """Alternatives; none means every request on the policy's hosts."""
+    token: TokenSpec | None = None
+    """The token that a request must carry."""
+    anonymous: bool = False
+    """`true` admits requests without a token."""
+    require: RequireSpec | None = None
+    """What the token must say."""
+    reuse: ReuseSpec | None = None
+    """How often one token may be reused."""
+    limits: Annotated[tuple[LimitSpec, ...], Field(max_length=8)] = ()
+    """How many requests may come."""
+    upstream: UpstreamSpec = field(default_factory=UpstreamSpec)
+    """What goes upstream."""
+
+    def __post_init__(self) -> None:
+        if self.anonymous == (self.token is not None):
+            raise ValueError("exactly one of `token` and `anonymous: true` is needed")
+        _refuse_twins("limits", (limit.name for limit in self.limits))
+        if self.anonymous:
+            self._check_anonymous()
+
+    def _check_anonymous(self) -> None:
+        if self.require is not None or self.reuse is not None or self.upstream.claim_headers:
+            raise ValueError("`require`, `reuse` and `claimHeaders` need a token; remove them or `anonymous`")
+        if any(limit.by != (LimitBy.SOURCE_ADDRESS,) for limit in self.limits):
+            raise ValueError("without a token, limits can only count `by: [SourceAddress]`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeSpec:
+    """What a client without a good token is told (`WWW-Authenticate`)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    realm: Realm = "extauthz"
+    """The protection space (RFC 9110, section 11.5)."""
+    resource_metadata: HttpsUrl | None = None
+    """Where the metadata of the protected resource stands (RFC 9728, section 5.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessPolicySpec:
+    """Which requests, what they must show, how often a token may be reused, what goes upstream."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1, max_length=64)]
+    """Hosts in lower case without port; `*.` takes every subdomain, `*` every host."""
+    mode: Mode = Mode.ENFORCE
+    """`Shadow` decides and records, but admits every request that one of its rules takes."""
+    rules: Annotated[tuple[RuleSpec, ...], Field(min_length=1, max_length=64)]
+    """What each request must show. A request that no rule takes is refused."""
+    allow_odd_paths: Annotated[tuple[PathOddity, ...], Field(max_length=4)] = ()
+    """Kinds of paths that servers read differently, let through as they are; refused by default."""
+    challenge: ChallengeSpec = field(default_factory=ChallengeSpec)
+    """What a client without a good token is told."""
+
+    def __post_init__(self) -> None:
+        _refuse_twins("rules", (rule.name for rule in self.rules))
+        _refuse_twins("hosts", self.hosts)
+
+
+def _refuse_twins(where: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"`{where}` names `{name}` twice")
+        seen.add(name)

@@ -1,0 +1,99 @@
+"""What goes upstream on an admitted request: identity headers from claims, and the credential only where it may.
+
+INVARIANT: a header that any policy sets from claims is ours. On every admitted request it is overwritten or removed,
+so no client can send one that an upstream would believe.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from extauthz.model.encoding import Json
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.token import ClaimPath, Slot, SlotKind, VerifiedToken, claim_at
+from extauthz.model.verdict import Allow, Refusal
+from extauthz.policy.rule import Rule
+
+_MAX_VALUE: Final = 4096
+_PLAIN: Final = re.compile(r"[!-$&-~](?:[ -$&-~]*[!-$&-~])?", re.ASCII)
+
+
+def changes_of(rule: Rule, token: VerifiedToken | None, view: RequestView, ours: Iterable[str]) -> Allow | Refusal:
+    """The changes to a request that `rule` admits. `ours` are the headers sent by the client that some policy sets.
+
+    Refuses with `claim_refused` when a claim cannot be a header value.
+    """
+    headers: list[tuple[str, str]] = []
+    for name, claim in rule.claim_headers:
+        value = _header_value(claim, None if token is None else claim_at(token.claims, claim))
+        if isinstance(value, Refusal):
+            return value
+        if value:
+            headers.append((name, value))
+    written = {name for name, _ in headers}
+    removed = [name for name in ours if name not in written]
+    query: tuple[str, ...] = ()
+    if rule.demand is not None and not rule.forward_token:
+        match rule.demand.slot:
+            case Slot(SlotKind.QUERY):
+                pass  # removed below, whether or not the token may go upstream in another place
+            case Slot(SlotKind.COOKIE, name):
+                _keep_other_cookies(view, name, headers, removed)
+            case Slot(_, name):
+                removed.append(name)
+    if rule.demand is not None and rule.demand.slot.kind is SlotKind.QUERY:
+        query = (rule.demand.slot.name,)
+    return Allow(set_headers=tuple(headers), remove_headers=tuple(removed), remove_query=query)
+
+
+def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:
+    """A claim as a header value in printable ASCII, everything else percent-encoded (RFC 3986, section 2.1).
+
+    An array of texts is joined by commas, and a comma inside one is encoded. The empty text means no header.
+    """
+    match value:
+        case None:
+            return ""
+        case str():
+            text = _encode(value)
+        case bool():
+            text = "true" if value else "false"
+        case int() | float():
+            text = repr(value)
+        case list() if all(isinstance(item, str) for item in value):
+            text = ",".join(_encode(str(item), also=",") for item in value)
+        case _:
+            return Refusal(Reason.CLAIM_REFUSED, f"the claim `{claim}` is neither text, number nor list of texts")
+    if len(text) > _MAX_VALUE:
+        return Refusal(
+            Reason.CLAIM_REFUSED, f"the claim `{claim}` is too long for a header, over {_MAX_VALUE} characters"
+        )
+    return text
+
+
+def _encode(text: str, also: str = "") -> str:
+    """Percent-encode what is not printable ASCII, `%` itself, spaces at the ends, and the characters in `also`."""
+    if _PLAIN.fullmatch(text) is not None and not any(sign in text for sign in also):
+        return text
+    octets = text.encode("utf-8", "surrogatepass")
+    last = len(octets) - 1
+
+    def kept(index: int, octet: int) -> bool:
+        return (0x21 <= octet <= 0x7E and octet != 0x25 and chr(octet) not in also) or (
+            octet == 0x20 and 0 < index < last
+        )
+
+    return "".join(chr(octet) if kept(index, octet) else f"%{octet:02X}" for index, octet in enumerate(octets))
+
+
+def _keep_other_cookies(view: RequestView, name: str, headers: list[tuple[str, str]], removed: list[str]) -> None:
+    """Take one cookie out of the `cookie` header (RFC 6265, section 5.4) and leave the others as they are."""
+    pairs = [pair.strip() for value in view.headers.get("cookie", ()) for pair in value.split(";")]
+    others = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != name]
+    if others:
+        headers.append(("cookie", "; ".join(others)))
+    else:
+        removed.append("cookie")

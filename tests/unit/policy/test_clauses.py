@@ -1,0 +1,106 @@
+"""Each clause of `require`: met, not met, and what hostile claims do to it."""
+
+from typing import Any
+
+import pytest
+
+from extauthz.model.encoding import Json
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.time import Instant, Seconds
+from extauthz.model.token import VerifiedToken
+from extauthz.policy.clauses.authentication import AuthenticationSpec, RequireAuthentication
+from extauthz.policy.clauses.cel import compile_cel
+from extauthz.policy.clauses.claims import ClaimSpec, RequireClaim
+from extauthz.policy.clauses.scopes import RequireScopes
+from tests.building import NOW, verified, view
+
+
+def reason(clause: Any, token: VerifiedToken, request: RequestView | None = None) -> Reason | None:
+    """Why the clause refuses, None when it is met."""
+    refusal = clause.check(token, request if request is not None else view("/"), Instant(NOW))
+    return None if refusal is None else refusal.reason
+
+
+def test_all_scopes_are_needed() -> None:
+    clause = RequireScopes(frozenset({"a", "b"}))
+    assert reason(clause, verified({"scope": "b a c"})) is None
+    assert reason(clause, verified({"scope": "a"})) is Reason.SCOPE_MISSING
+    assert reason(clause, verified()) is Reason.SCOPE_MISSING
+
+
+@pytest.mark.parametrize(
+    ("value", "met"),
+    [("acme", True), ("globex", True), ("Acme", False), ("acme ", False), (["acme"], False), (None, False), (1, False),
+     ({"acme": 1}, False), (True, False)],
+)  # fmt: skip
+def test_one_of_is_exact_and_wants_text(value: Json, met: bool) -> None:
+    clause = RequireClaim(ClaimSpec(claim="tenant", one_of=("acme", "globex")))
+    assert (reason(clause, verified({"tenant": value})) is None) == met
+
+
+@pytest.mark.parametrize(
+    ("value", "met"),
+    [(["a", "b"], True), ("b", True), (["ab"], False), ("abc", False), ([["b"]], False), ({"b": 1}, False)],
+)
+def test_contains_looks_for_a_member_not_a_part(value: Json, met: bool) -> None:
+    clause = RequireClaim(ClaimSpec(claim="/realm/roles", contains="b"))
+    assert (reason(clause, verified({"realm": {"roles": value}})) is None) == met
+
+
+@pytest.mark.parametrize(("value", "met"), [("x", True), (False, True), (0, True), ("", True), (None, False)])
+def test_present_is_there_and_not_null(value: Json, met: bool) -> None:
+    assert (reason(RequireClaim(ClaimSpec(claim="x", present=True)), verified({"x": value})) is None) == met
+
+
+def test_a_claim_that_is_missing_is_refused_without_its_value() -> None:
+    refusal = RequireClaim(ClaimSpec(claim="tenant", one_of=("acme",))).check(
+        verified({"tenant": "secret-value"}), view("/"), Instant(NOW)
+    )
+    assert refusal is not None
+    assert "secret-value" not in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"acr": "mfa", "auth_time": NOW - 60}, None),
+        ({"acr": "pwd", "auth_time": NOW - 60}, Reason.STEP_UP_REQUIRED),
+        ({"auth_time": NOW - 60}, Reason.STEP_UP_REQUIRED),
+        ({"acr": ["mfa"], "auth_time": NOW - 60}, Reason.STEP_UP_REQUIRED),
+        ({"acr": "mfa", "auth_time": NOW - 301}, Reason.STEP_UP_REQUIRED),
+        ({"acr": "mfa"}, Reason.STEP_UP_REQUIRED),
+        ({"acr": "mfa", "auth_time": str(NOW)}, Reason.TOKEN_MALFORMED),
+        ({"acr": "mfa", "auth_time": True}, Reason.TOKEN_MALFORMED),
+        ({"acr": "mfa", "auth_time": NOW + 3600}, Reason.TOKEN_MALFORMED),
+    ],
+)
+def test_d19_step_up(claims: dict[str, Json], expected: Reason | None) -> None:
+    clause = RequireAuthentication(AuthenticationSpec(acr_values=("mfa", "hwk"), max_age=Seconds(300)))
+    assert reason(clause, verified(claims)) is expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "met"),
+    [
+        ("claims.sub == 'alice'", True),
+        ("claims.sub != request.headers['x-on-behalf-of']", True),
+        ("claims.sub == request.headers['x-absent']", False),
+        ("claims.nothing == 'x'", False),
+        ("has(claims.nothing) || request.method == 'GET'", True),
+        ("request.host == 'api.example' && request.path.startsWith('/')", True),
+        ("request.source.address == '10.0.0.7'", True),
+        ("claims.sub", False),
+        ("claims.list.all(a, claims.list.all(b, claims.list.all(c, a + b + c >= 0)))", False),
+        ("claims.text.matches('(a+)+$')", False),
+        ("1 / claims.zero == 1", False),
+    ],
+)
+def test_a_condition_admits_only_when_it_is_true(expression: str, met: bool) -> None:
+    token = verified({"list": list(range(300)), "text": "a" * 5000 + "b", "zero": 0})
+    request = view("/", headers={"x-on-behalf-of": "bob"})
+    assert (reason(compile_cel(expression), token, request) is None) == met
+
+
+def test_a_number_beyond_64_bits_fails_every_condition() -> None:
+    assert reason(compile_cel("claims.sub == 'alice'"), verified({"big": 2**70})) is Reason.CLAIM_REFUSED

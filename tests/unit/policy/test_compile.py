@@ -1,0 +1,167 @@
+"""Compiling objects into a snapshot: references, conflicts, broken policies, pins."""
+
+from typing import Any
+
+import pytest
+
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.token import SlotKind
+from extauthz.model.verdict import Refusal
+from extauthz.policy.compile import compile_snapshot
+from extauthz.policy.parse import parse
+from extauthz.policy.rule import Rule
+from extauthz.policy.snapshot import Snapshot
+from tests.building import anonymous, obj, policy, view, with_token
+
+ISSUER: dict[str, Any] = {"issuer": "https://corp.example", "keys": {"jwksUri": "https://corp.example/keys"}}
+
+
+def snapshot(*objects: dict[str, Any]) -> Snapshot:
+    """A snapshot of objects, the issuer `corp` among them."""
+    return compile_snapshot(tuple(parse(each) for each in (obj("TokenIssuer", "corp", ISSUER), *objects)))
+
+
+def rule_of(loaded: Snapshot, request: RequestView | None = None) -> Rule:
+    """The rule that takes a request."""
+    chosen = loaded.choose(request if request is not None else view("/"))
+    assert isinstance(chosen, Rule)
+    return chosen
+
+
+def test_a_good_rule_has_what_its_author_wrote() -> None:
+    rule = rule_of(snapshot(policy("orders", with_token("r", reuse={"maxUses": 1}, require={"scopes": ["a", "b"]}))))
+    assert rule.broken is None
+    assert rule.demand is not None
+    assert rule.demand.slot.kind is SlotKind.AUTHORIZATION
+    assert rule.demand.audiences == frozenset({"orders-api"})
+    assert [trust.issuer for trust in rule.demand.issuers] == ["https://corp.example"]
+    assert rule.challenge.scopes == ("a", "b")
+    assert rule.reuse is not None
+    assert rule.reuse.max_uses == 1
+
+
+@pytest.mark.parametrize(
+    ("issuer", "words"),
+    [
+        ({"name": "gone"}, "there is no TokenIssuer shop/gone"),
+        ({"kind": "ClusterTokenIssuer", "name": "corp"}, "there is no ClusterTokenIssuer corp"),
+        ({"kind": "ClusterTokenIssuer", "name": "theirs"}, "is not for namespace `shop`"),
+        ({"name": "hurt"}, "TokenIssuer shop/hurt has mistakes of its own"),
+    ],
+)
+def test_a_rule_whose_issuer_it_cannot_have_refuses_alone(issuer: dict[str, str], words: str) -> None:
+    bad = with_token("bad", match={"path": {"exact": "/bad"}})
+    bad["token"]["issuers"] = [issuer]
+    theirs = obj("ClusterTokenIssuer", "theirs", ISSUER | {"allowedNamespaces": ["other"]})
+    hurt = obj("TokenIssuer", "hurt", {"issuer": 1})
+    loaded = snapshot(policy("orders", bad, anonymous("good")), theirs, hurt)
+    assert words in (rule_of(loaded, view("/bad")).broken or "")
+    assert rule_of(loaded, view("/")).broken is None
+    assert any(words in problem.message for problem in loaded.problems)
+
+
+def test_a_token_issuer_of_another_namespace_is_out_of_reach() -> None:
+    loaded = snapshot(policy("orders", with_token("r"), namespace="elsewhere"))
+    assert rule_of(loaded).broken == "there is no TokenIssuer elsewhere/corp"
+
+
+def test_a_rule_without_any_audience_refuses() -> None:
+    rule = with_token("r")
+    del rule["token"]["audiences"]
+    loaded = snapshot(policy("orders", rule))
+    assert "says an audience" in (rule_of(loaded).broken or "")
+
+
+def test_of_two_identical_matches_the_older_serves_and_the_newer_refuses_the_rest() -> None:
+    old = policy("z-old", anonymous("r", path={"exact": "/a"}), created="2020-01-01T00:00:00Z")
+    new = policy(
+        "a-new",
+        anonymous("r", path={"exact": "/a"}),
+        anonymous("s", path={"exact": "/b"}),
+        created="2021-01-01T00:00:00Z",
+    )
+    loaded = snapshot(new, old)
+    assert rule_of(loaded, view("/a")).policy.name == "z-old"
+    assert rule_of(loaded, view("/a")).broken is None
+    assert "shop/z-old is older" in (rule_of(loaded, view("/b")).broken or "")
+    assert [problem.object.name for problem in loaded.problems] == ["a-new"]
+
+
+def test_without_an_age_the_name_decides() -> None:
+    loaded = snapshot(policy("b", anonymous("r")), policy("a", anonymous("r")))
+    assert rule_of(loaded).policy.name == "a"
+    assert [problem.object.name for problem in loaded.problems] == ["b"]
+
+
+def test_matches_that_only_overlap_are_no_conflict() -> None:
+    loaded = snapshot(policy("a", anonymous("r", path={"prefix": "/a"})), policy("b", anonymous("r", methods=["GET"])))
+    assert not loaded.problems
+
+
+def test_a_broken_policy_denies_its_own_paths_and_no_other() -> None:
+    broken = policy("broken", anonymous("r", path={"prefix": "/mine"}) | {"typo": 1})
+    loaded = snapshot(broken, policy("good", anonymous("r", path={"prefix": "/theirs"})))
+    assert "typo" in (rule_of(loaded, view("/mine/x")).broken or "")
+    assert rule_of(loaded, view("/theirs")).broken is None
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"path": {"exact": 5}}, {"path": {"exact": "/a", "prefix": "/"}}, {"path": "/admin"},
+        {"pth": {"exact": "/admin"}}, {"path": {"exakt": "/admin"}}, 5,
+    ],
+)  # fmt: skip
+def test_a_path_that_cannot_be_read_could_have_been_any(match: Any) -> None:
+    broken = policy("broken", {"name": "r", "anonymous": True, "match": [match]})
+    loaded = snapshot(broken, policy("good", anonymous("r", path={"exact": "/admin"})))
+    assert rule_of(loaded, view("/admin")).broken is not None
+    assert rule_of(loaded, view("/admin")).policy.name == "broken"
+
+
+def test_a_pattern_that_does_not_compile_leaves_exact_paths_alone() -> None:
+    broken = policy("broken", anonymous("r", path={"regex": "/(a"}))
+    loaded = snapshot(
+        broken, policy("good", anonymous("r", path={"exact": "/a"}), anonymous("s", path={"regex": "/b"}))
+    )
+    assert rule_of(loaded, view("/a")).broken is None
+    assert rule_of(loaded, view("/b")).policy.name == "broken"
+
+
+def test_a_broken_policy_keeps_a_host_written_with_a_port() -> None:
+    loaded = snapshot(
+        policy("broken", anonymous("r"), hosts=("API.example:8443",)), policy("wide", anonymous("r"), hosts=("*",))
+    )
+    assert rule_of(loaded).policy.name == "broken"
+
+
+def test_a_pinned_policy_beats_the_host() -> None:
+    loaded = snapshot(policy("a", anonymous("r")), policy("b", anonymous("r"), hosts=("b.example",)))
+    assert rule_of(loaded, view("/", pinned="shop/b")).policy.name == "b"
+
+
+@pytest.mark.parametrize("pinned", ["shop/gone", "", "shop", "../a", "a" * 5000])
+def test_a_pin_to_no_policy_denies(pinned: str) -> None:
+    chosen = snapshot(policy("a", anonymous("r"))).choose(view("/", pinned=pinned))
+    assert isinstance(chosen, Refusal)
+    assert chosen.reason is Reason.NO_POLICY
+    assert len(chosen.detail) < 300
+
+
+def test_a_pinned_policy_that_does_not_take_the_path_denies() -> None:
+    loaded = snapshot(
+        policy("a", anonymous("r")), policy("b", anonymous("r", path={"exact": "/b"}), hosts=("b.example",))
+    )
+    assert isinstance(loaded.choose(view("/", pinned="shop/b")), Refusal)
+
+
+def test_equal_content_has_an_equal_version_and_a_change_shows() -> None:
+    assert snapshot(policy("a", anonymous("r"))).version == snapshot(policy("a", anonymous("r"))).version
+    assert snapshot(policy("a", anonymous("r"))).version != snapshot(policy("a", anonymous("s"))).version
+    assert snapshot(policy("a", anonymous("r", x=1))).version != snapshot(policy("a", anonymous("r", x=2))).version
+
+
+def test_headers_of_every_policy_are_ours_with_dash_or_underscore() -> None:
+    loaded = snapshot(policy("a", with_token("r", upstream={"claimHeaders": {"x-auth-sub": "sub"}})))
+    assert loaded.ours(["x-auth-sub", "x_auth_sub", "x-other"]) == ["x-auth-sub", "x_auth_sub"]
