@@ -126,8 +126,9 @@ class VerifiedToken:
     trust: Trust
     claims: Mapping[str, Json]
     identity: bytes = field(repr=False)
-    """SHA-256 of the JWS signing input: the same for every text that carries the same token, because padding and
-    signatures can be altered and still verify (an ECDSA signature has a twin), the signing input cannot."""
+    """SHA-256 over the JWS signing input and the thumbprint of the key that signed: the same for every text that
+    carries the same token, because padding and signatures can be altered and still verify (an ECDSA signature has a
+    twin), the signing input cannot. The key is in it so that another issuer's key cannot make the same identity."""
     window: AcceptanceWindow
     issued_at: Instant
     lifetime: Seconds

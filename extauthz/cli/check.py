@@ -1,0 +1,133 @@
+"""`extauthz check`: ask a running server about one request."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO
+from urllib.parse import SplitResult, urlsplit
+
+import click
+
+from extauthz.model.time import parse_duration
+from extauthz.server.client import Answer, Question, Unanswered, as_json, ask, connect
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(
+    "check",
+    epilog="""\b
+Examples:
+  extauthz check https://orders.shop.example/api/orders
+  extauthz check -X POST --token-file - https://orders.shop.example/api/orders < token.txt
+  extauthz check --address unix:/run/extauthz.sock --policy shop/orders https://any/api/orders""",
+)
+@click.argument("url")
+@click.option(
+    "--address", default="127.0.0.1:9191", show_default=True, help="Where the server listens: HOST:PORT or unix:PATH."
+)
+@click.option("-X", "--method", default="GET", show_default=True, help="The request method.")
+@click.option(
+    "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated."
+)
+@click.option("--token-file", type=click.File("r"), help="A file with the bearer token, `-` for standard input.")
+@click.option("--source-address", default="", help="The peer's IP address.")
+@click.option("--source-principal", default="", help="The peer's authenticated identity, such as a SPIFFE ID.")
+@click.option("--policy", default="", metavar="NAMESPACE/NAME", help="Pin a policy, as a route may.")
+@click.option(
+    "--tls-ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Speak TLS; authorities in PEM."
+)
+@click.option(
+    "--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Our certificate (mutual TLS)."
+)
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key.")
+@click.option("--timeout", type=_Duration(), default="2s", show_default=True, help="How long to wait for the answer.")
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people or machines."
+)
+def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    url: str,
+    address: str,
+    method: str,
+    headers: tuple[str, ...],
+    token_file: IO[str] | None,
+    source_address: str,
+    source_principal: str,
+    policy: str,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    timeout: float,
+    output: str,
+) -> None:
+    """Ask a running server what it would say about a request to URL.
+
+    This is a real Check: what it admits is counted. The token is never printed.
+    """
+    target = _split(url)
+    question = Question(
+        method=method,
+        scheme=target.scheme,
+        host=target.netloc,
+        path=(target.path or "/") + (f"?{target.query}" if target.query else ""),
+        headers=tuple(_headers(headers, token_file)),
+        source_address=source_address,
+        source_principal=source_principal,
+        policy=policy,
+    )
+    tls = {
+        name: path.read_bytes()
+        for name, path in (("ca", tls_ca), ("cert", tls_cert), ("key", tls_key))
+        if path is not None
+    }
+    try:
+        with connect(address, **tls) as channel:
+            answer = ask(channel, question, timeout)
+    except Unanswered as error:
+        click.echo(f"no answer from {address}: {error}", err=True)
+        sys.exit(2)
+    click.echo(as_json(answer) if output == "json" else _text(answer))
+    sys.exit(0 if answer.admitted else 1)
+
+
+def _split(url: str) -> SplitResult:
+    """The URL's parts. Only the operator's own argument is split here, never a request's path."""
+    target = urlsplit(url)
+    if target.scheme not in {"http", "https"} or not target.netloc:
+        raise click.BadParameter("a URL such as `https://orders.shop.example/api/orders` is needed", param_hint="URL")
+    return target
+
+
+def _headers(lines: tuple[str, ...], token_file: IO[str] | None) -> list[tuple[str, str]]:
+    headers = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise click.BadParameter("write it as `name: value`", param_hint="--header")
+        headers.append((name.strip(), value.strip()))
+    if token_file is not None:
+        headers.append(("authorization", f"Bearer {token_file.read().strip()}"))
+    return headers
+
+
+def _text(answer: Answer) -> str:
+    decision = dict(answer.decision)
+    lines = [f"{'admitted' if answer.admitted else 'denied'}, HTTP {answer.status}"]
+    lines += [
+        f"  {name}: {decision[name]:g}" if isinstance(decision[name], float) else f"  {name}: {decision[name]}"
+        for name in decision
+    ]
+    where = "request" if answer.admitted else "response"
+    lines += [f"  set on the {where}: {name}: {value}" for name, value in answer.set_headers]
+    lines += [f"  removed from the request: {name}" for name in answer.remove_headers]
+    lines += [f"  removed from the query: {name}" for name in answer.remove_query]
+    return "\n".join(lines)

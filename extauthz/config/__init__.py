@@ -1,0 +1,34 @@
+"""Every setting of `extauthz serve`: its default, its bounds, and where it may be said.
+
+One precedence, for every setting: flag, then environment variable, then key of the `--config` file, then default. A
+name that is not known is refused wherever it stands, because a setting that is misspelt is a setting that is not made.
+"""
+
+from extauthz.config.load import CONFIG_VARIABLE, Problem, load
+from extauthz.config.settings import (
+    Engine,
+    LogLevel,
+    LogSink,
+    Setting,
+    Settings,
+    StoreKind,
+    settings,
+)
+from extauthz.config.value import Address, TcpAddress, UnixAddress, parse_address
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "Address",
+    "Engine",
+    "LogLevel",
+    "LogSink",
+    "Problem",
+    "Setting",
+    "Settings",
+    "StoreKind",
+    "TcpAddress",
+    "UnixAddress",
+    "load",
+    "parse_address",
+    "settings",
+]

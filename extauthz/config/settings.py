@@ -1,0 +1,196 @@
+"""The settings of `extauthz serve`: one field each, with its default and what it means."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import MISSING, Field, dataclass, fields
+from enum import Enum
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+from extauthz.config.value import (
+    Address,
+    Kind,
+    TcpAddress,
+    address,
+    duration,
+    file_mode,
+    path,
+    share,
+    size,
+    switch,
+    tcp_or_off,
+    whole,
+    word,
+    word_or_path,
+)
+from extauthz.model.time import Seconds
+
+PREFIX: Final = "EXTAUTHZ_"
+"""What the environment variables of all settings begin with."""
+
+_KIB: Final = 1024
+_MIB: Final = 1024 * _KIB
+
+
+class StoreKind(Enum):
+    """Where uses are counted."""
+
+    MEMORY = "memory"
+
+
+class Engine(Enum):
+    """What serves the calls."""
+
+    GRPCIO = "grpcio"
+
+
+class LogLevel(Enum):
+    """The least severe message that the process log shows."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogSink(Enum):
+    """Where decisions are written, when it is no file."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one `extauthz serve` runs with."""
+
+    policies: Annotated[Path, path("DIR")]
+    """The folder of policy YAML, watched for changes."""
+    listen: Annotated[tuple[Address, ...], address()] = (TcpAddress("127.0.0.1", 9191),)
+    """Where Envoy calls; may be given several times (with commas in the environment variable)."""
+    socket_mode: Annotated[int, file_mode()] = 0o660
+    """The mode of the Unix sockets: who may write to one may ask for decisions."""
+    admin: Annotated[TcpAddress | None, tcp_or_off()] = TcpAddress("127.0.0.1", 9090)  # noqa: RUF009 (it is frozen)
+    """Where health, readiness and metrics are served; `/snapshot` only on a loopback address."""
+    store: Annotated[StoreKind, word(StoreKind)] = StoreKind.MEMORY
+    """Where uses are counted. `memory` counts for this process alone."""
+    store_capacity: Annotated[int, whole(1, 50_000_000)] = 1_000_000
+    """How many keys the memory store holds; when it is full, new ones are refused and none is forgotten."""
+    pepper_file: Annotated[Path | None, path()] = None
+    """A file with the secret that turns tokens into store keys; without it each start makes a new one."""
+    engine: Annotated[Engine, word(Engine)] = Engine.GRPCIO
+    """What serves the calls."""
+    threads: Annotated[int, whole(1, 256)] = 4
+    """How many Checks are worked on at the same time."""
+    max_concurrent: Annotated[int, whole(1, 100_000)] = 512
+    """How many Checks may be in work or waiting; more are denied with 503 at once."""
+    check_budget: Annotated[Seconds, duration("1ms", "10s")] = Seconds(0.150)
+    """The longest that one Check may take; the caller's own deadline counts when it is shorter."""
+    max_request_bytes: Annotated[int, size(4 * _KIB, 16 * _MIB)] = _MIB + 64 * _KIB
+    """The largest CheckRequest that is read; a larger one is denied."""
+    tls_cert: Annotated[Path | None, path()] = None
+    """The certificate chain (PEM) of the TCP listeners, read again when it changes. Needs `tls-key`."""
+    tls_key: Annotated[Path | None, path()] = None
+    """The private key (PEM) of that certificate."""
+    tls_client_ca: Annotated[Path | None, path()] = None
+    """The certificate authorities (PEM) of clients: with it, a client must show a certificate (mutual TLS)."""
+    keepalive_time: Annotated[Seconds, duration("1s", "2h", zero="for never")] = Seconds(30.0)
+    """How long a connection is silent before it is pinged."""
+    keepalive_timeout: Annotated[Seconds, duration("1s", "10m")] = Seconds(10.0)
+    """How long a ping may stay unanswered before the connection is closed."""
+    max_connection_age: Annotated[Seconds, duration("1s", "24h", zero="for no end")] = Seconds(1800.0)
+    """When a client is asked to connect anew, so that load spreads over new replicas; give or take a tenth."""
+    max_connection_age_grace: Annotated[Seconds, duration("1s", "1h")] = Seconds(30.0)
+    """How long calls on such a connection may go on."""
+    drain_delay: Annotated[Seconds, duration("1ms", "10m", zero="for none")] = Seconds(0.0)
+    """How long calls are still taken after health says NOT_SERVING, so that clients can turn elsewhere."""
+    drain_timeout: Annotated[Seconds, duration("1ms", "10m", zero="to cut at once")] = Seconds(20.0)
+    """How long calls in flight may take to finish once the listeners are closed."""
+    token_cache_size: Annotated[int, whole(0, 1_000_000)] = 10_000
+    """How many verified tokens are remembered; 0 verifies each token every time."""
+    log_level: Annotated[LogLevel, word(LogLevel)] = LogLevel.INFO
+    """The least severe message that the process log (standard error) shows."""
+    decision_log: Annotated[LogSink | Path, word_or_path(LogSink)] = LogSink.STDOUT
+    """Where decisions are written, one line of JSON each."""
+    decision_log_allows: Annotated[float, share()] = 1.0
+    """Which share of the allowed requests the decision log shows; denials are always written."""
+    allow_http_loopback: Annotated[bool, switch()] = False
+    """Lets issuers be asked for keys over plain HTTP on a loopback address. For development only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How one setting is written, for the command line, the reader of settings and the reference page."""
+
+    field: str
+    """The attribute of Settings."""
+    kind: Kind
+    default: str
+    """As it would be written in a flag; empty for none."""
+    required: bool
+    repeatable: bool
+    doc: str
+
+    @property
+    def name(self) -> str:
+        """The key in the file, such as `drain-timeout`."""
+        return self.field.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """The flag, such as `--drain-timeout`."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, such as `EXTAUTHZ_DRAIN_TIMEOUT`."""
+        return PREFIX + self.field.upper()
+
+    @property
+    def label(self) -> str:
+        """What stands for the value in help texts."""
+        return self.kind.label
+
+
+@cache
+def settings() -> tuple[Setting, ...]:
+    """All settings of `extauthz serve`, in the order of Settings."""
+    hints = get_type_hints(Settings, include_extras=True)
+    docs = _docstrings()
+    return tuple(_setting(field, hints[field.name], docs[field.name]) for field in fields(Settings))
+
+
+def _setting(field: Field[Any], hint: object, doc: str) -> Setting:
+    value, kind = get_args(hint)
+    repeatable = get_origin(value) is tuple
+    absent = field.default is MISSING or field.default is None
+    return Setting(
+        field=field.name,
+        kind=kind,
+        default="" if absent else ",".join(kind.show(one) for one in _several(field.default)),
+        required=field.default is MISSING,
+        repeatable=repeatable,
+        doc=doc,
+    )
+
+
+def _several(default: object) -> tuple[object, ...]:
+    return default if isinstance(default, tuple) else (default,)
+
+
+def _docstrings() -> dict[str, str]:
+    """The text under each field, which Python itself does not keep."""
+    lines = [node for node in ast.walk(ast.parse(inspect.getsource(Settings))) if isinstance(node, ast.stmt)]
+    found = {}
+    for line, after in pairwise(lines):
+        match line, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(doc))):
+                found[name] = inspect.cleandoc(doc)
+            case _:
+                pass
+    return found

@@ -1,0 +1,212 @@
+"""The kinds of value that a setting may have: how each is written, read, bounded and shown.
+
+All three sources of settings hand over text, so that a value means the same in each of them: `admin: off` in YAML is
+the word, not a truth value, and `0660` is no number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+from extauthz.model.time import Seconds, format_duration, parse_duration
+
+_Number = TypeVar("_Number", bound=float)
+
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
+_WHOLE: Final = re.compile(r"\d{1,12}", re.ASCII)
+_SHARE: Final = re.compile(r"(?:0|1|0?\.\d{1,9}|0\.0|1\.0)", re.ASCII)
+_SIZE: Final = re.compile(r"(\d{1,12})(|KiB|MiB)", re.ASCII)
+_MODE: Final = re.compile(r"0?[67][0-7]{2}", re.ASCII)
+_UNITS: Final = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
+_SWITCH: Final = {"true": True, "false": False}
+_MAX_PORT: Final = 65535
+_MAX_SOCKET_PATH: Final = 107
+"""Bytes that `sun_path` of a Unix socket address holds on Linux, without its closing NUL."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """A TCP address to listen on."""
+
+    host: str
+    """A host name or an IP address; IPv6 without brackets."""
+    port: int
+    """0 to 65535; 0 lets the system choose."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A Unix socket to listen on."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address: TypeAlias = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value."""
+
+    label: str
+    """What stands for the value in help texts, such as `DURATION`."""
+    allowed: str
+    """What may be written, in words."""
+    read: Callable[[str], object]
+    """Reads the text; raises ValueError for what is not allowed."""
+    show: Callable[[Any], str] = str
+    """Writes a value as it would be written in a flag."""
+
+
+def whole(low: int, high: int, label: str = "N") -> Kind:
+    """A whole number within bounds."""
+
+    def read(text: str) -> int:
+        return _within(int(_match(_WHOLE, text)[0]), low, high)
+
+    return Kind(label, f"a whole number from {low} to {high}", read)
+
+
+def size(low: int, high: int) -> Kind:
+    """A number of bytes within bounds, with an optional binary unit."""
+
+    def read(text: str) -> int:
+        found = _match(_SIZE, text)
+        return _within(int(found[1]) * _UNITS[found[2]], low, high)
+
+    allowed = f"a size from {_show_size(low)} to {_show_size(high)}, in bytes or with `KiB` or `MiB`"
+    return Kind("SIZE", allowed, read, _show_size)
+
+
+def duration(low: str, high: str, *, zero: str = "") -> Kind:
+    """A duration within bounds; `zero` says what 0s means where it is allowed besides."""
+    least, most = parse_duration(low), parse_duration(high)
+
+    def read(text: str) -> Seconds:
+        found = parse_duration(text)
+        return found if zero and not found else _within(found, least, most)
+
+    allowed = f"a duration like `90s` or `1m30s`, from {low} to {high}"
+    return Kind("DURATION", f"{allowed}, or 0s {zero}" if zero else allowed, read, format_duration)
+
+
+def share() -> Kind:
+    """A part of a whole."""
+    return Kind("SHARE", "a number from 0 to 1", lambda text: float(_match(_SHARE, text)[0]), lambda part: f"{part:g}")
+
+
+def switch() -> Kind:
+    """Yes or no."""
+    return Kind("BOOLEAN", "`true` or `false`", lambda text: _SWITCH[text], lambda on: "true" if on else "false")
+
+
+def word(words: type[Enum]) -> Kind:
+    """One of a few words."""
+    return Kind("|".join(w.value for w in words), _alternatives(words), words, _show_word)
+
+
+def path(label: str = "FILE") -> Kind:
+    """A path in the file system, relative ones from the working directory."""
+    return Kind(label, "a path", _read_path)
+
+
+def word_or_path(words: type[Enum]) -> Kind:
+    """One of a few words, or a file."""
+
+    def read(text: str) -> Enum | Path:
+        # A word that is misspelt must not become a file of that name.
+        return _read_path(text) if "/" in text else words(text)
+
+    label = "|".join([*(w.value for w in words), "FILE"])
+    return Kind(label, f"{_alternatives(words)}, or a path with a `/` in it", read, _show_word)
+
+
+def address() -> Kind:
+    """Where to listen: TCP or a Unix socket."""
+    return Kind("ADDRESS", "`HOST:PORT`, `[IPv6]:PORT` or `unix:/absolute/path`", parse_address)
+
+
+def tcp_or_off() -> Kind:
+    """Where to listen on TCP, or nowhere."""
+
+    def read(text: str) -> TcpAddress | None:
+        return None if text == "off" else _parse_tcp(text)
+
+    return Kind(
+        "HOST:PORT|off", "`HOST:PORT`, `[IPv6]:PORT` or `off`", read, lambda at: "off" if at is None else str(at)
+    )
+
+
+def file_mode() -> Kind:
+    """The mode of a file that its owner may read and write."""
+    return Kind("MODE", "an octal mode like `0660`, read and write for the owner", _read_mode, lambda m: f"{m:04o}")
+
+
+def parse_address(text: str) -> Address:
+    """Read `HOST:PORT`, `[IPv6]:PORT` or `unix:/absolute/path`. Raises ValueError for anything else."""
+    if not text.startswith("unix:"):
+        return _parse_tcp(text)
+    found = _read_path(text.removeprefix("unix:"))
+    if not found.is_absolute() or len(bytes(found)) > _MAX_SOCKET_PATH:
+        raise ValueError(f"the path of a Unix socket must be absolute and at most {_MAX_SOCKET_PATH} bytes long")
+    return UnixAddress(found)
+
+
+def _parse_tcp(text: str) -> TcpAddress:
+    host, colon, port = text.rpartition(":")
+    if not colon or _WHOLE.fullmatch(port) is None or int(port) > _MAX_PORT:
+        raise ValueError("the port must be a number from 0 to 65535")
+    if host.startswith("[") and host.endswith("]"):
+        return TcpAddress(str(IPv6Address(host[1:-1])), int(port))
+    return TcpAddress(_match(_HOST, host)[0], int(port))
+
+
+def _read_path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError("a path is neither empty nor holds NUL")
+    return Path(text)
+
+
+def _read_mode(text: str) -> int:
+    return int(_match(_MODE, text)[0], 8)
+
+
+def _match(pattern: re.Pattern[str], text: str) -> re.Match[str]:
+    found = pattern.fullmatch(text)
+    if found is None:
+        raise ValueError("not of that form")
+    return found
+
+
+def _within(number: _Number, low: float, high: float) -> _Number:
+    if not low <= number <= high:
+        raise ValueError("out of range")
+    return number
+
+
+def _alternatives(words: type[Enum]) -> str:
+    *most, last = [f"`{w.value}`" for w in words]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _show_size(count: int) -> str:
+    for unit in ("MiB", "KiB"):
+        if count and count % _UNITS[unit] == 0:
+            return f"{count // _UNITS[unit]}{unit}"
+    return str(count)
+
+
+def _show_word(value: Enum | Path) -> str:
+    return str(value.value) if isinstance(value, Enum) else str(value)

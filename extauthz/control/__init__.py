@@ -1,0 +1,1 @@
+"""Where policies come from: sources, what they hold, and how it becomes the snapshot that decides."""

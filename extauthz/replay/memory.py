@@ -1,0 +1,177 @@
+"""The embedded store: exact, bounded, for one replica, and empty after a restart.
+
+INVARIANT: a live key is never dropped to make room. Whoever fills a store that evicts can have the used tokens in it
+forgotten, and use them again. When full, this one goes on counting the keys it knows and refuses new ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from extauthz.model.time import Clock, Instant, Seconds
+from extauthz.replay.expiring import Expiring
+from extauthz.replay.rate import RateLog
+from extauthz.replay.spend import Bind, Rate, Spend, Use
+from extauthz.replay.store import Committed, Outcome, Refused, Unavailable
+
+_STEPS: Final = 32
+"""Due entries looked at per commit: more than a commit makes, so they never pile up, and few enough to take no time."""
+
+_MOST_ATTEMPTS: Final = 65_536
+
+_LATE: Final = "the token's time ran out before its use could be counted"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A commit that may be repeated."""
+
+    until: Instant
+    marks: tuple[bytes, ...]
+    committed: Committed
+
+
+class MemoryStore:
+    """Counts in this process, behind one lock. A commit takes microseconds, so waiting for it does too."""
+
+    def __init__(self, clock: Clock, capacity: int = 1_000_000, attempt_ttl: Seconds = Seconds(3.0)) -> None:
+        """Hold at most `capacity` keys, of any kind; know a repeated attempt again for `attempt_ttl` seconds.
+
+        Raises ValueError for a capacity below 1.
+        """
+        if capacity < 1:
+            raise ValueError(f"a store for `{capacity}` keys can count nothing; give at least 1")
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._capacity = capacity
+        self._binds: Expiring[bytes] = Expiring()
+        self._uses: Expiring[int] = Expiring()
+        self._rates: Expiring[RateLog] = Expiring()
+        # At most one for each use, and for seconds only: they need no bound of their own.
+        self._graces: Expiring[bytes] = Expiring()
+        # All live equally long, so the order of insertion is that of expiry.
+        self._attempts: dict[bytes, _Attempt] = {}
+        self._most_attempts = min(capacity, _MOST_ATTEMPTS)
+        self._attempt_ttl = attempt_ttl
+
+    def __len__(self) -> int:
+        """How many keys take up room."""
+        return len(self._binds) + len(self._uses) + len(self._rates)
+
+    @property
+    def capacity(self) -> int:
+        """How many keys fit."""
+        return self._capacity
+
+    def ready(self) -> bool:
+        """Always: a full store still counts the keys it knows."""
+        return True
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Count all spends, or none."""
+        marks = tuple(_mark(spend) for spend in spends)
+        with self._lock:
+            # Read inside the lock: whoever commits later must not carry an earlier time.
+            now = self._clock.now()
+            self._drop_due(now)
+            repeated = self._attempts.get(attempt) if attempt is not None else None
+            if repeated is not None and repeated.marks == marks and now < repeated.until:
+                return repeated.committed
+            for spend in spends:
+                no = self._no(spend, now)
+                if no is not None:
+                    return no
+            if not self._has_room(spends):
+                return Unavailable(f"the memory store is full: {self._capacity} keys are live, and this needs another")
+            committed = Committed(_least(self._count(spend, now) for spend in spends))
+            if attempt is not None:
+                self._remember(attempt, _Attempt(Instant(now + self._attempt_ttl), marks, committed))
+            return committed
+
+    def _no(self, spend: Spend, now: Instant) -> Refused | Unavailable | None:
+        """Why a spend is not possible now. Counts nothing."""
+        match spend:
+            case Bind() | Use() if spend.until <= now:
+                return Unavailable(_LATE)
+            case Bind():
+                bound = self._binds.get(spend.key, now)
+                return None if bound is None or bound == spend.value else Refused(spend, None)
+            case Use():
+                spent = self._uses.get(spend.key, now) or 0
+                return None if spent < spend.max_uses or self._is_repeat(spend, now) else Refused(spend, None)
+            case Rate():
+                log = self._rates.get(spend.key, now)
+                wait = log.wait(spend.amount, spend.window, now) if log is not None else None
+                return None if wait is None else Refused(spend, wait)
+            case _:
+                assert_never(spend)
+
+    def _count(self, spend: Spend, now: Instant) -> int | None:
+        """Count a possible spend. Returns what is left."""
+        match spend:
+            case Bind():
+                self._binds.put(spend.key, spend.value, spend.until)
+                return None
+            case Use():
+                return self._count_use(spend, now)
+            case Rate():
+                log = self._rates.get(spend.key, now) or RateLog()
+                log.add(spend.window, now)
+                self._rates.put(spend.key, log, log.until)
+                return max(0, spend.amount - log.count(spend.window, now))
+            case _:
+                assert_never(spend)
+
+    def _count_use(self, spend: Use, now: Instant) -> int:
+        spent = self._uses.get(spend.key, now) or 0
+        if not self._is_repeat(spend, now):
+            spent += 1
+            if spend.grace is not None:
+                self._graces.put(spend.key, spend.grace.fingerprint, Instant(now + spend.grace.within))
+        self._uses.put(spend.key, spent, spend.until)
+        return max(0, spend.max_uses - spent)
+
+    def _is_repeat(self, spend: Use, now: Instant) -> bool:
+        return spend.grace is not None and self._graces.get(spend.key, now) == spend.grace.fingerprint
+
+    def _has_room(self, spends: tuple[Spend, ...]) -> bool:
+        new = {spend.key for spend in spends if spend.key not in self._shelf(spend)}
+        return len(self) + len(new) <= self._capacity
+
+    def _shelf(self, spend: Spend) -> Expiring[bytes] | Expiring[int] | Expiring[RateLog]:
+        match spend:
+            case Bind():
+                return self._binds
+            case Use():
+                return self._uses
+            case Rate():
+                return self._rates
+            case _:
+                assert_never(spend)
+
+    def _remember(self, attempt: bytes, made: _Attempt) -> None:
+        self._attempts.pop(attempt, None)
+        if len(self._attempts) >= self._most_attempts:
+            del self._attempts[next(iter(self._attempts))]
+        self._attempts[attempt] = made
+
+    def _drop_due(self, now: Instant) -> None:
+        for shelf in (self._binds, self._uses, self._rates, self._graces):
+            shelf.drop_due(now, _STEPS)
+        # Two for each that a commit adds.
+        for _ in range(2):
+            oldest = next(iter(self._attempts), None)
+            if oldest is not None and self._attempts[oldest].until <= now:
+                del self._attempts[oldest]
+
+
+def _mark(spend: Spend) -> bytes:
+    """What must be the same in a repeated attempt: what is counted, and whom it is tied to."""
+    return spend.key + spend.value if isinstance(spend, Bind) else spend.key
+
+
+def _least(left: Iterable[int | None]) -> int | None:
+    return min((each for each in left if each is not None), default=None)

@@ -1,0 +1,65 @@
+"""What every store of counts promises: one commit for all spends of a request, exact under any race."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn, Protocol, TypeAlias
+
+from extauthz.model.time import Seconds
+from extauthz.replay.spend import Spend
+
+
+class _NoTruth:
+    """INVARIANT: `if store.commit(…):` would take a refusal, which is an object too, for a yes. So asking raises."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("an outcome has no truth value: match on Committed, Refused and Unavailable")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(_NoTruth):
+    """All spends are counted."""
+
+    remaining: int | None
+    """What is left of the scarcest `Use` or `Rate` after this commit; None when there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(_NoTruth):
+    """One spend is not possible, and none was counted."""
+
+    spend: Spend
+    """The first, in the order given, that refuses."""
+    retry_after: Seconds | None
+    """Until this spend is possible again: more than 0, at most its window. None when waiting does not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable(_NoTruth):
+    """The store cannot tell, and nothing was counted. A caller that does not know must refuse."""
+
+    detail: str
+
+
+Outcome: TypeAlias = Committed | Refused | Unavailable
+
+
+class Store(Protocol):
+    """Where counts live. Safe to call from many threads.
+
+    - All spends of a commit are counted, or none; nothing that is refused is counted or prolongs a refusal.
+    - Of any number of racing commits of a `Use`, exactly `max_uses` are Committed before its `until`.
+    - In no interval of length `window` are more than `amount` commits of a `Rate` Committed. One is refused at most a
+      sixtieth of the window before the exact count would have room.
+    - A `Use` or `Bind` that arrives at or after its `until` is Unavailable: its count may be forgotten by now.
+    - A commit with the same attempt and the same spends as one that was Committed moments ago gets that answer again
+      and is not counted. Forgetting an attempt early is allowed: the repeat is then counted, or refused.
+    """
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Count all spends, or none. Never raises for what a store can foresee: it answers Unavailable."""
+
+    def ready(self) -> bool:
+        """Whether the store can be asked now."""

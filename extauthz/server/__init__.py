@@ -1,0 +1,1 @@
+"""The edge towards Envoy: its messages, its calls, and the pages for operators."""

@@ -1,0 +1,161 @@
+"""The admin port: health, readiness, metrics and what is loaded, over plain HTTP for operators and kubelet."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from extauthz.config import TcpAddress
+
+_LOG: Final = logging.getLogger(__name__)
+_MOST: Final = 16
+"""How many requests are answered at once; more are cut off."""
+_TIMEOUT: Final = 5.0
+"""Seconds that a client may take to send or read."""
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """What the pages show."""
+
+    missing: Callable[[], Mapping[str, str]]
+    """What keeps us from being ready: name to the reason, in words. Empty when ready."""
+    metrics: Callable[[], tuple[bytes, str]]
+    """The metrics and their content type."""
+    snapshot: Callable[[], Mapping[str, Any]]
+    """What is loaded, without secrets."""
+
+
+class Admin:
+    """Serves the pages from threads of its own."""
+
+    def __init__(self, address: TcpAddress, pages: Pages) -> None:
+        """Open the port. Raises OSError when that cannot be."""
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        handler = _handler(_routes(pages, loopback=_is_loopback(address.host)))
+        self._server = _Server((address.host, address.port), handler, family)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="admin", daemon=True)
+        self.address = TcpAddress(address.host, self._server.server_address[1])
+        """With the port that the system chose."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], family: socket.AddressFamily
+    ) -> None:
+        self.address_family = family
+        self._free = threading.BoundedSemaphore(_MOST)
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
+        _LOG.debug("a request of the admin port broke off")
+
+
+_Page = tuple[HTTPStatus, str, bytes]
+_Routes = Mapping[str, Callable[[], _Page]]
+
+
+def _routes(pages: Pages, *, loopback: bool) -> _Routes:
+    routes: dict[str, Callable[[], _Page]] = {
+        "/healthz": lambda: (HTTPStatus.OK, "text/plain", b"ok\n"),
+        "/readyz": lambda: _ready(pages.missing()),
+        "/metrics": lambda: _metrics(*pages.metrics()),
+    }
+    if loopback:
+        routes["/snapshot"] = lambda: (HTTPStatus.OK, _JSON, _json(pages.snapshot()))
+    return routes
+
+
+def _ready(missing: Mapping[str, str]) -> _Page:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
+    return status, _JSON, _json({"ready": not missing, "missing": dict(missing)})
+
+
+def _metrics(text: bytes, content_type: str) -> _Page:
+    return HTTPStatus.OK, content_type, text
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode() + b"\n"
+
+
+def _handler(routes: _Routes) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = _TIMEOUT
+
+        def do_GET(self) -> None:
+            page = routes.get(self.path.partition("?")[0])
+            if page is None:
+                self._send(HTTPStatus.NOT_FOUND, "text/plain", f"pages: {' '.join(routes)}\n".encode())
+                return
+            try:
+                self._send(*page())
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001  # a page that fails must not end the thread without an answer
+                _LOG.error("an admin page failed: %s", type(error).__name__)
+                self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"failed; see the log\n")
+
+        do_HEAD = do_GET  # noqa: N815 - the name that the base calls
+
+        def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", content_type)
+            self.send_header("content-length", str(len(body)))
+            self.send_header("cache-control", "no-store")
+            self.send_header("x-content-type-options", "nosniff")
+            # One request for each connection, so that a client who keeps one open holds no thread.
+            self.send_header("connection", "close")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def version_string(self) -> str:
+            return "extauthz"
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base
+            """Say nothing: probes come every few seconds."""
+
+    return Handler
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

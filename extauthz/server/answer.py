@@ -1,0 +1,109 @@
+"""From the bytes of a CheckRequest to the bytes of a CheckResponse: the edge that commits, answers and tells.
+
+INVARIANT: `answer` never raises. An RPC error would let the request through an Envoy that fails open, so a bug, too,
+is answered with an explicit denial.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from extauthz.decide import World, decide, settle
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.time import Clock, Seconds
+from extauthz.model.token import IssuerRef
+from extauthz.model.verdict import Deny, Refusal, Verdict
+from extauthz.replay.store import Committed, Refused, Store, Unavailable
+from extauthz.server.codec import INTERNAL_DENIAL, read_check, write_verdict
+from extauthz.telemetry.log import frames_of
+from extauthz.telemetry.observation import Observation, SpendOutcome
+
+_LOG: Final = logging.getLogger(__name__)
+_LATE: Final = Deny(refusal=Refusal(Reason.OVERLOADED, "the time for this Check was over before its uses were counted"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answerer:
+    """Answers Checks, from any number of threads."""
+
+    world: Callable[[], World]
+    """What is loaded right now; one read of a published value."""
+    store: Store
+    clock: Clock
+    observe: Callable[[Observation], None]
+    """Is told of every answer; must not wait."""
+    want_keys: Callable[[IssuerRef], None]
+    """Is told when a token names a key that its issuer's set lacks; must not wait."""
+
+    def answer(self, data: bytes, budget: Seconds) -> bytes:
+        """Answer one serialised CheckRequest, within `budget` seconds from now."""
+        started = self.clock.monotonic()
+        view: RequestView | None = None
+        outcome = SpendOutcome.NONE
+        try:
+            read = read_check(data)
+            if isinstance(read, Refusal):
+                verdict: Verdict = Deny(refusal=read)
+            else:
+                view = read
+                verdict, outcome = self._decide(view, started + budget)
+            response = write_verdict(verdict)
+        except Exception as error:  # noqa: BLE001  # INVARIANT: the one broad except: a bug denies
+            _LOG.error("a bug denied a request: %s", _where(error))
+            verdict = Deny(refusal=Refusal(Reason.INTERNAL, type(error).__name__))
+            response = INTERNAL_DENIAL
+        self._tell(verdict, view, outcome, started)
+        return response
+
+    def refuse(self, refusal: Refusal) -> bytes:
+        """The recorded denial of a request that is not even read."""
+        verdict = Deny(refusal=refusal)
+        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic())
+        return write_verdict(verdict)
+
+    def _decide(self, view: RequestView, deadline: float) -> tuple[Verdict, SpendOutcome]:
+        decided = decide(view, self.world(), self.clock.now())
+        if isinstance(decided, Deny):
+            issuer = decided.refusal.issuer
+            if decided.reason is Reason.KEY_UNKNOWN and issuer is not None:
+                self.want_keys(issuer)
+            return decided, SpendOutcome.NONE
+        if not decided.spends:
+            return settle(decided, Committed(remaining=None)), SpendOutcome.NONE
+        if self.clock.monotonic() >= deadline:
+            return _LATE, SpendOutcome.NONE
+        committed = self.store.commit(decided.spends, decided.attempt)
+        return settle(decided, committed), _outcome(committed)
+
+    def _tell(self, verdict: Verdict, view: RequestView | None, outcome: SpendOutcome, started: float) -> None:
+        try:
+            self.observe(
+                Observation.of(
+                    verdict,
+                    view,
+                    spends=outcome,
+                    seconds=Seconds(self.clock.monotonic() - started),
+                    at=self.clock.now(),
+                )
+            )
+        except Exception as error:  # noqa: BLE001  # a decision never fails for a log or a metric
+            _LOG.error("an answer could not be recorded: %s", _where(error))
+
+
+def _outcome(committed: Committed | Refused | Unavailable) -> SpendOutcome:
+    match committed:
+        case Committed():
+            return SpendOutcome.COMMITTED
+        case Refused():
+            return SpendOutcome.REFUSED
+        case Unavailable():
+            return SpendOutcome.UNAVAILABLE
+
+
+def _where(error: Exception) -> str:
+    """The kind of an exception and where it came from. Its message may quote a token, so it is left out."""
+    return f"{type(error).__name__} at {frames_of(error)}"

@@ -1,0 +1,55 @@
+"""Whether a verified token is accepted now, and here: asked anew for every request, never remembered.
+
+Time (RFC 7519, sections 4.1.4 and 4.1.5), audience (RFC 7519, section 4.1.3) and how long the token lives in all.
+"""
+
+from __future__ import annotations
+
+from extauthz.model.reason import Reason
+from extauthz.model.time import Instant, format_duration
+from extauthz.model.token import Demand, Trust
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.claims import Verified
+from extauthz.tokens.quoting import quote_all
+
+
+def refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
+    """Why the token is not accepted by this demand at `now`; None when it is."""
+    token, trust = verified.token, verified.token.trust
+    if not token.window.accepts(now):
+        return _out_of_time(verified, now)
+    wanted = trust.audiences if demand.audiences is None else demand.audiences
+    if not verified.audience_claims or any(wanted.isdisjoint(found) for found in verified.audience_claims):
+        return _for_others(verified, wanted)
+    # Without `iat` nobody knows when the token began: what is left of it counts. Never `nbf`, which may lie anywhere.
+    lifetime = verified.expires - (now if verified.issued is None else verified.issued)
+    longest = trust.max_lifetime if demand.max_lifetime is None else min(trust.max_lifetime, demand.max_lifetime)
+    if lifetime > longest:
+        return _too_long(lifetime, longest, trust)
+    return None
+
+
+def _out_of_time(verified: Verified, now: Instant) -> Refusal:
+    trust, window = verified.token.trust, verified.token.window
+    skew = f"{format_duration(trust.clock_skew)} of `clockSkew` of {trust.ref} counted in"
+    if now >= window.closes:
+        since = format_duration(now - verified.expires)
+        return Refusal(Reason.TOKEN_EXPIRED, f"the token expired {since} ago, {skew}", issuer=trust.ref)
+    wait = format_duration(window.opens - now)
+    words = f"the token begins to be valid in {wait}, {skew}: `nbf` or `iat` lies ahead of this clock"
+    return Refusal(Reason.TOKEN_NOT_YET_VALID, words, issuer=trust.ref)
+
+
+def _for_others(verified: Verified, wanted: frozenset[str]) -> Refusal:
+    trust = verified.token.trust
+    found = " and ".join(quote_all(audience) for audience in verified.audience_claims) or "nobody"
+    wants = f"one of {quote_all(wanted)} is wanted" if wanted else "neither the rule nor the issuer names an audience"
+    return Refusal(Reason.AUDIENCE_MISMATCH, f"the token is for {found}; {wants}", issuer=trust.ref)
+
+
+def _too_long(lifetime: float, longest: float, trust: Trust) -> Refusal:
+    lives, allowed = format_duration(lifetime), format_duration(longest)
+    words = (
+        f"the token lives for {lives}, allowed are {allowed} (the lower `maxLifetime` of the rule and of {trust.ref})"
+    )
+    return Refusal(Reason.TOKEN_TOO_LONG_LIVED, words, issuer=trust.ref)

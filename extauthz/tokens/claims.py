@@ -1,0 +1,201 @@
+"""The claims of an access token (RFC 7519, section 4.1; RFC 9068, section 2.2), read against one issuer's settings.
+
+A claim that is there must have the type that its standard gives it: what is not understood is refused, never skipped.
+Here stands what is true of a token for good. What depends on the request or the hour is asked in `acceptance`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from extauthz.model.encoding import Json
+from extauthz.model.reason import Reason
+from extauthz.model.time import AcceptanceWindow, Instant, Seconds
+from extauthz.model.token import ClaimPath, Trust, VerifiedToken, claim_at
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.quoting import quote
+
+MAX_AUDIENCES: Final = 64
+MAX_JTI: Final = 512
+_MAX_TIME: Final = 2**53
+_AUD: Final = ClaimPath("aud")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A verified token, and what acceptance asks about it besides."""
+
+    token: VerifiedToken
+    iss: str
+    expires: Instant
+    """`exp`, without the clock skew."""
+    issued: Instant | None
+    """`iat`, None when the token has none."""
+    audience_claims: tuple[frozenset[str], ...]
+    """Every claim that names an audience, `aud` and the mapped one: each must hold a wanted one. Empty for none."""
+
+
+class _Unfit(ValueError):
+    """The claims are not those of a token of this issuer. The message says why."""
+
+    def __init__(self, detail: str, reason: Reason = Reason.TOKEN_MALFORMED) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def read_claims(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instant) -> Verified | Refusal:
+    """Read the claims of a token whose signature and `iss` hold.
+
+    Refuses with `sender_mismatch` for a token with `cnf`, with `audience_mismatch` for one without audience and with
+    `token_malformed` for all else; never raises. `now` only stands in for a missing `iat`.
+    """
+    try:
+        return _read(claims, trust, identity, now)
+    except _Unfit as problem:
+        return Refusal(problem.reason, str(problem), issuer=trust.ref)
+
+
+def same_json(one: Json, other: Json) -> bool:
+    """Whether two JSON values are equal, type included: `true` is not 1 and "1" is not 1, but 1.0 is 1 (RFC 8259)."""
+    match one, other:
+        case (bool(), _) | (_, bool()):
+            return one is other
+        case list(), list():
+            return len(one) == len(other) and all(map(same_json, one, other))
+        case dict(), dict():
+            return one.keys() == other.keys() and all(same_json(value, other[name]) for name, value in one.items())
+        case _:
+            return one == other
+
+
+def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instant) -> Verified:
+    expires, issued, window = _times(claims, trust)
+    _refuse_senders(claims)
+    _check_required(claims, trust)
+    audiences, audience_claims = _audiences(claims, trust.mapping.audience)
+    mapping = trust.mapping
+    token = VerifiedToken(
+        trust=trust,
+        claims=claims,
+        identity=identity,
+        window=window,
+        issued_at=now if issued is None else issued,
+        lifetime=Seconds(max(0.0, expires - (now if issued is None else issued))),
+        audiences=audiences,
+        subject=_text(claims, ClaimPath("sub"), mapping.subject),
+        client=_text(claims, ClaimPath("client_id"), mapping.client),
+        token_id=_text(claims, ClaimPath("jti"), mapping.token_id, MAX_JTI),
+        scopes=_scopes(claims, mapping.scope),
+    )
+    return Verified(
+        token=token, iss=str(claims["iss"]), expires=expires, issued=issued, audience_claims=audience_claims
+    )
+
+
+def _times(claims: Mapping[str, Json], trust: Trust) -> tuple[Instant, Instant | None, AcceptanceWindow]:
+    expires = _time(claims, "exp")
+    if expires is None:
+        raise _Unfit("the token has no `exp`; tokens that never expire are not taken")
+    # A fraction of the last second is given up rather than argued about.
+    expires = Instant(math.floor(expires))
+    issued, not_before = _time(claims, "iat"), _time(claims, "nbf")
+    if issued is not None and expires <= issued:
+        raise _Unfit(f"`exp` is {quote(expires)}, not after `iat`, which is {quote(issued)}")
+    begins = max((time for time in (issued, not_before) if time is not None), default=0.0)
+    skew = trust.clock_skew
+    return expires, issued, AcceptanceWindow(Instant(begins - skew), Instant(expires + skew))
+
+
+def _time(claims: Mapping[str, Json], name: str) -> Instant | None:
+    """A NumericDate (RFC 7519, section 2): any JSON number that a double holds exactly, and nothing like a number."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Unfit(f"`{name}` is {quote(value)}, not a number")
+    if not 0 < value < _MAX_TIME:
+        raise _Unfit(f"`{name}` is {quote(value)}, not a time between 1 and 2^53 seconds")
+    return Instant(value)
+
+
+def _refuse_senders(claims: Mapping[str, Json]) -> None:
+    # INVARIANT: who is to present the token is not ours to forget. Whatever `cnf` holds, unread it refuses.
+    if "cnf" in claims:
+        words = "the token is bound to a sender by `cnf`, and no rule of this version confirms one"
+        raise _Unfit(words, Reason.SENDER_MISMATCH)
+
+
+def _check_required(claims: Mapping[str, Json], trust: Trust) -> None:
+    for name in sorted(trust.required_claims):
+        if claim_at(claims, ClaimPath(name)) is None:
+            raise _Unfit(f"the claim `{name}` is missing; {trust.ref} lists it in `requiredClaims`")
+    for path in sorted(trust.claim_present):
+        if claim_at(claims, path) is None:
+            raise _Unfit(f"the claim `{path}` is missing; {trust.ref} lists it in `claimPresent`")
+    for path, wanted in trust.claim_equals.items():
+        if not same_json(claim_at(claims, path), wanted):
+            raise _Unfit(f"the claim `{path}` is not {quote(wanted)}, as `claimEquals` of {trust.ref} demands")
+
+
+def _audiences(
+    claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]
+) -> tuple[frozenset[str], tuple[frozenset[str], ...]]:
+    """The token's audiences, and every claim that must match: `aud` counts even where another claim is mapped."""
+    aud = _audience(claims["aud"], _AUD) if "aud" in claims else None
+    path = _first(claims, paths)
+    mapped = aud if path in {None, _AUD} else _audience(claim_at(claims, path or _AUD), path or _AUD)
+    every = tuple(dict.fromkeys(audience for audience in (mapped, aud) if audience is not None))
+    return every[0] if every else frozenset(), every
+
+
+def _audience(value: Json, path: ClaimPath) -> frozenset[str]:
+    items = value if isinstance(value, list) else [value]
+    if not items:
+        raise _Unfit(f"`{path}` is an empty array: the token is for nobody", Reason.AUDIENCE_MISMATCH)
+    if len(items) > MAX_AUDIENCES:
+        raise _Unfit(f"`{path}` has {len(items)} entries, allowed are {MAX_AUDIENCES}")
+    texts = frozenset(item for item in items if isinstance(item, str) and item)
+    if not all(isinstance(item, str) and item for item in items):
+        raise _Unfit(f"`{path}` is neither a text nor an array of texts")
+    return texts
+
+
+def _text(
+    claims: Mapping[str, Json], standard: ClaimPath, paths: tuple[ClaimPath, ...], longest: int | None = None
+) -> str | None:
+    """A mapped claim that must be a text, and so must the standard's own wherever it is mapped."""
+    if standard in claims:
+        _check_text(claims[standard], standard, longest)
+    path = _first(claims, paths)
+    return None if path is None else _check_text(claim_at(claims, path), path, longest)
+
+
+def _check_text(value: Json, path: ClaimPath, longest: int | None) -> str:
+    if not isinstance(value, str) or not value:
+        raise _Unfit(f"`{path}` is not a text, or an empty one")
+    if longest is not None and len(value) > longest:
+        raise _Unfit(f"`{path}` has {len(value)} characters, allowed are {longest}")
+    return value
+
+
+def _scopes(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> frozenset[str]:
+    """Granted scopes: a text with spaces between (RFC 9068, section 2.2.3), or an array of texts."""
+    path = _first(claims, paths)
+    value = None if path is None else claim_at(claims, path)
+    match value:
+        case None:
+            return frozenset()
+        case str():
+            return frozenset(value.split(" ")) - {""}
+        case list() if all(isinstance(item, str) for item in value):
+            return frozenset(map(str, value)) - {""}
+        case _:
+            raise _Unfit(f"`{path}` is neither a text of scopes nor an array of texts")
+
+
+def _first(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> ClaimPath | None:
+    """The first of the mapped claims that the token has."""
+    return next((path for path in paths if claim_at(claims, path) is not None), None)

@@ -1,0 +1,167 @@
+"""Bearer credentials: the one place where a request carries its token (RFC 6750, section 2; cookies: RFC 6265).
+
+A rule names one slot, and only that slot is read. A credential in a second place makes the request ambiguous, because
+the upstream might believe the other one: it is refused, never resolved.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, assert_never
+from urllib.parse import unquote, unquote_plus
+
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.token import Credential, Slot, SlotKind
+from extauthz.model.verdict import Refusal
+
+MAX_TOKEN: Final = 8192
+"""Characters of a token. Larger ones do not pass most servers' header limits anyway."""
+
+QUERY_NAME: Final = "access_token"
+"""The query parameter of RFC 6750, section 2.3. Never read unless a slot names it, and never ignored beside a token."""
+
+_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+# A comma, then a word that no `=` follows: the next credential, not the next parameter of this one.
+_SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]|\Z)|\Z)", re.ASCII)
+
+
+class _Unclear(ValueError):
+    """The slot holds something, but not exactly one token. The message says why and never quotes the value."""
+
+
+def find_credential(view: RequestView, slot: Slot) -> Credential | Refusal:
+    """The one bearer token of a request.
+
+    Refuses with `credential_absent` when the slot is empty or holds another scheme, with `credential_malformed` when it
+    holds anything but exactly one token68 (RFC 9110, section 11.2) or a second place holds a credential as well, and
+    with `token_malformed` beyond MAX_TOKEN.
+    """
+    try:
+        token = _read(view, slot)
+    except _Unclear as problem:
+        return Refusal(Reason.CREDENTIAL_MALFORMED, f"{_place(slot)} {problem}")
+    other = _elsewhere(view, slot)
+    if token is None:
+        hint = f"; {other} is filled, but not what this rule reads" if other else ""
+        return Refusal(Reason.CREDENTIAL_ABSENT, f"{_place(slot)} holds no bearer token{hint}")
+    if other:
+        return Refusal(Reason.CREDENTIAL_MALFORMED, f"{_place(slot)} holds a token and {other} is filled too: send one")
+    if len(token) > MAX_TOKEN:
+        found = f"a token of {len(token)} characters, allowed are {MAX_TOKEN}"
+        return Refusal(Reason.TOKEN_MALFORMED, f"{_place(slot)} holds {found}")
+    return Credential(token, slot)
+
+
+def _read(view: RequestView, slot: Slot) -> str | None:
+    match slot.kind:
+        case SlotKind.AUTHORIZATION:
+            return _bearer(view.headers.get("authorization", ()))
+        case SlotKind.HEADER:
+            return _bare(view.headers.get(slot.name, ()))
+        case SlotKind.COOKIE:
+            return _cookie(view.headers.get("cookie", ()), slot.name)
+        case SlotKind.QUERY:
+            return _parameter(view.target.query, slot.name)
+        case _:
+            assert_never(slot.kind)
+
+
+def _bearer(values: tuple[str, ...]) -> str | None:
+    """The token of `Authorization: Bearer`, None for another scheme (RFC 9110, section 11.4)."""
+    text = _single(values)
+    if not text:
+        return None
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        raise _Unclear("does not begin with the name of a scheme")
+    if scheme[0].lower() == "bearer":
+        return _token68(text[scheme.end() :], after_scheme=True)
+    if _SECOND_SCHEME.search(text) is not None:
+        raise _Unclear("holds more than one credential")
+    return None
+
+
+def _bare(values: tuple[str, ...]) -> str | None:
+    text = _single(values)
+    return _token68(text) if text else None
+
+
+def _single(values: tuple[str, ...]) -> str:
+    if len(values) > 1:
+        raise _Unclear("is sent more than once")
+    return values[0].strip(" ") if values else ""
+
+
+def _token68(text: str, *, after_scheme: bool = False) -> str:
+    """INVARIANT: what leaves this module is token68, whatever the slot: ASCII without blanks, commas or controls."""
+    token = text.lstrip(" ") if after_scheme else text
+    if not token:
+        raise _Unclear("names the scheme `Bearer` without a token")
+    if after_scheme and token == text:
+        raise _Unclear("has no space after the scheme `Bearer`")
+    if _TOKEN68.fullmatch(token) is None:
+        raise _Unclear("holds characters that no token has: white space, a comma, a control or a foreign character")
+    return token
+
+
+def _cookie(values: tuple[str, ...], name: str) -> str | None:
+    """The value of a cookie. Fields sent apart are one list (RFC 9113, section 8.2.3)."""
+    text = "; ".join(values)
+    found = _strictly(text, ";", name)
+    if found != _leniently(text, ";,", name):
+        raise _Unclear("can be read in two ways, because of a comma, a blank or percent-encoding in `Cookie`")
+    return _bare(_once(found))
+
+
+def _parameter(query: str, name: str) -> str | None:
+    found = _strictly(query, "&", name)
+    # The proxy that strips the token from the query reads strictly, too: what it would overlook must not get in.
+    if found != _leniently(query, "&;", name):
+        raise _Unclear("can be read in two ways, because of `;`, a blank or percent-encoding in the query")
+    value = "".join(_once(found))
+    if "+" in value:
+        raise _Unclear("holds a `+`, which servers read in two ways")
+    return _bare((unquote(value),))
+
+
+def _once(found: list[str]) -> tuple[str, ...]:
+    if len(found) > 1:
+        raise _Unclear("is sent more than once")
+    return tuple(found)
+
+
+def _strictly(text: str, separators: str, name: str) -> list[str]:
+    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", text))
+    return [value for found, _, value in pairs if found == name]
+
+
+def _leniently(text: str, separators: str, name: str) -> list[str]:
+    """What the most lenient server finds: it trims and decodes names, and splits wherever some standard once did."""
+    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", text))
+    return [value for found, _, value in pairs if unquote_plus(found).strip() == name]
+
+
+def _elsewhere(view: RequestView, slot: Slot) -> str | None:
+    """Another place of the request that holds a credential."""
+    if slot.kind is not SlotKind.AUTHORIZATION and any(v.strip(" ") for v in view.headers.get("authorization", ())):
+        return "`Authorization`"
+    query = view.target.query
+    if (QUERY_NAME in query or "%" in query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
+        return f"the query parameter `{QUERY_NAME}`" if any(_leniently(query, "&;", QUERY_NAME)) else None
+    return None
+
+
+def _place(slot: Slot) -> str:
+    match slot.kind:
+        case SlotKind.AUTHORIZATION:
+            return "`Authorization`"
+        case SlotKind.HEADER:
+            return f"the header `{slot.name}`"
+        case SlotKind.COOKIE:
+            return f"the cookie `{slot.name}`"
+        case SlotKind.QUERY:
+            return f"the query parameter `{slot.name}`"
+        case _:
+            assert_never(slot.kind)

@@ -1,0 +1,134 @@
+"""JSON Web Signatures in compact form (RFC 7515, sections 3.1, 4 and 5.2), read strictly (RFC 8725).
+
+One form, one reading: three canonical base64url segments, a header without duplicate names, and no member that brings
+a key along, changes what is signed, or says that something must be understood that is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from extauthz.model.encoding import Ambiguous, Json, base64url_decode, parse_json_object
+from extauthz.model.reason import Reason
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.quoting import quote
+
+MAX_HEADER: Final = 2048
+"""Octets of a decoded header. Real ones stay below 300."""
+MAX_KID: Final = 256
+MAX_TYP: Final = 128
+_MAX_ALG: Final = 32
+
+_REFUSED: Final = {
+    "crit": "demands an extension, and none is supported",
+    "b64": "changes what is signed, which RFC 7797, section 7, forbids in a JWT",
+    "zip": "says that the payload is compressed",
+    "cty": "says that the payload is another token",
+    "jwk": "brings a key along; keys come from the issuer only",
+    "jku": "brings the address of keys along; keys come from the issuer only",
+    "x5u": "brings the address of a certificate along; keys come from the issuer only",
+    "x5c": "brings certificates along; keys come from the issuer only",
+} | dict.fromkeys(("enc", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c"), "belongs to an encrypted token")
+
+
+class _Unfit(ValueError):
+    """Not a JWS that is taken here. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jws:
+    """A JWS that is well formed. Nothing in it is verified yet."""
+
+    alg: str
+    """Never `none`; whether the issuer accepts it is asked later."""
+    kid: str | None
+    typ: str
+    """Lower case, without `application/`; the empty text when the header has none."""
+    signing_input: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+def parse_jws(token: str) -> Jws | Refusal:
+    """Read a compact JWS. Refuses with `token_malformed`; never raises."""
+    try:
+        return _parse(token)
+    except _Unfit as problem:
+        return Refusal(Reason.TOKEN_MALFORMED, str(problem))
+
+
+def _parse(token: str) -> Jws:
+    segments = token.split(".", 5)
+    if len(segments) != 3:
+        raise _Unfit(_count_problem(len(segments)))
+    header_text, payload_text, signature_text = segments
+    header = _header(_decode(header_text, "header"))
+    payload = _decode(payload_text, "payload")
+    signature = _decode(signature_text, "signature")
+    for name, why in _REFUSED.items():
+        if name in header:
+            raise _Unfit(f"the token's header has `{name}`, which {why}")
+    signing_input = token[: len(header_text) + 1 + len(payload_text)].encode("ascii")
+    return Jws(_alg(header), _kid(header), _typ(header), signing_input, payload, signature)
+
+
+def _count_problem(count: int) -> str:
+    if count == 5:
+        return (
+            "the token has five segments, so it is encrypted (JWE); let the issuer sign access tokens and not encrypt"
+            " them (some do so when the client asks for no audience)"
+        )
+    if count == 1:
+        return "the token is no JWT: it has no segments; an opaque token cannot be verified by signature"
+    return f"the token has {'more than five' if count > 5 else count} segments, a signed JWT has three"
+
+
+def _decode(text: str, name: str) -> bytes:
+    if not text:
+        raise _Unfit(f"the token's {name} is empty")
+    try:
+        return base64url_decode(text)
+    except Ambiguous as problem:
+        raise _Unfit(f"the token's {name} is {problem}") from problem
+
+
+def _header(data: bytes) -> dict[str, Json]:
+    if len(data) > MAX_HEADER:
+        raise _Unfit(f"the token's header has {len(data)} octets, allowed are {MAX_HEADER}")
+    try:
+        return parse_json_object(data)
+    except Ambiguous as problem:
+        raise _Unfit(f"the token's header is not unambiguous JSON: {problem}") from problem
+
+
+def _alg(header: dict[str, Json]) -> str:
+    alg = header.get("alg")
+    if not isinstance(alg, str) or not 1 <= len(alg) <= _MAX_ALG:
+        raise _Unfit("the token's header has no `alg`, or one that is not a short text")
+    if alg.lower() == "none":
+        raise _Unfit(f"`alg` is {quote(alg)}: the token is not signed")
+    return alg
+
+
+def _kid(header: dict[str, Json]) -> str | None:
+    if "kid" not in header:
+        return None
+    kid = header["kid"]
+    if not isinstance(kid, str) or not _is_plain(kid, MAX_KID):
+        raise _Unfit(f"`kid` is not a text of 1 to {MAX_KID} printable ASCII characters")
+    return kid
+
+
+def _typ(header: dict[str, Json]) -> str:
+    if "typ" not in header:
+        return ""
+    typ = header["typ"]
+    # INVARIANT: the empty text stands for an absent `typ`, so nothing that is there may come out as empty.
+    if not isinstance(typ, str) or not _is_plain(typ, MAX_TYP) or typ.lower() == "application/":
+        raise _Unfit(f"`typ` is {quote(typ)}, not a media type")
+    return typ.lower().removeprefix("application/")
+
+
+def _is_plain(text: str, longest: int) -> bool:
+    return 1 <= len(text) <= longest and text.isascii() and text.isprintable()

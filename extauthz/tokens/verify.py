@@ -1,0 +1,195 @@
+"""Verification of a bearer token against the issuers that a rule trusts (RFC 7519, section 7.2; RFC 8725; RFC 9068).
+
+In this order: form, header, issuer by `iss`, key by (`kid`, `alg`), signature, type, claims, acceptance. The signature
+check is remembered, since it is the only costly step; acceptance is asked anew each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from extauthz.keys.jwk import KeySet, signature_holds
+from extauthz.keys.jwks import KeyState
+from extauthz.model.encoding import Ambiguous, Json, parse_json_object
+from extauthz.model.reason import Reason
+from extauthz.model.time import Instant
+from extauthz.model.token import Credential, Demand, IssuerRef, Trust, VerifiedToken
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.acceptance import refuse
+from extauthz.tokens.cache import GenerationalCache
+from extauthz.tokens.claims import Verified, read_claims, same_json
+from extauthz.tokens.jws import Jws, parse_jws
+from extauthz.tokens.quoting import quote, quote_all
+
+_Keys: TypeAlias = Mapping[IssuerRef, KeyState]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A verification that held, with the keys and settings that it held under."""
+
+    generation: str
+    verified: Verified
+
+
+class Verifier:
+    """Verifies tokens, and remembers the last ones that were good. Safe to share among threads.
+
+    INVARIANT: only accepted tokens are remembered, so that no flood of bad ones pushes good ones out, and a memory
+    counts only under the same keys and the same settings.
+    """
+
+    def __init__(self, cache_size: int = 10_000) -> None:
+        self._cache: GenerationalCache[tuple[bytes, IssuerRef], _Entry] = GenerationalCache(cache_size)
+        self.hits = 0
+        """Verifications answered from memory. Close to exact: threads do not wait for each other to count."""
+        self.misses = 0
+        """Verifications that had to check a signature."""
+
+    def verify(self, credential: Credential, demand: Demand, keys: _Keys, now: Instant) -> VerifiedToken | Refusal:
+        """The verified token, or why it is refused. Never raises.
+
+        Issuers that share one `iss` are asked in the demand's order. The first that accepts the token decides, or else
+        the first refusal; but when the keys of one are missing nobody can tell, and `keys_unavailable` is the answer.
+        """
+        digest = hashlib.sha256(credential.token.encode("utf-8", "surrogatepass")).digest()
+        known = self._recall(digest, demand, keys, now)
+        if known is not None:
+            refusal = refuse(known, demand, now)
+            return known.token if refusal is None else refusal
+        return self._verify(credential.token, digest, demand, keys, now)
+
+    def _recall(self, digest: bytes, demand: Demand, keys: _Keys, now: Instant) -> Verified | None:
+        for trust in demand.issuers:
+            known = self._look_up(digest, trust, _usable(keys, trust, now))
+            if known is None:
+                continue
+            # Another issuer with this `iss` has a say, too: whose token it is must not depend on what is remembered.
+            if any(other is not trust and other.speaks_for(known.iss) for other in demand.issuers):
+                return None
+            self.hits += 1
+            return known
+        return None
+
+    def _look_up(self, digest: bytes, trust: Trust, key_set: KeySet | None) -> Verified | None:
+        entry = self._cache.get((digest, trust.ref))
+        if entry is None or key_set is None or entry.generation != key_set.generation:
+            return None
+        known = entry.verified
+        if known.token.trust is trust:
+            return known
+        if not _is_same(known.token.trust, trust):
+            return None
+        known = replace(known, token=replace(known.token, trust=trust))
+        self._cache.put((digest, trust.ref), _Entry(entry.generation, known))
+        return known
+
+    def _verify(self, token: str, digest: bytes, demand: Demand, keys: _Keys, now: Instant) -> VerifiedToken | Refusal:
+        jws = parse_jws(token)
+        if isinstance(jws, Refusal):
+            return jws
+        try:
+            claims = parse_json_object(jws.payload)
+        except Ambiguous as problem:
+            return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
+        trusts = _candidates(claims.get("iss"), demand)
+        if isinstance(trusts, Refusal):
+            return trusts
+        refusals: list[Refusal] = []
+        for trust in trusts:
+            verified = self._verify_for(trust, jws, claims, keys, now)
+            refusal = verified if isinstance(verified, Refusal) else refuse(verified, demand, now)
+            if isinstance(verified, Verified) and refusal is None:
+                self._remember(digest, verified, keys, now)
+                return verified.token
+            refusals.extend(() if refusal is None else (refusal,))
+        return next((r for r in refusals if r.reason is Reason.KEYS_UNAVAILABLE), refusals[0])
+
+    def _verify_for(
+        self, trust: Trust, jws: Jws, claims: Mapping[str, Json], keys: _Keys, now: Instant
+    ) -> Verified | Refusal:
+        """Signature, type and claims, as one issuer's settings ask for them."""
+        key_set = _usable(keys, trust, now)
+        if key_set is None:
+            return Refusal(Reason.KEYS_UNAVAILABLE, _no_keys(keys, trust), issuer=trust.ref)
+        signer = _signer(trust, jws, key_set)
+        if isinstance(signer, Refusal):
+            return signer
+        refusal = _refuse_type(trust, jws)
+        if refusal is not None:
+            return refusal
+        self.misses += 1
+        identity = hashlib.sha256(jws.signing_input + b"\0" + signer.encode("ascii")).digest()
+        return read_claims(claims, trust, identity, now)
+
+    def _remember(self, digest: bytes, verified: Verified, keys: _Keys, now: Instant) -> None:
+        trust = verified.token.trust
+        key_set = _usable(keys, trust, now)
+        if key_set is not None:
+            self._cache.put((digest, trust.ref), _Entry(key_set.generation, verified))
+
+
+def _candidates(iss: Json, demand: Demand) -> tuple[Trust, ...] | Refusal:
+    """The issuers of the demand that an `iss` claim names. It is not verified yet: it only says whose keys to try."""
+    if not isinstance(iss, str):
+        return Refusal(Reason.TOKEN_MALFORMED, f"`iss` is {quote(iss)}, not a text")
+    trusts = tuple(trust for trust in demand.issuers if trust.speaks_for(iss))
+    if trusts:
+        return trusts
+    wanted = quote_all({trust.issuer for trust in demand.issuers})
+    return Refusal(Reason.ISSUER_UNTRUSTED, f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte")
+
+
+def _usable(keys: _Keys, trust: Trust, now: Instant) -> KeySet | None:
+    state = keys.get(trust.ref)
+    return None if state is None else state.usable(now)
+
+
+def _no_keys(keys: _Keys, trust: Trust) -> str:
+    state = keys.get(trust.ref)
+    why = "they are not fetched yet" if state is None or state.problem is None else state.problem
+    return f"there are no usable keys of {trust.ref}: {why}"
+
+
+def _signer(trust: Trust, jws: Jws, key_set: KeySet) -> str | Refusal:
+    """The thumbprint of the key that signed, or why the signature does not count.
+
+    Without `kid`, each key that fits `alg` is tried. A symmetric key's thumbprint is not told: the empty text.
+    """
+    if jws.alg not in trust.algorithms:
+        words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {quote_all(trust.algorithms)}"
+        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
+    found = key_set.find(jws.kid, jws.alg)
+    for key in found:
+        if signature_holds(key, jws.alg, jws.signing_input, jws.signature):
+            return "" if isinstance(key.material, bytes) else key.thumbprint
+    which = "without `kid`" if jws.kid is None else "with this `kid`"
+    if found:
+        words = f"the signature does not fit the key {which} and `alg` {quote(jws.alg)} of {trust.ref}"
+        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
+    if key_set.ambiguous(jws.kid, jws.alg):
+        words = f"{trust.ref} has several keys {which} and `alg` {quote(jws.alg)}; nobody can tell which one counts"
+        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
+    words = f"{trust.ref} has no usable key {which} for `alg` {quote(jws.alg)}"
+    return Refusal(Reason.KEY_UNKNOWN, words, issuer=trust.ref)
+
+
+def _refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
+    """The header's `typ` must be one that the issuer's access tokens have (RFC 8725, section 3.11)."""
+    if jws.typ in trust.token_types:
+        return None
+    found = quote(jws.typ) if jws.typ else "absent"
+    wanted = quote_all(kind or "Absent" for kind in trust.token_types)
+    words = f"`typ` is {found}; {trust.ref} accepts {wanted}: add it to `tokenTypes` if that is meant"
+    return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref)
+
+
+def _is_same(one: Trust, other: Trust) -> bool:
+    """Whether two settings of one issuer judge a token alike. Plain equality would take `true` for 1 in claims."""
+    same = one.claim_equals.keys() == other.claim_equals.keys() and all(
+        same_json(wanted, other.claim_equals[path]) for path, wanted in one.claim_equals.items()
+    )
+    return same and replace(one, claim_equals={}) == replace(other, claim_equals={})
