@@ -42,6 +42,7 @@ class Answerer:
     def answer(self, data: bytes, budget: Seconds) -> bytes:
         """Answer one serialised CheckRequest, within `budget` seconds from now."""
         started = self.clock.monotonic()
+        world = self.world()
         view: RequestView | None = None
         outcome = SpendOutcome.NONE
         try:
@@ -50,23 +51,23 @@ class Answerer:
                 verdict: Verdict = Deny(refusal=read)
             else:
                 view = read
-                verdict, outcome = self._decide(view, started + budget)
+                verdict, outcome = self._decide(view, world, started + budget)
             response = write_verdict(verdict)
         except Exception as error:  # noqa: BLE001  # INVARIANT: the one broad except: a bug denies
             _LOG.error("a bug denied a request: %s", _where(error))
             verdict = Deny(refusal=Refusal(Reason.INTERNAL, type(error).__name__))
             response = INTERNAL_DENIAL
-        self._tell(verdict, view, outcome, started)
+        self._tell(verdict, view, outcome, started, world)
         return response
 
     def refuse(self, refusal: Refusal) -> bytes:
         """The recorded denial of a request that is not even read."""
         verdict = Deny(refusal=refusal)
-        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic())
+        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), self.world())
         return write_verdict(verdict)
 
-    def _decide(self, view: RequestView, deadline: float) -> tuple[Verdict, SpendOutcome]:
-        decided = decide(view, self.world(), self.clock.now())
+    def _decide(self, view: RequestView, world: World, deadline: float) -> tuple[Verdict, SpendOutcome]:
+        decided = decide(view, world, self.clock.now())
         if isinstance(decided, Deny):
             issuer = decided.refusal.issuer
             if decided.reason is Reason.KEY_UNKNOWN and issuer is not None:
@@ -79,7 +80,9 @@ class Answerer:
         committed = self.store.commit(decided.spends, decided.attempt)
         return settle(decided, committed), _outcome(committed)
 
-    def _tell(self, verdict: Verdict, view: RequestView | None, outcome: SpendOutcome, started: float) -> None:
+    def _tell(
+        self, verdict: Verdict, view: RequestView | None, outcome: SpendOutcome, started: float, world: World
+    ) -> None:
         try:
             self.observe(
                 Observation.of(
@@ -88,6 +91,7 @@ class Answerer:
                     spends=outcome,
                     seconds=Seconds(self.clock.monotonic() - started),
                     at=self.clock.now(),
+                    snapshot_version="" if world.snapshot is None else world.snapshot.version,
                 )
             )
         except Exception as error:  # noqa: BLE001  # a decision never fails for a log or a metric

@@ -1,0 +1,48 @@
+"""`extauthz lint`: every mistake in a folder of policies, at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from extauthz.control.files import lint
+from extauthz.control.located import LocatedProblem
+
+
+@click.command(
+    "lint",
+    epilog="""\b
+Examples:
+  extauthz lint policies/
+  extauthz lint --output json policies/""",
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people or machines."
+)
+def command(folder: Path, output: str) -> None:
+    """Check every policy in FOLDER and tell all mistakes, with file, line and how to mend them.
+
+    Accepts and refuses exactly what `serve` does. Keys are not fetched.
+    """
+    count, mistakes = lint(folder)
+    if output == "json":
+        click.echo(json.dumps({"objects": count, "mistakes": [mistake.as_dict() for mistake in mistakes]}, indent=2))
+    else:
+        click.echo(_text(count, mistakes))
+    sys.exit(1 if mistakes else 0)
+
+
+def _text(count: int, mistakes: tuple[LocatedProblem, ...]) -> str:
+    objects = _counted(count, "object")
+    if not mistakes:
+        return f"{objects}, no mistakes"
+    files = _counted(len({mistake.file for mistake in mistakes}), "file")
+    return "\n".join([*map(str, mistakes), f"{objects}, {_counted(len(mistakes), 'mistake')} in {files}"])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -1,0 +1,181 @@
+"""YAML texts as objects that know their lines: what an author wrote, before anything is made of it.
+
+Read as kubectl reads it. What has two readings is refused: a name twice in one mapping, a name that is no text, tags of
+one's own. Anchors, aliases and merge keys are read, within a budget, so that a small file cannot grow without bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from extauthz.control.scalars import Scalar, plain
+from extauthz.policy.problem import FieldPath
+
+MAX_NODES: Final = 100_000
+MAX_DEPTH: Final = 64
+MAX_FILE: Final = 4 * 1024 * 1024
+
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN: Final = "tag:yaml.org,2002:"
+_HOSTS: Final = re.compile(r"\bhosts[\"']?\s*:\s*(\[[^\]]*|(?:\s*-[^\n]*)+)")
+_HOST: Final = re.compile(r"[\w*][\w*.:-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a text, or one document in it, cannot be read."""
+
+    line: int
+    message: str
+    hosts: tuple[str, ...] | None = None
+    """The hosts that the text which cannot be read speaks of; None when it holds policies and their hosts cannot be
+    told either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object, and where its fields stand."""
+
+    raw: Any
+    line: int
+    lines: Mapping[FieldPath, int] = field(repr=False)
+
+    def line_of(self, path: FieldPath) -> int:
+        """The line of a field, or of the nearest one around it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, self.line)
+
+
+def read_documents(data: bytes) -> tuple[list[Document], Fault | None]:
+    """The documents of a text up to the first fault, and that fault. What comes after a fault is unknown."""
+    if len(data) > MAX_FILE:
+        return [], Fault(1, f"the file has {len(data)} bytes, allowed are {MAX_FILE}")
+    documents: list[Document] = []
+    text, end = data.decode("utf-8-sig", "replace"), 0
+    try:
+        data.decode("utf-8-sig")
+        for root in yaml.compose_all(text, Loader=_Loader):
+            documents.extend(_documents(root))
+            end = root.end_mark.index
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError, _Refused) as error:
+        line, message = _why(error, data)
+        return documents, Fault(line, message, _hosts_in(text[end:]))
+    return documents, None
+
+
+def _why(error: Exception, data: bytes) -> tuple[int, str]:
+    match error:
+        case _Refused():
+            return error.line, str(error)
+        case UnicodeDecodeError():
+            return data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8"
+        case yaml.MarkedYAMLError():
+            mark = error.problem_mark or error.context_mark
+            return mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"
+        case RecursionError():
+            return 1, "nested too deeply"
+        case _:
+            return 1, f"not YAML: {str(error).splitlines()[0]}"
+
+
+def _hosts_in(text: str) -> tuple[str, ...] | None:
+    """The hosts named in a text that cannot be read, as far as words after `hosts:` tell."""
+    found = [host for block in _HOSTS.findall(text) for host in _HOST.findall(block)]
+    if text.count("AccessPolicy") > len(_HOSTS.findall(text)):
+        return None
+    return tuple(dict.fromkeys(found))
+
+
+class _Refused(ValueError):
+    """YAML that cannot be taken. The message says why."""
+
+    def __init__(self, node: yaml.Node, message: str) -> None:
+        super().__init__(message)
+        self.line = node.start_mark.line + 1
+
+
+def _documents(root: yaml.Node) -> Iterator[Document]:
+    """The object of a document, or the objects of a `List`, as `kubectl get -o yaml` prints them."""
+    reader = _Reader()
+    raw = reader.read(root, (), 0)
+    if raw is None:
+        return
+    items = raw.get("items") if isinstance(raw, dict) and raw.get("kind") == "List" else None
+    if not isinstance(items, list):
+        yield Document(raw, root.start_mark.line + 1, reader.lines)
+        return
+    for index, item in enumerate(items):
+        prefix: FieldPath = ("items", index)
+        lines = {path[2:]: line for path, line in reader.lines.items() if path[:2] == prefix}
+        yield Document(item, lines.get((), 1), lines)
+
+
+class _Reader:
+    """Turns nodes into plain values and notes the line of each field."""
+
+    def __init__(self) -> None:
+        self.lines: dict[FieldPath, int] = {}
+        self._left = MAX_NODES
+
+    def read(self, node: yaml.Node, path: FieldPath, depth: int) -> Any:  # noqa: ANN401 - JSON of any shape
+        self._left -= 1
+        if self._left < 0 or depth > MAX_DEPTH:
+            raise _Refused(node, f"more than {MAX_NODES} values, or deeper than {MAX_DEPTH} levels")
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        match node:
+            case yaml.ScalarNode():
+                return _scalar(node)
+            case yaml.SequenceNode():
+                return [self.read(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+            case yaml.MappingNode():
+                return self._mapping(node, path, depth)
+            case _:
+                raise _Refused(node, "not a value, list or mapping")
+
+    def _mapping(self, node: yaml.MappingNode, path: FieldPath, depth: int) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                self._merge(value, path, depth, merged)
+                continue
+            name = _name(key)
+            if name in own:
+                raise _Refused(key, f"`{name[:80]}` stands twice in one mapping")
+            self.lines[*path, name] = key.start_mark.line + 1
+            own[name] = self.read(value, (*path, name), depth + 1)
+        return {**merged, **own}
+
+    def _merge(self, node: yaml.Node, path: FieldPath, depth: int, into: dict[str, Any]) -> None:
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(part, yaml.MappingNode):
+                raise _Refused(part, "`<<` takes a mapping, or a list of them")
+            for name, value in self._mapping(part, path, depth + 1).items():
+                into.setdefault(name, value)
+
+
+def _name(key: yaml.Node) -> str:
+    if not isinstance(key, yaml.ScalarNode):
+        raise _Refused(key, "a name must be a text")
+    value = _scalar(key)
+    if not isinstance(value, str):
+        raise _Refused(key, f"the name `{key.value[:80]}` is read as a {type(value).__name__}; put it in quotes")
+    return value
+
+
+def _scalar(node: yaml.ScalarNode) -> Scalar:
+    if not node.tag.startswith(_PLAIN):
+        raise _Refused(node, f"the tag `{node.tag[:80]}` is not read here")
+    text: str = node.value
+    if node.style:
+        return text
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise _Refused(node, str(error)) from error

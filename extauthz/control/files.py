@@ -1,0 +1,210 @@
+"""Policies from a folder of YAML files: the same objects that a cluster would hold.
+
+A text that is no YAML is treated as a broken policy: the hosts that it speaks of are denied, nothing else is touched.
+Where even those cannot be told, it might hold the stricter rule of two: then the folder does not count as it is now.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from watchfiles import watch
+
+from extauthz.control.documents import Document, read_documents
+from extauthz.control.located import LocatedProblem, locate
+from extauthz.policy.compile import compile_snapshot
+from extauthz.policy.parse import Broken, Parsed, parse
+from extauthz.policy.problem import ObjectRef, Problem
+from extauthz.policy.snapshot import Snapshot
+
+_LOG: Final = logging.getLogger(__name__)
+_ENDINGS: Final = frozenset({".yaml", ".yml"})
+_POLL_MS: Final = 2000
+"""How often the folder is looked at when no event comes: some file systems send none."""
+_STEP_MS: Final = 50
+_DEBOUNCE_MS: Final = 200
+_MAX_FILES: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A document and the file that it stands in."""
+
+    file: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a folder holds at one moment."""
+
+    placed: tuple[Placed, ...]
+    faults: tuple[LocatedProblem, ...] = ()
+    """Files that cannot be read to their end."""
+    unread: tuple[Broken, ...] = ()
+    """What stands for the unread rest of each file: a policy that denies the hosts spoken of there."""
+    blind: tuple[LocatedProblem, ...] = ()
+    """Those of the faults that hide which hosts are meant. With one, the listing does not count."""
+
+
+def list_folder(folder: Path) -> Listing:
+    """Read every `.yaml` and `.yml` file below a folder, except names that begin with a dot. Never raises."""
+    try:
+        files = _files(folder)
+    except OSError as error:
+        return _blind(LocatedProblem(str(folder), 1, "", "", f"cannot be read: {error.strerror}"))
+    parts = [_read_file(path, str(path.relative_to(folder))) for path in files]
+    return Listing(
+        tuple(each for part in parts for each in part.placed),
+        tuple(each for part in parts for each in part.faults),
+        tuple(each for part in parts for each in part.unread),
+        tuple(each for part in parts for each in part.blind),
+    )
+
+
+def _read_file(path: Path, name: str) -> Listing:
+    try:
+        documents, fault = read_documents(path.read_bytes())
+    except FileNotFoundError:  # gone since the folder was listed
+        return Listing(())
+    except OSError as error:
+        return _blind(LocatedProblem(name, 1, "", "", f"cannot be read: {error.strerror}"))
+    placed = tuple(Placed(name, _resolved(document, path.parent)) for document in documents)
+    if fault is None:
+        return Listing(placed)
+    problem = LocatedProblem(name, fault.line, "", "", fault.message)
+    if fault.hosts is None:
+        return Listing(placed, (problem,), (), (problem,))
+    ref = ObjectRef("AccessPolicy", "", f"unread:{name}")
+    broken = Broken(ref, float("inf"), {"hosts": list(fault.hosts)}, (Problem(ref, (), str(problem)),))
+    return Listing(placed, (problem,), (broken,))
+
+
+def _blind(problem: LocatedProblem) -> Listing:
+    return Listing((), (problem,), (), (problem,))
+
+
+def load(listing: Listing) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
+    """Compile a listing, with every mistake in it by file and line."""
+    objects = [(each, parse(each.document.raw)) for each in listing.placed]
+    twins = _twins(objects)
+    snapshot = compile_snapshot((*_merged(objects, twins), *listing.unread))
+    found = [*listing.faults]
+    for each, parsed in objects:
+        own = parsed.problems if isinstance(parsed, Broken) else ()
+        found += (_place(each, problem) for problem in (*own, *twins.get(parsed.ref, ())))
+    places = {parsed.ref: each for each, parsed in objects}
+    parsing = {problem for _, parsed in objects if isinstance(parsed, Broken) for problem in parsed.problems}
+    alike = {problem for problems in twins.values() for problem in problems}
+    found += (
+        _place(places[problem.object], problem)
+        for problem in snapshot.problems
+        if problem not in parsing and problem not in alike and problem.object in places
+    )
+    return snapshot, tuple(sorted(set(found)))
+
+
+def lint(folder: Path) -> tuple[int, tuple[LocatedProblem, ...]]:
+    """How many objects a folder holds, and every mistake in it."""
+    listing = list_folder(folder)
+    return len(listing.placed), load(listing)[1]
+
+
+def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
+    """The folder now, and anew whenever something in it may have changed, until `stop` is set."""
+    last = list_folder(folder)
+    yield last
+    while not stop.is_set():
+        try:
+            for _ in _changes(folder, stop):
+                current = list_folder(folder)
+                if current != last:
+                    last = current
+                    yield current
+                if not folder.is_dir():
+                    break
+        except OSError as error:
+            _LOG.warning("the policy folder cannot be watched: %s", type(error).__name__)
+        # The folder itself is gone, or was replaced: look again until it is back.
+        stop.wait(_POLL_MS / 1000)
+
+
+def _changes(folder: Path, stop: threading.Event) -> Iterator[object]:
+    yield None
+    yield from watch(
+        folder,
+        watch_filter=None,
+        debounce=_DEBOUNCE_MS,
+        step=_STEP_MS,
+        stop_event=stop,
+        rust_timeout=_POLL_MS,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    """In order of their names. A mounted ConfigMap holds its files twice, once below a name that begins with a dot."""
+    found: list[Path] = []
+    waiting = [folder]
+    while waiting:
+        for path in sorted(waiting.pop().iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                waiting.append(path)
+            elif path.suffix in _ENDINGS:
+                found.append(path)
+    if len(found) > _MAX_FILES:
+        raise OSError(0, f"holds more than {_MAX_FILES} policy files")
+    return sorted(found)
+
+
+def _resolved(document: Document, beside: Path) -> Document:
+    """The same document with the files that it names found beside the file it stands in."""
+    raw = document.raw
+    spec = raw.get("spec") if isinstance(raw, dict) else None
+    if not isinstance(spec, dict):
+        return document
+    changed = {
+        name: {**spec[name], "file": str(beside / spec[name]["file"])}
+        for name in ("keys", "caBundle")
+        if isinstance(spec.get(name), dict) and isinstance(spec[name].get("file"), str)
+    }
+    return replace(document, raw={**raw, "spec": {**spec, **changed}}) if changed else document
+
+
+_Objects = list[tuple[Placed, Parsed | Broken]]
+
+
+def _twins(objects: _Objects) -> dict[ObjectRef, tuple[Problem, ...]]:
+    """Objects that the folder holds more than once: nobody can tell which one is meant."""
+    places: dict[ObjectRef, list[str]] = {}
+    for each, parsed in objects:
+        if parsed.ref.name:
+            places.setdefault(parsed.ref, []).append(f"{each.file}:{each.document.line}")
+    return {
+        ref: (Problem(ref, ("metadata", "name"), f"the same object stands at {' and '.join(found)}; keep one of them"),)
+        for ref, found in places.items()
+        if len(found) > 1
+    }
+
+
+def _merged(objects: _Objects, twins: dict[ObjectRef, tuple[Problem, ...]]) -> Iterable[Parsed | Broken]:
+    """Each object once. Of twins, all that any of them speaks for is refused."""
+    for each, parsed in objects:
+        if parsed.ref not in twins:
+            yield parsed
+            continue
+        raw: Any = each.document.raw
+        spec = raw.get("spec")
+        yield Broken(parsed.ref, parsed.created, spec if isinstance(spec, dict) else {}, twins[parsed.ref])
+
+
+def _place(each: Placed, problem: Problem) -> LocatedProblem:
+    return locate(problem, each.file, each.document.line_of(problem.field))

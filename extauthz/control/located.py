@@ -1,0 +1,40 @@
+"""A mistake with the place where an author finds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from extauthz.policy.problem import Problem, dotted
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LocatedProblem:
+    """One mistake, by file and line."""
+
+    file: str
+    line: int
+    object: str
+    """The object by kind and name; empty where none can be told."""
+    field: str
+    """The field as authors write it, `spec.rules[0].reuse`; empty for the object or the file as a whole."""
+    message: str
+
+    def __str__(self) -> str:
+        words = (f"{self.file}:{self.line}", self.object, self.field, self.message)
+        return ": ".join(word for word in words if word)
+
+    def as_dict(self) -> dict[str, str | int]:
+        """For machines."""
+        return {
+            "file": self.file,
+            "line": self.line,
+            "object": self.object,
+            "field": self.field,
+            "message": self.message,
+        }
+
+
+def locate(problem: Problem, file: str, line: int) -> LocatedProblem:
+    """A problem of an object, at its place."""
+    ref = problem.object
+    return LocatedProblem(file, line, str(ref) if ref.kind else "", dotted(problem.field), problem.message)

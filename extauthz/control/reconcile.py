@@ -1,0 +1,74 @@
+"""Keeps what is published in step with the folder: one complete snapshot after the other, and only when it changed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from extauthz.control.files import Listing, load, watch_folder
+from extauthz.control.located import LocatedProblem
+from extauthz.policy.snapshot import Snapshot
+from extauthz.telemetry.log import frames_of
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class FolderReconciler:
+    """Reads a folder in a thread of its own and publishes what it holds.
+
+    INVARIANT: a folder with a file whose hosts cannot be told is not published. What was published before serves on;
+    before the first good reading nothing does, and requests are denied as `not_ready`.
+    """
+
+    def __init__(self, folder: Path, publish: Callable[[Snapshot], None]) -> None:
+        self._folder = folder
+        self._publish = publish
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
+        self._version: str | None = None
+        self._problems: tuple[LocatedProblem, ...] = ()
+        self._faults: tuple[LocatedProblem, ...] = ()
+
+    @property
+    def problems(self) -> tuple[LocatedProblem, ...]:
+        """Every mistake that was found at the last look."""
+        return self._problems
+
+    @property
+    def faults(self) -> tuple[LocatedProblem, ...]:
+        """Those that keep the folder as it is now from being published."""
+        return self._faults
+
+    def start(self) -> None:
+        """Begin to read and watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(5.0)
+
+    def take(self, listing: Listing) -> None:
+        """Publish what a listing holds, when that can be and is something new."""
+        snapshot, problems = load(listing)
+        if problems != self._problems:
+            for problem in problems:
+                _LOG.warning("policy mistake: %s", problem)
+        self._problems, self._faults = problems, listing.blind
+        if listing.blind or snapshot.version == self._version:
+            return
+        self._publish(snapshot)
+        self._version = snapshot.version
+        _LOG.info("policies in force: version %s, %d policies", snapshot.version, len(snapshot.policies))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for listing in watch_folder(self._folder, self._stop):
+                    self.take(listing)
+            except Exception as error:  # noqa: BLE001  # a bug in one reading must not end the watch
+                _LOG.error("reading the policy folder failed: %s at %s", type(error).__name__, frames_of(error))
+                self._stop.wait(1.0)
