@@ -169,17 +169,29 @@ def test_an_item_that_cannot_be_formed_is_lost_alone(tmp_path: Path) -> None:
     assert lines.lost == 1
 
 
-def test_no_write_is_larger_than_what_a_pipe_takes_at_once(pipe: tuple[int, int]) -> None:
+def test_a_pipe_with_little_room_gets_whole_lines_and_holds_nobody(pipe: tuple[int, int]) -> None:
+    filled = fill(pipe[1])
+    read_exactly(pipe[0], 4096)
     lines = writer_to(Stream(pipe[1]))
     for _ in range(15):
-        lines.offer("x" * 2500)
+        lines.offer("y" * 2500)
+    lines.start()
+    lines.stop(AT_ONCE)
+    assert lines.lost == 14
+    read_exactly(pipe[0], filled - 4096)
+    os.close(pipe[1])
+    assert read_exactly(pipe[0], 2501) == b"y" * 2500 + b"\n"
+    assert os.read(pipe[0], 1) == b""
+
+
+def test_more_lines_than_may_wait_are_lost_at_once(tmp_path: Path) -> None:
+    lines = writer_to(LogFile(tmp_path / "log"), capacity=8)
+    for _ in range(100):
+        lines.offer("x")
+    assert lines.lost == 92
     lines.start()
     lines.stop(PATIENCE)
-    os.close(pipe[1])
-    assert lines.lost == 0
-    # With more than one line in a write, the second would have been torn where the pipe's page ends.
-    with os.fdopen(pipe[0], closefd=False) as reader:
-        assert [len(line) for line in reader] == [2501] * 15
+    assert (tmp_path / "log").read_bytes() == b"x\n" * 8
 
 
 def test_offers_from_many_threads_are_all_written_or_counted(tmp_path: Path) -> None:
