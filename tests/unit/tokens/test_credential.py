@@ -1,0 +1,117 @@
+"""Finding the one credential (RFC 6750, section 2; RFC 6265): rows A of the catalogue of hostile requests."""
+
+import pytest
+
+from extauthz.model.reason import Reason
+from extauthz.model.token import Credential, Slot, SlotKind
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.credential import find_credential
+from tests.building import view
+
+AUTHORIZATION = Slot(SlotKind.AUTHORIZATION, "authorization")
+API_KEY = Slot(SlotKind.HEADER, "x-api-key")
+COOKIE = Slot(SlotKind.COOKIE, "session")
+QUERY = Slot(SlotKind.QUERY, "access_token")
+
+
+def found(slot: Slot, path: str = "/", **headers: str | tuple[str, ...]) -> str | Reason:
+    """The token that is found, or why none is."""
+    request = view(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    outcome = find_credential(request, slot)
+    match outcome:
+        case Credential(token=token):
+            return token
+        case Refusal(reason=reason):
+            return reason
+
+
+@pytest.mark.parametrize(
+    "value", ["bearer tok.en", "BEARER tok.en", "bEaReR tok.en", "Bearer   tok.en", "Bearer tok.en  "]
+)
+def test_a03_a07_the_scheme_has_no_case_and_spaces_may_be_many(value: str) -> None:
+    assert found(AUTHORIZATION, authorization=value) == "tok.en"
+
+
+@pytest.mark.parametrize("value", ["", "Basic dXNlcjpwYXNz", "Negotiate abc", "DPoP tok.en", "Bearerx tok.en", "token"])
+def test_a01_a02_without_a_bearer_scheme_there_is_no_credential(value: str) -> None:
+    assert found(AUTHORIZATION, authorization=value) is Reason.CREDENTIAL_ABSENT
+
+
+def test_a01_no_header_at_all_is_no_credential() -> None:
+    assert found(AUTHORIZATION) is Reason.CREDENTIAL_ABSENT
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer", "Bearer ", "Bearer A, Bearer B", "Bearer A,Bearer B", "Bearer A,DPoP B", "Bearer\tA", "Bearer A\tB",
+        "Bearer a b", "Bearer caf\xe9", "Bearer a\x00b", "Bearer a\x7f", "Bearer {}", 'Bearer "a"', "Bearer a;b",
+    ],
+)  # fmt: skip
+def test_a04_to_a09_what_is_no_single_token68_is_malformed(value: str) -> None:
+    assert found(AUTHORIZATION, authorization=value) is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a05_two_raw_headers_are_malformed() -> None:
+    assert found(AUTHORIZATION, authorization=("Bearer A", "Bearer B")) is Reason.CREDENTIAL_MALFORMED
+    assert found(AUTHORIZATION, authorization=("Bearer A", "Bearer A")) is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a10_header_and_query_together_are_ambiguous() -> None:
+    assert found(AUTHORIZATION, "/?access_token=B", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
+    assert found(AUTHORIZATION, "/?x=1&access%5Ftoken=B", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a11_a_token_in_the_query_alone_is_no_credential() -> None:
+    assert found(AUTHORIZATION, "/?access_token=B") is Reason.CREDENTIAL_ABSENT
+
+
+def test_a12_a_second_filled_slot_is_ambiguous() -> None:
+    assert found(API_KEY, x_api_key="A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
+    assert found(COOKIE, cookie="session=A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
+    assert found(QUERY, "/?access_token=A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a13_an_overlong_token_is_a_bad_token() -> None:
+    assert found(AUTHORIZATION, authorization="Bearer " + "a" * 9000) is Reason.TOKEN_MALFORMED
+
+
+def test_a19_proxy_authorization_is_not_ours() -> None:
+    assert found(AUTHORIZATION, proxy_authorization="Bearer A") is Reason.CREDENTIAL_ABSENT
+
+
+def test_another_header_holds_the_bare_token() -> None:
+    assert found(API_KEY, x_api_key="tok.en") == "tok.en"
+    assert found(API_KEY) is Reason.CREDENTIAL_ABSENT
+    assert found(API_KEY, x_api_key="a,b") is Reason.CREDENTIAL_MALFORMED
+    assert found(API_KEY, x_api_key=("a", "b")) is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a_cookie_holds_the_bare_token_once() -> None:
+    assert found(COOKIE, cookie="a=1; session=tok.en; b=2") == "tok.en"
+    assert found(COOKIE, cookie="a=1") is Reason.CREDENTIAL_ABSENT
+    assert found(COOKIE, cookie="session=a; session=b") is Reason.CREDENTIAL_MALFORMED
+    assert found(COOKIE, cookie=("session=a", "session=b")) is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a_query_parameter_holds_the_bare_token_once() -> None:
+    assert found(QUERY, "/?a=1&access_token=tok.en") == "tok.en"
+    assert found(QUERY, "/?a=1") is Reason.CREDENTIAL_ABSENT
+    assert found(QUERY, "/?access_token=a&access_token=b") is Reason.CREDENTIAL_MALFORMED
+    assert found(QUERY, "/?access_token=a&%61ccess_token=b") is Reason.CREDENTIAL_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("slot", "path", "headers"),
+    [
+        (AUTHORIZATION, "/", {"authorization": "Bearer s3cr3t, Bearer s3cr3t"}),
+        (API_KEY, "/", {"x-api-key": "s3cr3t s3cr3t"}),
+        (COOKIE, "/", {"cookie": "session=s3cr3t; session=s3cr3t"}),
+        (QUERY, "/?access_token=s3cr3t&access_token=s3cr3t", {}),
+        (AUTHORIZATION, "/", {"authorization": "Bearer " + "s3cr3t" * 2000}),
+    ],
+)
+def test_no_refusal_shows_the_credential(slot: Slot, path: str, headers: dict[str, str]) -> None:
+    refusal = find_credential(view(path, headers=headers), slot)
+    assert isinstance(refusal, Refusal)
+    assert "s3cr3t" not in repr(refusal)
