@@ -1,0 +1,193 @@
+"""What every store of counts promises. Another store joins by one more entry in STORES."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+import pytest
+
+from extauthz.model.reason import Reason
+from extauthz.model.time import Instant, Seconds
+from extauthz.replay.memory import MemoryStore
+from extauthz.replay.spend import Bind, Grace, Rate, Use
+from extauthz.replay.store import Committed, Outcome, Refused, Store, Unavailable
+from tests.building import NOW
+from tests.clock import FakeClock
+
+Make: TypeAlias = Callable[[FakeClock], Store]
+STORES: dict[str, Make] = {"memory": lambda clock: MemoryStore(clock, capacity=1000)}
+UNTIL = Instant(NOW + 300)
+
+
+@pytest.fixture(params=list(STORES.values()), ids=list(STORES))
+def make(request: pytest.FixtureRequest) -> Make:
+    """How to make a store under test."""
+    made: Make = request.param
+    return made
+
+
+def use(key: bytes = b"k", most: int = 1, until: float = UNTIL, grace: Grace | None = None) -> Use:
+    """A use of a token."""
+    return Use(key=key, max_uses=most, until=Instant(until), grace=grace)
+
+
+def rate(key: bytes = b"r", amount: int = 5, window: float = 60.0) -> Rate:
+    """A request within a rate."""
+    return Rate(key=key, amount=amount, window=Seconds(window), label="l")
+
+
+def bind(value: bytes, key: bytes = b"b") -> Bind:
+    """A tie to a caller."""
+    return Bind(key=key, value=value, until=UNTIL)
+
+
+def is_committed(outcome: Outcome) -> bool:
+    """Whether all was counted."""
+    return isinstance(outcome, Committed)
+
+
+def test_f01_a_second_use_is_refused_and_waiting_does_not_help(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    assert is_committed(store.commit((use(),), None))
+    second = store.commit((use(),), None)
+    assert isinstance(second, Refused)
+    assert second.spend.reason is Reason.TOKEN_REUSED
+    assert second.retry_after is None
+
+
+def test_n_uses_are_n_and_what_is_left_is_told(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    left = [store.commit((use(most=3),), None) for _ in range(3)]
+    assert left == [Committed(2), Committed(1), Committed(0)]
+    assert not is_committed(store.commit((use(most=3),), None))
+
+
+def test_f02_of_racing_uses_exactly_one_wins(make: Make) -> None:
+    store, barrier, wins = make(FakeClock(NOW)), threading.Barrier(32), []
+
+    def run() -> None:
+        barrier.wait()
+        if is_committed(store.commit((use(), rate(amount=100)), None)):
+            wins.append(1)
+
+    threads = [threading.Thread(target=run) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wins) == 1
+
+
+def test_f04_f05_f06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolong_it(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    assert all(is_committed(store.commit((rate(),), None)) for _ in range(5))
+    for _ in range(59):
+        outcome = store.commit((rate(),), None)
+        assert isinstance(outcome, Refused)
+        assert outcome.retry_after is not None
+        assert 0 < outcome.retry_after <= 60
+        clock.advance(1)
+    clock.advance(2)
+    assert is_committed(store.commit((rate(),), None))
+
+
+def test_f07_all_or_nothing(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    assert is_committed(store.commit((rate(amount=1),), None))
+    assert not is_committed(store.commit((use(), rate(amount=1)), None))
+    assert is_committed(store.commit((use(),), None))
+
+
+def test_f11_a_use_is_remembered_until_its_time_and_refused_past_it(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    store.commit((use(),), None)
+    clock.advance(299)
+    assert not is_committed(store.commit((use(),), None))
+    clock.advance(1)
+    assert isinstance(store.commit((use(),), None), Unavailable)
+
+
+def test_f13_a_repeated_attempt_is_answered_the_same_and_counted_once(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    first = store.commit((use(most=2),), b"attempt")
+    assert store.commit((use(most=2),), b"attempt") == first
+    assert store.commit((use(most=2),), b"other") == Committed(0)
+
+
+def test_an_attempt_with_other_spends_is_no_repetition(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    assert is_committed(store.commit((use(b"one"),), b"attempt"))
+    assert is_committed(store.commit((use(b"two"),), b"attempt"))
+    assert not is_committed(store.commit((use(b"one"),), b"third"))
+
+
+def test_racing_repetitions_are_counted_once(make: Make) -> None:
+    store, barrier, seen = make(FakeClock(NOW)), threading.Barrier(16), []
+
+    def run() -> None:
+        barrier.wait()
+        seen.append(store.commit((use(most=5),), b"attempt"))
+
+    threads = [threading.Thread(target=run) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [Committed(4)] * 16
+
+
+def test_the_first_use_binds_and_another_value_is_refused(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    assert is_committed(store.commit((bind(b"alice"), use(most=9)), None))
+    assert is_committed(store.commit((bind(b"alice"), use(most=9)), None))
+    stolen = store.commit((bind(b"thief"), use(most=9)), None)
+    assert isinstance(stolen, Refused)
+    assert stolen.spend.reason is Reason.TOKEN_BOUND_ELSEWHERE
+    assert store.commit((bind(b"alice"), use(most=9)), None) == Committed(6)
+
+
+def test_f17_a_grace_repeats_the_same_request_for_its_time_only(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    same, other = Grace(b"same", Seconds(3)), Grace(b"other", Seconds(3))
+    assert is_committed(store.commit((use(grace=same),), None))
+    clock.advance(2)
+    assert is_committed(store.commit((use(grace=same),), None))
+    assert not is_committed(store.commit((use(grace=other),), None))
+    assert not is_committed(store.commit((use(),), None))
+    clock.advance(2)
+    assert not is_committed(store.commit((use(grace=same),), None))
+
+
+def test_f19_an_edited_limit_keeps_its_count(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    for _ in range(3):
+        store.commit((rate(amount=5), use(most=5)), None)
+    assert not is_committed(store.commit((rate(amount=3),), None))
+    assert not is_committed(store.commit((use(most=3),), None))
+    assert is_committed(store.commit((rate(amount=4), use(most=4)), None))
+    assert not is_committed(store.commit((rate(amount=4, window=3600),), None))
+
+
+def test_f10_a_full_store_refuses_new_keys_and_forgets_none() -> None:
+    clock = FakeClock(NOW)
+    store = MemoryStore(clock, capacity=10)
+    assert all(is_committed(store.commit((use(bytes([n])),), None)) for n in range(10))
+    assert isinstance(store.commit((use(b"new"),), None), Unavailable)
+    assert all(not is_committed(store.commit((use(bytes([n])),), None)) for n in range(10))
+    assert len(store) == 10
+    clock.advance(301)
+    assert is_committed(store.commit((use(b"new", until=clock.now() + 10),), None))
+
+
+def test_f12_a_wall_clock_that_is_set_back_forgets_nothing(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    store.commit((use(),), None)
+    clock.set_wall(NOW - 600)
+    assert not is_committed(store.commit((use(),), None))
