@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,7 +83,8 @@ def test_a_refused_commit_spends_nothing(history: list[str]) -> None:
     use = Use(key=b"u", max_uses=5, until=Instant(NOW + 1000))
     rate = Rate(key=b"r", amount=3, window=Seconds(900.0), label="l")
     for kind in history:
-        spends: tuple[Spend, ...] = {"use": (use,), "rate": (rate,), "both": (use, rate)}[kind]
+        plans: dict[str, tuple[Spend, ...]] = {"use": (use,), "rate": (rate,), "both": (use, rate)}
+        spends = plans[kind]
         fits = (rate not in spends or rates < 3) and (use not in spends or uses < 5)
         assert isinstance(store.commit(spends, None), Committed) == fits
         uses += fits and use in spends
@@ -90,7 +92,7 @@ def test_a_refused_commit_spends_nothing(history: list[str]) -> None:
 
 
 def plan(
-    reuse: Reuse | None = None, *limits: Limit, owner: Owner = OWNER, **request: str
+    reuse: Reuse | None = None, *limits: Limit, owner: Owner = OWNER, **request: Any
 ) -> tuple[Spend, ...] | Refusal:
     """What a request of alice's spends."""
     return plan_spends(reuse, limits, verified(), view("/", **request), owner, PEPPER, Instant(NOW))

@@ -1,0 +1,257 @@
+"""The story of a Check, from bytes to bytes, with real signatures."""
+
+from typing import Any
+
+import pytest
+
+from extauthz.model.time import Seconds
+from extauthz.replay.spend import Spend
+from extauthz.replay.store import Outcome, Unavailable
+from tests.building import NOW, anonymous, obj, policy, with_token
+from tests.issuing import claims, token
+from tests.worlds import Asked
+
+IDENTITY = {"claimHeaders": {"x-auth-sub": "sub"}}
+
+
+class Outage:
+    """A store that cannot be reached."""
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Say so."""
+        return Unavailable("the store does not answer")
+
+    def ready(self) -> bool:
+        """Not now."""
+        return False
+
+
+def test_nothing_loaded_denies_as_not_ready() -> None:
+    asked = Asked()
+    asked.snapshot = None
+    response = asked.ask()
+    assert (response.http_status, response.metadata["reason"]) == (503, "not_ready")
+
+
+def test_no_rule_denies() -> None:
+    assert Asked().reason("/", token()) == "no_policy"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "credential_absent"),
+        ("garbage", "token_malformed"),
+        (token(), "allow"),
+        (token(claims(aud="billing")), "audience_mismatch"),
+        (token(claims(iss="https://evil.example")), "issuer_untrusted"),
+        (token(claims(exp=NOW - 31, iat=NOW - 60)), "token_expired"),
+        (token(claims(nbf=NOW + 60)), "token_not_yet_valid"),
+        (token(claims(exp=NOW + 9000)), "token_too_long_lived"),
+        (token(claims(scope="orders.read")), "scope_missing"),
+        (token(claims(tenant="evil")), "claim_refused"),
+        (token(claims(cnf={"jkt": "x"})), "sender_mismatch"),
+    ],
+)
+def test_each_refusal_has_its_reason(text: str | None, expected: str) -> None:
+    require = {"scopes": ["orders.write"], "cel": "!has(claims.tenant) || claims.tenant == 'acme'"}
+    assert Asked(policy("p", with_token("r", require=require))).reason("/", text) == expected
+
+
+def test_the_subject_reaches_the_upstream_and_the_token_does_not() -> None:
+    response = Asked(policy("p", with_token("r", upstream=IDENTITY))).ask("/", token(), headers={"x-auth-sub": "admin"})
+    assert response.headers["x-auth-sub"] == "alice"
+    assert response.removed == ("authorization",)
+
+
+def test_an_anonymous_path_removes_every_header_that_some_policy_sets() -> None:
+    asked = Asked(policy("p", with_token("r", upstream=IDENTITY)), policy("q", anonymous("h"), hosts=("q.example",)))
+    response = asked.ask("/", host="q.example", headers={"x-auth-sub": "admin", "x_auth_sub": "admin", "x-other": "1"})
+    assert response.code == 0
+    assert set(response.removed) == {"x-auth-sub", "x_auth_sub"}
+
+
+def test_a_refused_request_spends_nothing() -> None:
+    rule = with_token("r", reuse={"maxUses": 1}, require={"cel": "request.headers['x-ok'] == 'yes'"})
+    asked, text = Asked(policy("p", rule)), token()
+    assert asked.reason("/", text, headers={"x-ok": "no"}) == "claim_refused"
+    assert asked.reason("/", text) == "claim_refused"
+    assert asked.reason("/", text, headers={"x-ok": "yes"}) == "allow"
+    assert asked.reason("/", text, headers={"x-ok": "yes"}) == "token_reused"
+
+
+def test_f09_garbage_never_writes_to_the_store() -> None:
+    asked = Asked(policy("p", with_token("r", reuse={"maxUses": 1})))
+    for text in ("garbage", token()[:-4] + "AAAA", token(claims(aud="x")), token(claims(exp=NOW - 100, iat=NOW - 200))):
+        asked.ask("/", text)
+    assert len(asked.store) == 0  # type: ignore[arg-type]
+
+
+def test_f13_envoys_repetition_is_counted_once() -> None:
+    asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 1}))), token()
+    assert [asked.reason("/", text, stream_id="9") for _ in range(3)] == ["allow"] * 3
+    assert asked.reason("/", text, stream_id="10") == "token_reused"
+
+
+def test_f04_a_window_tells_when_to_come_again() -> None:
+    asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 2, "window": "1m"}))), token()
+    assert [asked.reason("/", text) for _ in range(2)] == ["allow", "allow"]
+    refused = asked.ask("/", text)
+    assert refused.http_status == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert "www-authenticate" not in refused.headers
+    asked.clock.advance(61)
+    assert asked.reason("/", text) == "allow"
+
+
+def test_f19_a_count_survives_an_edit_of_its_limit() -> None:
+    asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 1}))), token()
+    asked.ask("/", text)
+    asked.load(policy("p", with_token("r", reuse={"maxUses": 2})))
+    assert [asked.reason("/", text) for _ in range(2)] == ["allow", "token_reused"]
+
+
+def test_a_token_bound_to_its_first_caller_is_of_no_use_elsewhere() -> None:
+    asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 9, "bindTo": ["SourcePrincipal"]}))), token()
+    assert asked.reason("/", text, principal="spiffe://shop/web") == "allow"
+    assert asked.reason("/", text, principal="spiffe://shop/thief") == "token_bound_elsewhere"
+    assert asked.reason("/", text) == "token_bound_elsewhere"
+    assert asked.reason("/", text, principal="spiffe://shop/web") == "allow"
+
+
+def test_limits_count_each_subject_apart() -> None:
+    limit = {"name": "per-subject", "by": ["Subject"], "requests": 1, "window": "1m"}
+    asked = Asked(policy("p", with_token("r", limits=[limit])))
+    assert asked.reason("/", token(claims(jti="1"))) == "allow"
+    assert asked.reason("/", token(claims(jti="2"))) == "rate_exceeded"
+    assert asked.reason("/", token(claims(sub="bob"))) == "allow"
+
+
+def test_a_lost_store_denies_uses_and_lets_a_rate_pass_that_says_so() -> None:
+    limit = {"name": "l", "by": ["Subject"], "requests": 1, "window": "1m"}
+    lenient = limit | {"onStoreError": "Allow"}
+    rules = [
+        with_token("use", match={"path": {"exact": "/use"}}, reuse={"maxUses": 1}),
+        with_token("rate", match={"path": {"exact": "/rate"}}, limits=[limit]),
+        with_token("open", match={"path": {"exact": "/open"}}, limits=[lenient]),
+        with_token("both", match={"path": {"exact": "/both"}}, reuse={"maxUses": 1}, limits=[lenient]),
+        with_token("none", match={"path": {"exact": "/none"}}),
+    ]  # fmt: skip
+    asked = Asked(policy("p", *rules), store=Outage())
+    found = {path: asked.reason(path, token()) for path in ("/use", "/rate", "/open", "/both", "/none")}
+    assert found == {
+        "/use": "store_unavailable", "/rate": "store_unavailable", "/open": "allow", "/both": "store_unavailable",
+        "/none": "allow",
+    }  # fmt: skip
+
+
+def test_shadow_admits_records_and_vouches_for_nobody() -> None:
+    asked = Asked(policy("p", with_token("r", upstream=IDENTITY, reuse={"maxUses": 1}), mode="Shadow"))
+    text = token()
+    assert asked.ask("/", text).headers == {"x-auth-sub": "alice"}
+    for presented in (text, None, "garbage"):
+        response = asked.ask("/", presented, headers={"x-auth-sub": "admin"})
+        assert response.code == 0
+        assert response.headers == {}
+        assert response.removed == ("x-auth-sub",)
+        assert response.metadata["reason"] in {"token_reused", "credential_absent", "token_malformed"}
+        assert "subject" not in response.metadata
+
+
+def test_shadow_counts_apart_from_enforce() -> None:
+    rule = with_token("r", reuse={"maxUses": 1})
+    asked, text = Asked(policy("p", rule, mode="Shadow")), token()
+    asked.ask("/", text)
+    asked.load(policy("p", rule))
+    assert [asked.reason("/", text) for _ in range(2)] == ["allow", "token_reused"]
+
+
+def test_a_broken_policy_denies_with_503() -> None:
+    response = Asked(policy("p", anonymous("r") | {"typo": 1})).ask()
+    assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")
+
+
+def test_an_odd_path_needs_leave() -> None:
+    assert Asked(policy("p", anonymous("r"))).reason("/a%2Fb") == "request_malformed"
+    assert Asked(policy("p", anonymous("r"), allowOddPaths=["EncodedSlash"])).reason("/a%2Fb") == "allow"
+    assert Asked(policy("p", anonymous("r"), allowOddPaths=["EncodedSlash"])).reason("/..%2Fb") == "request_malformed"
+
+
+def test_the_challenge_says_what_would_help() -> None:
+    require = {"scopes": ["a", "b"], "authentication": {"acrValues": ["mfa"], "maxAge": "5m"}}
+    challenge = {"realm": "shop", "resourceMetadata": "https://api.example/.well-known/oauth-protected-resource"}
+    asked = Asked(policy("p", with_token("r", require=require), challenge=challenge))
+    absent = asked.ask().headers["www-authenticate"]
+    assert absent.startswith('Bearer realm="shop"')
+    assert "error=" not in absent
+    assert 'resource_metadata="https://api.example/.well-known/oauth-protected-resource"' in absent
+    step_up = asked.ask("/", token()).headers["www-authenticate"]
+    assert 'error="insufficient_user_authentication"' in step_up
+    assert 'acr_values="mfa"' in step_up
+    assert 'max_age="300"' in step_up
+    scope = asked.ask("/", token(claims(acr="mfa", auth_time=NOW - 10, scope="a"))).headers["www-authenticate"]
+    assert 'error="insufficient_scope"' in scope
+    assert 'scope="a b"' in scope
+
+
+def test_a_query_token_is_taken_out_of_the_url() -> None:
+    rule = with_token("r")
+    rule["token"]["from"] = {"query": "access_token"}
+    response = Asked(policy("p", rule)).ask(f"/?a=1&access_token={token()}")
+    assert response.code == 0
+    assert response.query_removed == ("access_token",)
+
+
+def test_a_cluster_issuer_serves_the_namespaces_that_it_allows() -> None:
+    issuer: dict[str, Any] = {"issuer": "https://corp.example", "keys": {"inline": {"keys": []}}}
+    rule = with_token("r")
+    rule["token"]["issuers"] = [{"kind": "ClusterTokenIssuer", "name": "corp"}]
+    cluster = obj("ClusterTokenIssuer", "corp", issuer | {"allowedNamespaces": ["other"]})
+    assert Asked(policy("p", rule), cluster).reason("/", token()) == "policy_invalid"
+    cluster = obj("ClusterTokenIssuer", "corp", issuer | {"allowedNamespaces": ["shop"]})
+    assert Asked(policy("p", rule), cluster).reason("/", token()) == "keys_unavailable"
+
+
+def test_no_token_material_is_observed() -> None:
+    asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 1}))), token()
+    for presented in (text, text, text[:-3] + "AAA", "x." + text):
+        asked.ask("/", presented)
+    shown = repr(asked.seen)
+    assert text not in shown
+    assert all(segment not in shown for segment in text.split("."))
+    assert "id-1" not in shown
+
+
+def test_an_answer_that_comes_too_late_spends_nothing() -> None:
+    class Slow:
+        """A clock that a second passes between any two looks at."""
+
+        def __init__(self) -> None:
+            self.seconds = 0.0
+
+        def now(self) -> Any:
+            return NOW
+
+        def monotonic(self) -> float:
+            self.seconds += 1.0
+            return self.seconds
+
+    asked = Asked(policy("p", with_token("r", reuse={"maxUses": 1})))
+    object.__setattr__(asked.answerer, "clock", Slow())
+    assert asked.reason("/", token()) == "overloaded"
+    assert len(asked.store) == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\xff" * 100, b"\x0a\x05abc", b"\x0a\x00" * 10_000])
+def test_what_is_no_check_request_is_denied(data: bytes) -> None:
+    asked = Asked(policy("p", anonymous("r")))
+    assert asked.answerer.answer(data, Seconds(1.0))
+    assert asked.seen[-1].verdict.ground.policy is None
+    assert "Deny" in type(asked.seen[-1].verdict).__name__
+
+
+def test_a_bug_denies(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(policy("p", anonymous("r")))
+    monkeypatch.setattr(asked, "snapshot", object())
+    response = asked.ask()
+    assert (response.code, response.http_status) == (13, 500)
