@@ -21,7 +21,9 @@ MAX_DEPTH: Final = 64
 MAX_FILE: Final = 4 * 1024 * 1024
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLAIN: Final = "tag:yaml.org,2002:"
+_TAGS: Final = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value")
+)
 _HOSTS: Final = re.compile(r"\bhosts[\"']?\s*:\s*(\[[^\]]*|(?:\s*-[^\n]*)+)")
 _HOST: Final = re.compile(r"[\w*][\w*.:-]*")
 
@@ -170,7 +172,7 @@ def _name(key: yaml.Node) -> str:
 
 
 def _scalar(node: yaml.ScalarNode) -> Scalar:
-    if not node.tag.startswith(_PLAIN):
+    if node.tag not in _TAGS:
         raise _Refused(node, f"the tag `{node.tag[:80]}` is not read here")
     text: str = node.value
     if node.style:

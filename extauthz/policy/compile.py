@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -49,9 +50,13 @@ def compile_snapshot(objects: Iterable[Parsed | Broken]) -> Snapshot:
     issuers = compile_issuers(item for item in ordered if item.ref.kind != "AccessPolicy")
     policies = [_compile_policy(item, issuers) for item in ordered if item.ref.kind == "AccessPolicy"]
     policies = list(_settle_conflicts(policies))
+    # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
+    routes: defaultdict[PolicyRef, tuple[Route, ...]] = defaultdict(tuple)
+    for policy in policies:
+        routes[_policy_ref(policy.ref)] += policy.routes
     return Snapshot(
         version=_version(ordered),
-        policies={PolicyRef(p.ref.namespace, p.ref.name): p.routes for p in policies},
+        policies=dict(routes),
         issuer_keys=issuers.keys,
         problems=(
             *(problem for item in ordered if isinstance(item, Broken) for problem in item.problems),

@@ -1,0 +1,125 @@
+"""A folder of policies: what counts, what is refused, and that order never matters."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from extauthz.control.files import lint, list_folder, load
+from extauthz.model.verdict import Refusal
+from extauthz.policy.rule import Rule
+from extauthz.policy.snapshot import Snapshot
+from tests.building import anonymous, obj, policy, view
+
+
+def write(folder: Path, **files: Any) -> None:
+    """Write YAML files: each keyword a name, each value an object or a list of them."""
+    for name, objects in files.items():
+        several = objects if isinstance(objects, list) else [objects]
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(several))
+
+
+def snapshot(folder: Path) -> Snapshot:
+    """What the folder holds."""
+    return load(list_folder(folder))[0]
+
+
+def outcome(folder: Path, host: str) -> str:
+    """What becomes of a request to a host: a policy's name, `broken` or `none`."""
+    rule = snapshot(folder).choose(view("/", host=host))
+    if isinstance(rule, Refusal):
+        return "none"
+    return "broken" if rule.broken is not None else rule.policy.name
+
+
+def test_files_below_count_and_names_with_a_dot_do_not(tmp_path: Path) -> None:
+    (tmp_path / "below" / "deeper").mkdir(parents=True)
+    (tmp_path / ".hidden").mkdir()
+    write(tmp_path / "below" / "deeper", a=policy("a", anonymous("r"), hosts=("a.example",)))
+    write(tmp_path / ".hidden", b=policy("b", anonymous("r"), hosts=("b.example",)))
+    (tmp_path / ".c.yaml").write_text("{")
+    (tmp_path / "notes.txt").write_text("{")
+    assert (outcome(tmp_path, "a.example"), outcome(tmp_path, "b.example")) == ("a", "none")
+
+
+def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
+    data = tmp_path / "..2026_11_25"
+    data.mkdir()
+    write(data, a=policy("a", anonymous("r")))
+    (tmp_path / "..data").symlink_to(data.name)
+    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
+    assert lint(tmp_path) == (1, ())
+
+
+def test_a_mistake_is_told_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "orders.yaml").write_text(
+        "apiVersion: extauthz.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: orders, namespace: shop}\n"
+        "spec:\n  hosts: [a.example]\n  rules:\n    - name: r\n      anonymous: true\n      reuse:\n        maxUses: 0\n"
+    )
+    _, (mistake,) = lint(tmp_path)
+    where = "orders.yaml:10: AccessPolicy shop/orders: spec.rules[0].reuse.maxUses"
+    assert str(mistake) == f"{where}: found `0`, allowed is at least 1"
+
+
+def test_mistakes_that_show_only_when_compiled_are_told_too(tmp_path: Path) -> None:
+    rule = {"name": "r", "token": {"issuers": [{"name": "gone"}], "audiences": ["x"]}}
+    write(tmp_path, a=policy("a", rule))
+    _, (mistake,) = lint(tmp_path)
+    assert "there is no TokenIssuer shop/gone" in str(mistake)
+    assert mistake.field == "spec.rules[0].token.issuers[0]"
+
+
+def test_objects_that_stand_twice_are_refused_at_both_places(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a=policy("same", anonymous("r"), hosts=("a.example",)),
+        b=policy("same", anonymous("r"), hosts=("b.example",)),
+        c=policy("other", anonymous("r"), hosts=("c.example",)),
+    )
+    assert [outcome(tmp_path, f"{name}.example") for name in "abc"] == ["broken", "broken", "other"]
+    _, mistakes = lint(tmp_path)
+    assert {mistake.file for mistake in mistakes} == {"a.yaml", "b.yaml"}
+
+
+def test_a_text_that_is_no_yaml_denies_the_hosts_it_names_and_no_other(tmp_path: Path) -> None:
+    write(tmp_path, good=policy("good", anonymous("r"), hosts=("*",)))
+    (tmp_path / "bad.yaml").write_text("kind: AccessPolicy\nspec:\n  hosts: [bad.example]\n  rules: [\n")
+    assert (outcome(tmp_path, "bad.example"), outcome(tmp_path, "good.example")) == ("broken", "good")
+
+
+def test_a_policy_whose_hosts_cannot_be_told_makes_the_listing_blind(tmp_path: Path) -> None:
+    write(tmp_path, good=policy("good", anonymous("r")))
+    assert not list_folder(tmp_path).blind
+    (tmp_path / "bad.yaml").write_text("kind: AccessPolicy\nspec: {{{\n")
+    assert [fault.file for fault in list_folder(tmp_path).blind] == ["bad.yaml"]
+
+
+def test_a_folder_that_is_not_there_is_blind(tmp_path: Path) -> None:
+    assert list_folder(tmp_path / "gone").blind
+
+
+def test_files_named_in_an_issuer_stand_beside_its_own(tmp_path: Path) -> None:
+    issuer = obj("TokenIssuer", "corp", {"issuer": "i", "keys": {"file": "keys.json"}, "caBundle": {"file": "ca.pem"}})
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    write(tmp_path / "sub", issuer=issuer)
+    (keys,) = snapshot(tmp_path).issuer_keys
+    assert getattr(keys.source, "path", None) == tmp_path / "sub" / "keys.json"
+
+
+def test_the_order_of_files_and_documents_never_matters(tmp_path: Path) -> None:
+    objects = [policy(f"p{n}", anonymous("r", path={"prefix": f"/{n}"})) for n in range(6)]
+    versions = set()
+    for seed in range(5):
+        random.Random(seed).shuffle(objects)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        write(folder, x=objects[:2], a=objects[2:5], m=objects[5])
+        versions.add(snapshot(folder).version)
+    assert len(versions) == 1
+
+
+def test_a_good_rule_is_what_the_folder_says(tmp_path: Path) -> None:
+    write(tmp_path, a=policy("a", anonymous("r")))
+    assert isinstance(snapshot(tmp_path).choose(view("/")), Rule)

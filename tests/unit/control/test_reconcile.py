@@ -1,0 +1,131 @@
+"""What is published follows the folder, whole and only when it changed."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from extauthz.control.files import list_folder
+from extauthz.control.reconcile import FolderReconciler
+from extauthz.policy.snapshot import Snapshot
+from tests.building import anonymous, policy
+
+WAIT = 20.0
+
+
+def text(*names: str) -> str:
+    """Policies of these names, as YAML."""
+    return yaml.safe_dump_all([policy(name, anonymous("r"), hosts=(f"{name}.example",)) for name in names])
+
+
+def names(snapshot: Snapshot) -> set[str]:
+    """The policies in a snapshot."""
+    return {ref.name for ref in snapshot.policies}
+
+
+@pytest.fixture
+def published() -> queue.Queue[set[str]]:
+    """What was published, in order."""
+    return queue.Queue()
+
+
+@pytest.fixture
+def running(tmp_path: Path, published: queue.Queue[set[str]]) -> Iterator[Path]:
+    """A folder that is watched."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(text("a"))
+    reconciler = FolderReconciler(folder, lambda snapshot: published.put(names(snapshot)))
+    reconciler.start()
+    yield folder
+    reconciler.stop()
+
+
+def until(published: queue.Queue[set[str]], wanted: set[str]) -> None:
+    """Wait until exactly this was published."""
+    while published.get(timeout=WAIT) != wanted:
+        pass
+
+
+def test_a_new_file_an_edit_and_a_removal_are_published(running: Path, published: queue.Queue[set[str]]) -> None:
+    until(published, {"a"})
+    (running / "b.yaml").write_text(text("b"))
+    until(published, {"a", "b"})
+    draft = running / ".b.draft"
+    draft.write_text(text("c"))
+    draft.replace(running / "b.yaml")
+    until(published, {"a", "c"})
+    (running / "a.yaml").unlink()
+    until(published, {"c"})
+
+
+def test_a_swapped_link_is_published_as_a_whole(running: Path, published: queue.Queue[set[str]]) -> None:
+    until(published, {"a"})
+    for version in ("one", "two"):
+        (running / f"..{version}").mkdir()
+        (running / f"..{version}" / "m.yaml").write_text(text(version))
+    (running / "..data").symlink_to("..one")
+    (running / "m.yaml").symlink_to("..data/m.yaml")
+    until(published, {"a", "one"})
+    (running / "..next").symlink_to("..two")
+    (running / "..next").replace(running / "..data")
+    until(published, {"a", "two"})
+
+
+def test_a_folder_that_goes_and_comes_back_is_read_again(running: Path, published: queue.Queue[set[str]]) -> None:
+    until(published, {"a"})
+    away = running.with_name("away")
+    running.rename(away)
+    (away / "b.yaml").write_text(text("b"))
+    away.rename(running)
+    until(published, {"a", "b"})
+
+
+def test_equal_content_is_published_once(tmp_path: Path, published: queue.Queue[set[str]]) -> None:
+    (tmp_path / "a.yaml").write_text(text("a", "b"))
+    reconciler = FolderReconciler(tmp_path, lambda snapshot: published.put(names(snapshot)))
+    reconciler.take(list_folder(tmp_path))
+    (tmp_path / "a.yaml").write_text("# a comment\n" + text("b", "a"))
+    reconciler.take(list_folder(tmp_path))
+    assert published.get_nowait() == {"a", "b"}
+    assert published.empty()
+
+
+def test_a_blind_listing_leaves_the_last_one_in_force(tmp_path: Path, published: queue.Queue[set[str]]) -> None:
+    reconciler = FolderReconciler(tmp_path, lambda snapshot: published.put(names(snapshot)))
+    (tmp_path / "bad.yaml").write_text("kind: AccessPolicy\nspec: {{{\n")
+    reconciler.take(list_folder(tmp_path))
+    assert published.empty()
+    assert [fault.file for fault in reconciler.faults] == ["bad.yaml"]
+    (tmp_path / "bad.yaml").write_text(text("a"))
+    reconciler.take(list_folder(tmp_path))
+    assert published.get_nowait() == {"a"}
+    assert not reconciler.faults
+
+
+def test_a_reader_sees_only_complete_folders(tmp_path: Path) -> None:
+    held: list[Snapshot] = []
+    done = threading.Event()
+    reconciler = FolderReconciler(tmp_path, held.append)
+    seen: set[frozenset[str]] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            if held:
+                seen.add(frozenset(names(held[-1])))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(100):
+        draft = tmp_path / ".draft"
+        draft.write_text(text(f"x{number}", f"y{number}"))
+        draft.replace(tmp_path / "p.yaml")
+        reconciler.take(list_folder(tmp_path))
+    done.set()
+    reader.join()
+    whole = {frozenset({f"x{number}", f"y{number}"}) for number in range(100)}
+    assert seen
+    assert seen <= whole
