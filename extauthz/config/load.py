@@ -18,6 +18,8 @@ CONFIG_VARIABLE: Final = "EXTAUTHZ_CONFIG"
 
 _MAX_FILE: Final = 64 * 1024
 _MAX_SHOWN: Final = 80
+_PLAIN: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
+"""The tags of values that are the text they are written as; `!!binary` would not be."""
 # Kubernetes puts a set of variables into each container for every Service of its namespace: a Service named
 # `extauthz` or `extauthz-admin` makes variables that begin as ours do.
 _SERVICE_LINK: Final = re.compile(
@@ -72,7 +74,7 @@ def load(
                     problems += _read(known[name], said, values)
                 case _Said():
                     problems.append(_unknown(said, known))
-    problems += (_missing(s) for s in known.values() if s.required and s.field not in values and not problems)
+    problems += [_missing(s) for s in known.values() if s.required and s.field not in values]
     return tuple(problems) if problems else _together(values)
 
 
@@ -118,7 +120,7 @@ def _from_file(file: bytes | None, file_name: str) -> Iterator[_Said | Problem]:
         yield Problem(f"{file_name}{_line(error)}", "the file is not one YAML document in UTF-8")
         return
     match root:
-        case None:
+        case None | yaml.ScalarNode(tag="tag:yaml.org,2002:null"):
             return
         case yaml.MappingNode():
             yield from _from_mapping(root, file_name)
@@ -143,7 +145,7 @@ def _from_mapping(root: yaml.MappingNode, file_name: str) -> Iterator[_Said | Pr
 
 def _texts(node: yaml.Node) -> tuple[str, ...] | None:
     items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-    plain = all(isinstance(item, yaml.ScalarNode) and item.tag.startswith("tag:yaml.org,2002:") for item in items)
+    plain = all(isinstance(item, yaml.ScalarNode) and item.tag in _PLAIN for item in items)
     return tuple(item.value for item in items) if plain else None
 
 
