@@ -42,10 +42,11 @@ class Answerer:
     def answer(self, data: bytes, budget: Seconds) -> bytes:
         """Answer one serialised CheckRequest, within `budget` seconds from now."""
         started = self.clock.monotonic()
-        world = self.world()
+        world: World | None = None
         view: RequestView | None = None
         outcome = SpendOutcome.NONE
         try:
+            world = self.world()
             read = read_check(data)
             if isinstance(read, Refusal):
                 verdict: Verdict = Deny(refusal=read)
@@ -61,9 +62,9 @@ class Answerer:
         return response
 
     def refuse(self, refusal: Refusal) -> bytes:
-        """The recorded denial of a request that is not even read."""
+        """The recorded denial of a request that is not even read, and for which no policy is asked."""
         verdict = Deny(refusal=refusal)
-        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), self.world())
+        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), None)
         return write_verdict(verdict)
 
     def _decide(self, view: RequestView, world: World, deadline: float) -> tuple[Verdict, SpendOutcome]:
@@ -81,7 +82,7 @@ class Answerer:
         return settle(decided, committed), _outcome(committed)
 
     def _tell(
-        self, verdict: Verdict, view: RequestView | None, outcome: SpendOutcome, started: float, world: World
+        self, verdict: Verdict, view: RequestView | None, outcome: SpendOutcome, started: float, world: World | None
     ) -> None:
         try:
             self.observe(
@@ -91,7 +92,7 @@ class Answerer:
                     spends=outcome,
                     seconds=Seconds(self.clock.monotonic() - started),
                     at=self.clock.now(),
-                    snapshot_version="" if world.snapshot is None else world.snapshot.version,
+                    snapshot_version="" if world is None or world.snapshot is None else world.snapshot.version,
                 )
             )
         except Exception as error:  # noqa: BLE001  # a decision never fails for a log or a metric
