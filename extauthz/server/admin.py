@@ -53,7 +53,9 @@ class Admin:
 
     def stop(self) -> None:
         """Close the port."""
-        self._server.shutdown()
+        # Waits for the loop to end, forever when it never began.
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
 
@@ -144,6 +146,12 @@ def _handler(routes: _Routes) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
+
+        def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+            """Say what the status means, and nothing of the request, which the base would quote."""
+            self.close_connection = True
+            status = HTTPStatus(code)
+            self._send(status, "text/plain", f"{status.phrase.lower()}\n".encode())
 
         def version_string(self) -> str:
             return "extauthz"

@@ -1,0 +1,228 @@
+"""The admin port: what its pages say, to whom, and what a slow or hostile client can do to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from extauthz.config import TcpAddress
+from extauthz.server import admin
+from extauthz.server.admin import Admin, Pages
+
+LOOPBACK = TcpAddress("127.0.0.1", 0)
+MISSING: Mapping[str, str] = {"policies": "the policy folder is not read yet"}
+
+
+def pages(
+    missing: Callable[[], Mapping[str, str]] = dict,
+    snapshot: Callable[[], Mapping[str, Any]] = lambda: {"version": "v"},
+) -> Pages:
+    return Pages(missing=missing, metrics=lambda: (b"a_metric 1\n", "text/plain; version=0.0.4"), snapshot=snapshot)
+
+
+@contextmanager
+def running(shown: Pages | None = None) -> Iterator[Admin]:
+    server = Admin(LOOPBACK, shown or pages())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def server() -> Iterator[Admin]:
+    with running() as started:
+        yield started
+
+
+def ask(server: Admin, path: str, method: str = "GET") -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection(server.address.host, server.address.port, timeout=10)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response, response.read()
+    finally:
+        connection.close()
+
+
+def connect(server: Admin) -> socket.socket:
+    return socket.create_connection((server.address.host, server.address.port), timeout=10)
+
+
+# Pages
+
+
+def test_it_says_where_it_listens(server: Admin) -> None:
+    assert server.address.host == "127.0.0.1"
+    assert server.address.port > 0
+
+
+def test_health_is_told_whatever_is_missing() -> None:
+    with running(pages(missing=lambda: MISSING)) as server:
+        response, body = ask(server, "/healthz")
+    assert (response.status, body) == (200, b"ok\n")
+
+
+def test_readiness_names_what_is_missing() -> None:
+    missing = dict(MISSING)
+    with running(pages(missing=lambda: missing)) as server:
+        response, body = ask(server, "/readyz")
+        assert (response.status, json.loads(body)) == (503, {"ready": False, "missing": MISSING})
+        missing.clear()
+        response, body = ask(server, "/readyz")
+        assert (response.status, json.loads(body)) == (200, {"ready": True, "missing": {}})
+
+
+def test_metrics_keep_their_content_type(server: Admin) -> None:
+    response, body = ask(server, "/metrics")
+    assert (response.status, body) == (200, b"a_metric 1\n")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4"
+
+
+def test_a_query_changes_nothing(server: Admin) -> None:
+    assert ask(server, "/healthz?verbose=1")[1] == b"ok\n"
+
+
+def test_what_is_loaded_is_shown_on_loopback(server: Admin) -> None:
+    response, body = ask(server, "/snapshot")
+    assert (response.status, json.loads(body)) == (200, {"version": "v"})
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)]
+    + [(host, False) for host in ("10.0.0.1", "a.example", "localhost.example")],
+)
+def test_what_is_loaded_is_shown_on_loopback_only(host: str, shown: bool) -> None:
+    assert ("/snapshot" in admin._routes(pages(), loopback=admin._is_loopback(host))) is shown
+
+
+def test_no_answer_may_be_stored_or_taken_for_another_type(server: Admin) -> None:
+    headers = ask(server, "/healthz")[0].headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+    assert headers["server"].split("/")[0] == "extauthz"
+    assert "Python" not in headers["server"]
+
+
+# Other requests
+
+
+def test_head_gives_the_headers_alone(server: Admin) -> None:
+    response, body = ask(server, "/metrics", "HEAD")
+    assert (response.status, response.headers["content-length"], body) == (200, "11", b"")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])
+def test_other_methods_are_refused(server: Admin, method: str) -> None:
+    assert ask(server, "/healthz", method)[0].status == 501
+
+
+def test_an_unknown_page_lists_the_pages_and_repeats_nothing(server: Admin) -> None:
+    response, body = ask(server, "/<script>")
+    assert (response.status, body) == (404, b"pages: /healthz /readyz /metrics /snapshot\n")
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/metrics/../snapshot", "/%68ealthz", "http://a/healthz"])
+def test_a_page_has_one_name(server: Admin, path: str) -> None:
+    assert ask(server, path)[0].status == 404
+
+
+def test_a_page_that_fails_says_so_and_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    def snapshot() -> Mapping[str, Any]:
+        raise ValueError("not-to-be-told")
+
+    with running(pages(snapshot=snapshot)) as server:
+        response, body = ask(server, "/snapshot")
+        assert (response.status, body) == (500, b"failed; see the log\n")
+        assert ask(server, "/healthz")[0].status == 200
+    assert "an admin page failed: ValueError" in caplog.text
+    assert "not-to-be-told" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01<b>\r\n\r\n",
+        b"<b>\r\n\r\n",
+        b"GET /<b> a b\r\n\r\n",
+        b"GET / HTTP/9.9<b>\r\n\r\n",
+        b"<b> / HTTP/1.1\r\n\r\n",
+        b"GET /<b>" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n<b>" + b"a: b\r\n" * 200 + b"\r\n",
+    ],
+)
+def test_what_is_no_request_is_answered_and_repeated_nowhere(
+    server: Admin, data: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with connect(server) as connection:
+        connection.sendall(data)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.endswith(b"\n")
+    assert b"<b>" not in answer
+    assert ask(server, "/healthz")[0].status == 200
+    assert capfd.readouterr() == ("", "")
+
+
+# Clients that hold on
+
+
+def test_a_connection_is_closed_after_its_answer(server: Admin) -> None:
+    with connect(server) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 2)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.count(b"HTTP/1.1 200") == 1
+
+
+def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "_TIMEOUT", 0.05)
+    with running() as server, connect(server) as connection:
+        connection.sendall(b"GET /heal")
+        assert connection.recv(1) == b""
+
+
+def test_more_clients_than_threads_are_cut_off_and_the_others_stay(server: Admin) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(server)) for _ in range(admin._MOST)]
+        one_more = stack.enter_context(connect(server))
+        assert one_more.recv(1) == b""
+        held[0].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert held[0].recv(12) == b"HTTP/1.1 200"
+    while _is_cut_off(server):
+        pass
+
+
+def _is_cut_off(server: Admin) -> bool:
+    """The thread of a client that left is free a moment later."""
+    try:
+        return ask(server, "/healthz")[0].status != 200
+    except (http.client.HTTPException, ConnectionError):
+        return True
+
+
+# Start and stop
+
+
+def test_a_port_in_use_is_told_at_once(server: Admin) -> None:
+    with pytest.raises(OSError, match="in use"):
+        Admin(server.address, pages())
+
+
+def test_after_the_stop_nobody_listens() -> None:
+    with running() as server:
+        pass
+    with pytest.raises(ConnectionRefusedError):
+        connect(server)
+
+
+def test_one_that_was_never_started_can_be_stopped() -> None:
+    server = Admin(LOOPBACK, pages())
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        connect(server)
