@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
@@ -93,6 +94,7 @@ class Server:
         self._crowd = Crowd(clock, serving.threads, serving.max_concurrent)
         self._others = ThreadPoolExecutor(max_workers=2, thread_name_prefix="health")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._others)
+        self._sockets: list[Path] = []
         self._server = grpc.server(self._others, options=serving.options())
         self._server.add_generic_rpc_handlers((_handler(self._check, self._crowd),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -105,7 +107,13 @@ class Server:
         Raises CannotListen when one cannot be opened, and TlsRefused; then nothing is left open.
         """
         credentials = server_credentials(self._serving.tls) if self._serving.tls is not None else None
-        bound = tuple(self._open(address, credentials) for address in self._serving.listen)
+        try:
+            bound = tuple(self._open(address, credentials) for address in self._serving.listen)
+        except CannotListen:
+            # Listeners are open before the start, and gRPC closes only those of a server that runs.
+            self._server.start()
+            self._stop(Seconds(0.0))
+            raise
         self._server.start()
         return bound
 
@@ -120,12 +128,14 @@ class Server:
         `timeout` seconds. `hurry` cuts the delay short."""
         self._health.enter_graceful_shutdown()
         (hurry or threading.Event()).wait(delay)
+        self._stop(timeout)
+
+    def _stop(self, timeout: Seconds) -> None:
         self._server.stop(timeout).wait(timeout + 1.0)
         self._crowd.shutdown(wait=False)
         self._others.shutdown(wait=False)
-        for address in self._serving.listen:
-            if isinstance(address, UnixAddress):
-                address.path.unlink(missing_ok=True)
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
 
     def _open(self, address: Address, credentials: grpc.ServerCredentials | None) -> str:
         match address:
@@ -134,6 +144,7 @@ class Server:
                     make_room(path)
                     with created_with(self._serving.socket_mode):
                         self._bind(str(address), None)
+                    self._sockets.append(path)
                     path.chmod(self._serving.socket_mode)
                 except (SocketRefused, OSError) as error:
                     raise CannotListen(f"cannot listen on {address}: {error}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
@@ -65,14 +66,22 @@ class _Pair:
         with self._lock:
             try:
                 return None if self._signature() == self._seen else self.read()
-            except (TlsRefused, OSError) as error:
+            except TlsRefused as error:
                 _LOG.error("the TLS files changed and cannot be used, the last good ones serve on: %s", error)
                 return None
 
     def _signature(self) -> tuple[tuple[int, int, int], ...]:
         paths = [path for path in (self._files.cert, self._files.key, self._files.client_ca) if path is not None]
-        stats = [os.stat(path) for path in paths]  # noqa: PTH116 - follows the links of a mounted Secret
+        stats = [_stat(path) for path in paths]
         return tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+
+
+def _stat(path: Path) -> os.stat_result:
+    """Of the file itself, behind the links of a mounted Secret."""
+    try:
+        return path.stat()
+    except OSError as error:
+        raise TlsRefused(f"`{path}` cannot be read: {error.strerror}") from error
 
 
 def _content(path: Path) -> bytes:
@@ -85,7 +94,7 @@ def _content(path: Path) -> bytes:
 def _check_certificates(path: Path, pem: bytes) -> object:
     try:
         return load_pem_x509_certificates(pem)[0].public_key()
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, UnsupportedAlgorithm) as error:
         raise TlsRefused(f"`{path}` holds no certificate in PEM") from error
 
 
@@ -93,7 +102,7 @@ def _check_pair(files: TlsFiles, chain: bytes, key: bytes) -> None:
     public = _check_certificates(files.cert, chain)
     try:
         private = load_pem_private_key(key, None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TlsRefused(f"`{files.key}` holds no private key in PEM without a password") from error
     if private.public_key() != public:
         raise TlsRefused(f"the key in `{files.key}` is not the one of the certificate in `{files.cert}`")
