@@ -35,6 +35,8 @@ class PathOddity(Enum):
     r"""`\` or `%5C`: some servers take it for a slash."""
     PATH_PARAMETER = "PathParameter"
     """`;`: some servers cut a segment there."""
+    DOUBLE_ENCODING = "DoubleEncoding"
+    """`%25` before two hexadecimal digits: some servers decode twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ _MAX_PATH: Final = 8192
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~!$&'()*+,=:@-]*)+/?|/", re.ASCII)
 _PERCENT: Final = re.compile(r"%(?:([0-9A-Fa-f]{2})|)", re.ASCII)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff#]")
+_TWICE: Final = re.compile(r"%25[0-9A-Fa-f]{2}", re.ASCII)
 _SLASHES: Final = re.compile(rb"[/\\]")
 _KEPT: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
 _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}", re.ASCII)
@@ -127,6 +130,8 @@ def _oddities(path: str, parts: list[str]) -> frozenset[PathOddity]:
         odd.add(PathOddity.BACKSLASH)
     if "%3B" in path:
         odd.add(PathOddity.PATH_PARAMETER)
+    if _TWICE.search(path) is not None:
+        odd.add(PathOddity.DOUBLE_ENCODING)
     return frozenset(odd)
 
 

@@ -313,7 +313,7 @@ class AccessPolicySpec:
     """`Shadow` decides and records, but admits every request that one of its rules takes."""
     rules: Annotated[tuple[RuleSpec, ...], Field(min_length=1, max_length=64)]
     """What each request must show. A request that no rule takes is refused."""
-    allow_odd_paths: Annotated[tuple[PathOddity, ...], Field(max_length=4)] = ()
+    allow_odd_paths: Annotated[tuple[PathOddity, ...], Field(max_length=5)] = ()
     """Kinds of paths that servers read differently, let through as they are; refused by default."""
     challenge: ChallengeSpec = field(default_factory=ChallengeSpec)
     """What a client without a good token is told."""

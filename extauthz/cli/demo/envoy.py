@@ -77,7 +77,15 @@ class Envoy:
         path, admin = folder / "envoy.json", folder / "envoy-admin.txt"
         path.write_text(json.dumps(config(setup), indent=2))
         admin.unlink(missing_ok=True)
-        options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"]
+        options = [
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+            "--file-flush-interval-msec",
+            "100",
+        ]
         self.process = Process(
             [str(envoy_binary()), "-c", str(path), "--admin-address-path", str(admin), *options],
             folder / "envoy.log",
@@ -143,6 +151,7 @@ def _listener(setup: Setup, hop: Hop) -> dict[str, Any]:
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": hop.name,
         "use_remote_address": True,
+        "delayed_close_timeout": "0.1s",
         # The demo finds its requests in the decision log by this id.
         "preserve_external_request_id": True,
         "forward_client_cert_details": "SANITIZE",

@@ -97,7 +97,7 @@ class Stage:
         for name, text in policies.items():
             self.write_policy(name, text)
         self.sidecar = Sidecar(folder, self.policies, *options)
-        self._count = 0
+        self._clients: list[Client] = []
         try:
             self.sidecar.wait_ready()
             self.envoy = Envoy(self.setup(), folder)
@@ -118,12 +118,17 @@ class Stage:
         draft.write_text(text.replace("ISSUER", self.issuer.url))
         draft.replace(path)
 
-    def client(self) -> Client:
-        """A client with a connection of its own to Envoy."""
-        return Client(self.envoy.port, self.clock)
+    def client(self, hop: str | None = None) -> Client:
+        """A client with a connection of its own to one of Envoy's listeners, the first by default."""
+        port = self.envoy.port if hop is None else self.envoy.ports[hop]
+        client = Client(port, self.clock)
+        self._clients.append(client)
+        return client
 
     def stop(self) -> None:
         """End all, in the order that requests pass."""
+        for client in self._clients:
+            client.close()
         self.envoy.stop()
         self.sidecar.process.stop()
         self.upstream.stop()

@@ -55,7 +55,8 @@ def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
 def test_a_mistake_is_told_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "orders.yaml").write_text(
         "apiVersion: extauthz.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: orders, namespace: shop}\n"
-        "spec:\n  hosts: [a.example]\n  rules:\n    - name: r\n      anonymous: true\n      reuse:\n        maxUses: 0\n"
+        "spec:\n  hosts: [a.example]\n  rules:\n    - name: r\n      anonymous: true\n"
+        "      reuse:\n        maxUses: 0\n"
     )
     _, (mistake,) = lint(tmp_path)
     where = "orders.yaml:10: AccessPolicy shop/orders: spec.rules[0].reuse.maxUses"

@@ -26,7 +26,7 @@ from extauthz.model.target import (
         ("/caf%c3%a9", "/caf%C3%A9"),
         ("/a%20b", "/a%20b"),
         ("/users/a%40b", "/users/a@b"),
-        ("/a%25b", "/a%25b"),
+        ("/a%25zb", "/a%25zb"),
         ("/.well-known/x", "/.well-known/x"),
         ("/a/...", "/a/..."),
         ("/a|b", "/a%7Cb"),
@@ -63,6 +63,7 @@ def test_a_path_that_servers_read_differently_is_refused(path: str) -> None:
         ("/a%5cb", PathOddity.BACKSLASH),
         ("/a;v=1/b", PathOddity.PATH_PARAMETER),
         ("/a%3bv", PathOddity.PATH_PARAMETER),
+        ("/%252e%252e/a", PathOddity.DOUBLE_ENCODING),
     ],
 )
 def test_an_odd_path_is_reported_by_name(path: str, oddity: PathOddity) -> None:
