@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 from urllib.parse import SplitResult, urlsplit
 
 import click
 
 from extauthz.model.time import parse_duration
 from extauthz.server.client import Answer, Question, Unanswered, as_json, ask, connect
+
+_LAST_LATIN: Final = 0xFF
 
 
 class _Duration(click.ParamType[float]):
@@ -39,7 +41,11 @@ Examples:
 @click.option(
     "-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; may be repeated."
 )
-@click.option("--token-file", type=click.File("r"), help="A file with the bearer token, `-` for standard input.")
+@click.option(
+    "--token-file",
+    type=click.File("r", encoding="latin-1"),
+    help="A file with the bearer token, `-` for standard input.",
+)
 @click.option("--source-address", default="", help="The peer's IP address.")
 @click.option("--source-principal", default="", help="The peer's authenticated identity, such as a SPIFFE ID.")
 @click.option("--policy", default="", metavar="NAMESPACE/NAME", help="Pin a policy, as a route may.")
@@ -73,6 +79,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     This is a real Check: what it admits is counted. The token is never printed.
     """
+    if (tls_cert is None) != (tls_key is None) or (tls_cert is not None and tls_ca is None):
+        raise click.UsageError("`--tls-cert` and `--tls-key` need each other, and `--tls-ca`")
     target = _split(url)
     question = Question(
         method=method,
@@ -101,7 +109,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 def _split(url: str) -> SplitResult:
     """The URL's parts. Only the operator's own argument is split here, never a request's path."""
-    target = urlsplit(url)
+    try:
+        target = urlsplit(url)
+    except ValueError:
+        target = urlsplit("")
     if target.scheme not in {"http", "https"} or not target.netloc:
         raise click.BadParameter("a URL such as `https://orders.shop.example/api/orders` is needed", param_hint="URL")
     return target
@@ -113,6 +124,8 @@ def _headers(lines: tuple[str, ...], token_file: IO[str] | None) -> list[tuple[s
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
             raise click.BadParameter("write it as `name: value`", param_hint="--header")
+        if any(ord(character) > _LAST_LATIN for character in line):
+            raise click.BadParameter("a header holds the characters of ISO 8859-1 only", param_hint="--header")
         headers.append((name.strip(), value.strip()))
     if token_file is not None:
         headers.append(("authorization", f"Bearer {token_file.read().strip()}"))
