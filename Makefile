@@ -64,6 +64,14 @@ protos: $(STAMP) ## Compile protos/ into extauthz/_pb
 protos-check: $(STAMP) ## Fail when extauthz/_pb is not what protos/ compiles to
 	$(BIN)/python protos/generate.py --check
 
+.PHONY: docs
+docs: $(STAMP) ## Write the reference pages that the code can tell
+	$(BIN)/python docs/generate.py
+
+.PHONY: docs-check
+docs-check: $(STAMP) ## Fail when a reference page is not what the code tells
+	$(BIN)/python docs/generate.py --check
+
 .PHONY: format
 format: $(STAMP) ## Format the code and mend what can be mended
 	$(BIN)/ruff format
@@ -89,7 +97,7 @@ unit: $(STAMP) ## Run the unit tests: no sockets, seconds
 	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 .PHONY: check
-check: lint types layers protos-check unit ## All that needs no other process, under two minutes
+check: lint types layers protos-check docs-check unit ## All that needs no other process, under two minutes
 
 .PHONY: test
 test: $(STAMP) $(XDS_STAMP) ## Run every test

@@ -1,0 +1,200 @@
+"""Writes the reference pages that the code itself can tell; `--check` fails when one is not up to date."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import TypeAdapter
+
+from extauthz.config import settings
+from extauthz.model.reason import Reason
+from extauthz.model.time import format_duration
+from extauthz.policy.issuer import TokenIssuerSpec
+from extauthz.policy.spec import AccessPolicySpec
+from extauthz.policy.words import SHAPES
+
+REFERENCE = Path(__file__).parent / "reference"
+HEAD = "<!-- Written by docs/generate.py; run `make docs` after a change. -->\n\n"
+
+ADVICE = {
+    Reason.CREDENTIAL_ABSENT: "The client must send a token where the rule looks for it.",
+    Reason.CREDENTIAL_MALFORMED: "Look for two credentials in one request, a comma, or a scheme without a token.",
+    Reason.REQUEST_MALFORMED: "The detail says what is odd; `allowOddPaths` lets some kinds of paths in.",
+    Reason.TOKEN_MALFORMED: "The detail names the part, and the issuer's setting that would accept it if there is one.",
+    Reason.SIGNATURE_INVALID: "A forged token, or keys of another environment.",
+    Reason.KEY_UNKNOWN: "The issuer's key set lacks the token's key; it is fetched again at most every 30 s.",
+    Reason.ISSUER_UNTRUSTED: "No issuer of the rule has this `iss`, byte for byte; mind a slash at the end.",
+    Reason.AUDIENCE_MISMATCH: "The client asked its issuer for a token for another service.",
+    Reason.TOKEN_EXPIRED: "The client must renew its token; or clocks differ by more than `clockSkew`.",
+    Reason.TOKEN_NOT_YET_VALID: "Clocks differ by more than `clockSkew`.",
+    Reason.TOKEN_TOO_LONG_LIVED: "Let the issuer issue shorter tokens, or raise `maxLifetime`.",
+    Reason.TOKEN_REUSED: "The token was used as often as the rule allows. Many from elsewhere mean a stolen token.",
+    Reason.TOKEN_BOUND_ELSEWHERE: "Another caller used this token first. Most likely it was stolen.",
+    Reason.SENDER_MISMATCH: "The token has `cnf`; no rule of this version confirms a sender.",
+    Reason.SCOPE_MISSING: "The client must ask for the scopes that the challenge names.",
+    Reason.STEP_UP_REQUIRED: "The user must log in again, as the challenge says (RFC 9470).",
+    Reason.CLAIM_REFUSED: "The detail names the claim or condition; a new token of the same kind would not help.",
+    Reason.NO_POLICY: "No rule takes this host, path and method; or the route pins a policy that is not loaded.",
+    Reason.RATE_EXCEEDED: "The client comes again after `Retry-After`.",
+    Reason.STORE_UNAVAILABLE: "The store is full (`--store-capacity`), or cannot be reached.",
+    Reason.KEYS_UNAVAILABLE: "The issuer's keys cannot be fetched; the detail says why.",
+    Reason.POLICY_INVALID: "The detail names the mistake; `extauthz lint` tells all of them with their lines.",
+    Reason.OVERLOADED: "More Checks than `--max-concurrent`, or too slow for `--check-budget`: add capacity.",
+    Reason.NOT_READY: "Policies are not read yet, or a file hides which hosts it means; `/readyz` says.",
+    Reason.INTERNAL: "A bug. The process log has where; please report it.",
+}
+
+
+def reasons() -> str:
+    """Every reason for a denial."""
+    rows = [
+        f"| `{r.label}` | {r.http_status} | {r.grpc_code} | {_challenge(r)} | {r.text} | {ADVICE[r]} |" for r in Reason
+    ]
+    return "\n".join(
+        [
+            "# Reasons",
+            "",
+            "Why a request is refused: one word in the decision log, the metrics and Envoy's dynamic metadata.",
+            "A client reads the text only. Reasons that share a text look alike to it, so that nobody can probe.",
+            "",
+            "| reason | HTTP | gRPC | challenge | the client reads | what to do |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _challenge(reason: Reason) -> str:
+    if reason.error is None:
+        return "none"
+    return f"`{reason.error}`" if reason.error else "without `error`"
+
+
+def setting_page() -> str:
+    """Every setting of `extauthz serve`."""
+    rows = [
+        f"| `{s.flag}` | `{s.variable}` | `{s.name}` | {f'`{s.default}`' if s.default else 'none'} "
+        f"| {s.doc} Allowed: {s.kind.allowed}. |"
+        for s in settings()
+    ]
+    return "\n".join(
+        [
+            "# Settings of `extauthz serve`",
+            "",
+            "A flag beats an environment variable, that beats a key of the `--config` file, that beats the default.",
+            "A name that is not known is refused wherever it stands. `--check-config` checks and stops.",
+            "",
+            "| flag | variable | key in the file | default | meaning |",
+            "|---|---|---|---|---|",
+            *(row.replace("HOST:PORT|off", "HOST:PORT or off") for row in rows),
+            "",
+        ]
+    )
+
+
+def policy_page() -> str:
+    """Every field of every kind."""
+    lines = [
+        "# Policies",
+        "",
+        "API version `extauthz.dev/v1alpha1`. Unknown fields are refused. Durations are Go style: `90s`, `1h30m`.",
+        "`TokenIssuer` and `AccessPolicy` belong to a namespace (`default` if unsaid), `ClusterTokenIssuer` to none;",
+        "it is a TokenIssuer that policies of every namespace, or of `allowedNamespaces`, may name.",
+        "",
+    ]
+    for title, spec in (("AccessPolicy", AccessPolicySpec), ("TokenIssuer and ClusterTokenIssuer", TokenIssuerSpec)):
+        schema = TypeAdapter(spec).json_schema()
+        lines += [f"## {title}", "", *_fields(schema, schema), ""]
+        for name, inner in sorted(schema.get("$defs", {}).items()):
+            if "properties" in inner:
+                lines += [f"### {name.removesuffix('Spec')}", "", inner.get("description", ""), ""]
+                lines += [*_fields(inner, schema), ""]
+    return "\n".join(lines)
+
+
+def _fields(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[str]:
+    yield "| field | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, field in schema["properties"].items():
+        needed = name in schema.get("required", [])
+        default = field.get("default")
+        if isinstance(default, int | float) and "duration" in _type(field, root):
+            default = format_duration(default)
+        shown = "needed" if needed else "none" if default in (None, [], {}) else f"`{default}`"
+        doc = " ".join(str(field.get("description", "")).split()).replace("|", "or")
+        yield f"| `{name}` | {_type(field, root)} | {shown} | {doc} |"
+
+
+def _type(field: dict[str, Any], root: dict[str, Any]) -> str:
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        target = root["$defs"][name]
+        if "enum" in target:
+            return " or ".join(f"`{word}`" for word in target["enum"])
+        return f"[{name.removesuffix('Spec')}](#{name.removesuffix('Spec').lower()})"
+    for several in ("anyOf", "allOf"):
+        if several in field:
+            return " or ".join(_type(part, root) for part in field[several] if part.get("type") != "null")
+    if "enum" in field or "const" in field:
+        return " or ".join(f"`{word}`" for word in field.get("enum", [field.get("const")]))
+    match field.get("type"):
+        case "array":
+            bounds = _bounds(field, "minItems", "maxItems")
+            return f"list{bounds} of {_type(field['items'], root)}"
+        case "object":
+            return "mapping" + _bounds(field, "minProperties", "maxProperties")
+        case "string" if str(field.get("title", "")).startswith("duration"):
+            return str(field["title"])
+        case "string":
+            words = SHAPES.get(field.get("pattern", ""), "text")
+            return words.replace("|", "or") + _bounds(field, "minLength", "maxLength")
+        case kind:
+            return f"{kind or 'any JSON'}" + _bounds(field, "minimum", "maximum")
+
+
+def _bounds(field: dict[str, Any], low: str, high: str) -> str:
+    found = [str(field[name]) for name in (low, high) if name in field]
+    return (
+        f" ({' to '.join(found)})" if len(found) == 2 else f" (at most {found[0]})" if found and high in field else ""
+    )
+
+
+def cli_page() -> str:
+    """The help of every command."""
+    lines = ["# Command line", ""]
+    main = import_module("extauthz.cli.main").main
+    context = click.Context(main, info_name="extauthz", max_content_width=100, terminal_width=100)
+    lines += ["```", main.get_help(context), "```", ""]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
+        lines += [f"## extauthz {name}", "", "```", command.get_help(inner), "```", ""]
+    return "\n".join(lines)
+
+
+PAGES = {"reasons.md": reasons, "settings.md": setting_page, "policy.md": policy_page, "cli.md": cli_page}
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    stale = []
+    for name, write in PAGES.items():
+        path, text = REFERENCE / name, HEAD + write()
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+    if stale:
+        print(f"not up to date: {', '.join(stale)}; run `make docs`", file=sys.stderr)  # noqa: T201
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    assert ADVICE.keys() == set(Reason)
+    sys.exit(main())
