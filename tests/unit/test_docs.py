@@ -36,7 +36,7 @@ def test_there_are_policies_to_check() -> None:
     assert len(list(policies())) >= 2
 
 
-@pytest.mark.parametrize(("page", "block"), policies())
+@pytest.mark.parametrize(("page", "block"), list(policies()))
 def test_every_policy_in_the_docs_is_accepted(page: str, block: str) -> None:
     documents, fault = read_documents(block.encode())
     assert fault is None

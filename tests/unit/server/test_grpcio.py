@@ -369,5 +369,5 @@ def _refused(target: str) -> None:
     while True:
         try:
             socket.create_connection((host, int(port)), timeout=PATIENCE).close()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return
