@@ -114,8 +114,12 @@ class App:
         if snapshot is None:
             return "no policies"
         mistakes = len(self._policies.problems)
-        words = f"{len(snapshot.policies)} policies, version {snapshot.version}"
-        return f"{words}, {mistakes} mistakes (see the log, or `extauthz lint`)" if mistakes else words
+        count = len(snapshot.policies)
+        words = f"{count} {'policy' if count == 1 else 'policies'}, version {snapshot.version}"
+        if not mistakes:
+            return words
+        noun = "mistake" if mistakes == 1 else "mistakes"
+        return f"{words}, {mistakes} {noun} (see the log, or `extauthz lint`)"
 
     def say_ready(self, *, ready: bool) -> None:
         """Tell gRPC health checks."""

@@ -24,6 +24,7 @@ _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value")
 )
+_JWK_MEMBERS: Final = frozenset({"n", "y"})
 _HOSTS: Final = re.compile(r"\bhosts[\"']?\s*:\s*(\[[^\]]*|(?:\s*-[^\n]*)+)")
 _HOST: Final = re.compile(r"[\w*][\w*.:-]*")
 
@@ -165,6 +166,10 @@ class _Reader:
 def _name(key: yaml.Node) -> str:
     if not isinstance(key, yaml.ScalarNode):
         raise _Refused(key, "a name must be a text")
+    # A JWK has members of these names, and most tools that write YAML leave them bare. As a name they can mean nothing
+    # else here; a cluster would take them for truth values.
+    if key.value in _JWK_MEMBERS:
+        return str(key.value)
     value = _scalar(key)
     if not isinstance(value, str):
         raise _Refused(key, f"the name `{key.value[:80]}` is read as a {type(value).__name__}; put it in quotes")

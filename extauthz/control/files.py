@@ -28,6 +28,8 @@ _POLL_MS: Final = 2000
 """How often the folder is looked at when no event comes: some file systems send none."""
 _STEP_MS: Final = 50
 _DEBOUNCE_MS: Final = 200
+_LOOKS: Final = 4
+"""How many times a folder is looked at again before an emptied file is taken at its word."""
 _MAX_FILES: Final = 10_000
 
 
@@ -122,7 +124,7 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
     while not stop.is_set():
         try:
             for _ in _changes(folder, stop):
-                current = list_folder(folder)
+                current = _settled(folder, last, stop)
                 if current != last:
                     last = current
                     yield current
@@ -132,6 +134,23 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
             _LOG.warning("the policy folder cannot be watched: %s", type(error).__name__)
         # The folder itself is gone, or was replaced: look again until it is back.
         stop.wait(_POLL_MS / 1000)
+
+
+def _settled(folder: Path, last: Listing, stop: threading.Event) -> Listing:
+    """The folder once no file in it is being written: some editors empty a file first and fill it then."""
+    current = list_folder(folder)
+    for _ in range(_LOOKS):
+        if current == last or not _emptied(current, last):
+            break
+        stop.wait(_STEP_MS / 1000)
+        current = list_folder(folder)
+    return current
+
+
+def _emptied(current: Listing, last: Listing) -> bool:
+    """Whether a file that held something holds nothing, or nothing that can be read."""
+    held = {each.file for each in current.placed}
+    return bool(current.faults) or any(each.file not in held for each in last.placed)
 
 
 def _changes(folder: Path, stop: threading.Event) -> Iterator[object]:

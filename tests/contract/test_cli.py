@@ -91,7 +91,7 @@ def test_version_tells_what_runs() -> None:
 def test_serve_prints_two_lines_and_drains_on_sigterm(folder: Path) -> None:
     with serving(folder) as served:
         assert served.lines[0] == f"listening on {served.address}\n"
-        assert served.lines[1].startswith("ready: 1 policies, version ")
+        assert served.lines[1].startswith("ready: 1 policy, version ")
         assert served.end() == (0, "stopped\n")
 
 

@@ -110,3 +110,9 @@ def test_a_policy_whose_hosts_cannot_be_told_is_said_to_be_so() -> None:
 def test_a_byte_order_mark_and_empty_documents_are_nothing() -> None:
     assert read_documents(b"\xef\xbb\xbf---\n---\n# nothing\n") == ([], None)
     assert read_documents(b"") == ([], None)
+
+
+def test_the_members_of_a_key_may_stand_bare() -> None:
+    documents, fault = read_documents(b"keys:\n  - {kty: EC, x: a, y: b}\n  - {kty: RSA, n: c, e: AQAB}\n")
+    assert fault is None
+    assert documents[0].raw["keys"] == [{"kty": "EC", "x": "a", "y": "b"}, {"kty": "RSA", "n": "c", "e": "AQAB"}]

@@ -129,3 +129,13 @@ def test_a_reader_sees_only_complete_folders(tmp_path: Path) -> None:
     whole = {frozenset({f"x{number}", f"y{number}"}) for number in range(100)}
     assert seen
     assert seen <= whole
+
+
+def test_a_file_that_is_emptied_and_then_filled_is_never_taken_for_empty(
+    running: Path, published: queue.Queue[set[str]]
+) -> None:
+    until(published, {"a"})
+    with (running / "a.yaml").open("w") as file:
+        threading.Event().wait(0.1)
+        file.write(text("b"))
+    assert published.get(timeout=WAIT) == {"b"}
