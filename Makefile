@@ -93,7 +93,7 @@ layers: $(STAMP) ## Fail on an import that goes up or sideways (import-linter)
 ##### Tests
 
 .PHONY: unit
-unit: $(STAMP) ## Run the unit tests: no sockets, seconds
+unit: $(STAMP) ## Run the unit tests: loopback only, seconds
 	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 .PHONY: check

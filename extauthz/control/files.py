@@ -23,6 +23,8 @@ from extauthz.policy.problem import ObjectRef, Problem
 from extauthz.policy.snapshot import Snapshot
 
 _LOG: Final = logging.getLogger(__name__)
+# It tells of each event; what became of it is told here.
+logging.getLogger("watchfiles.main").setLevel(logging.WARNING)
 _ENDINGS: Final = frozenset({".yaml", ".yml"})
 _POLL_MS: Final = 2000
 """How often the folder is looked at when no event comes: some file systems send none."""

@@ -62,7 +62,7 @@ class FolderReconciler:
             return
         self._publish(snapshot)
         self._version = snapshot.version
-        _LOG.info("policies in force: version %s, %d policies", snapshot.version, len(snapshot.policies))
+        _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
 
     def _run(self) -> None:
         while not self._stop.is_set():
