@@ -45,6 +45,10 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         """Build all parts; nothing runs yet. Raises StartError."""
+        if not settings.policies.is_dir():
+            raise StartError(
+                f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`"
+            )
         self._settings = settings
         self._clock = SystemClock()
         self._snapshot: Snapshot | None = None

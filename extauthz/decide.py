@@ -21,7 +21,8 @@ from extauthz.model.verdict import Allow, Challenge, Deny, Ground, Mode, Refusal
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.upstream import changes_of
-from extauthz.replay.spend import Owner, Pepper, Rate, Spend, attempt_key, plan_spends
+from extauthz.replay.plan import Owner, attempt_key, plan_spends
+from extauthz.replay.spend import Pepper, Rate, Spend
 from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.credential import find_credential
 from extauthz.tokens.verify import Verifier

@@ -14,7 +14,8 @@ from extauthz.model.time import AcceptanceWindow, Instant, Seconds
 from extauthz.model.token import ClaimPath, IssuerRef
 from extauthz.model.verdict import PolicyRef, Refusal
 from extauthz.replay.memory import MemoryStore
-from extauthz.replay.spend import Owner, Pepper, Rate, Spend, Use, attempt_key, plan_spends
+from extauthz.replay.plan import Owner, attempt_key, plan_spends
+from extauthz.replay.spend import Pepper, Rate, Spend, Use
 from extauthz.replay.store import Committed, Refused
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock

@@ -1,0 +1,279 @@
+"""What a request that passed every check spends. Pure: the store commits the plan, all or none.
+
+INVARIANT: a value to count or bind by that is missing refuses the request. Not to be counted is no way in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from extauthz.model.encoding import Json
+from extauthz.model.reason import Reason
+from extauthz.model.request import RequestView
+from extauthz.model.reuse import BindTo, CountScope, Limit, LimitBy, Reuse, ReuseKey
+from extauthz.model.time import Instant
+from extauthz.model.token import IssuerRef, VerifiedToken, claim_at
+from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.replay.spend import Bind, Grace, Parts, Pepper, Rate, Spend, Use
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The rule that counts."""
+
+    policy: PolicyRef
+    rule: str
+    shadow: bool
+    """Shadow policies count apart, so that a trial run uses up nothing."""
+
+
+def plan_spends(  # noqa: PLR0913, PLR0917 - everything a plan depends on, and nothing else
+    reuse: Reuse | None,
+    limits: tuple[Limit, ...],
+    token: VerifiedToken | None,
+    view: RequestView,
+    owner: Owner,
+    pepper: Pepper,
+    now: Instant,
+) -> tuple[Spend, ...] | Refusal:
+    """What a request that passed every check spends: `Bind`, then `Use`, then `Rate`; the first to refuse is reported.
+
+    A value to count or bind by that is missing refuses the request: uncounted is no way in.
+    """
+    case = _Case(token, view, owner, pepper, now)
+    spends: list[Spend] = []
+    for planned in _plans(reuse, limits, case):
+        if isinstance(planned, Refusal):
+            return planned
+        spends.append(planned)
+    return tuple(spends)
+
+
+def attempt_key(view: RequestView, token: VerifiedToken | None, pepper: Pepper) -> bytes | None:
+    """Tells Envoy's repetition of one Check from a second request. None where Envoy gave no stream id."""
+    if not view.stream_id:
+        return None
+    identity = token.identity if token is not None else b""
+    return pepper.key("attempt", view.stream_id, *_request_parts(view), identity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One request before one rule."""
+
+    token: VerifiedToken | None
+    view: RequestView
+    owner: Owner
+    pepper: Pepper
+    now: Instant
+
+    def key(self, kind: str, scope: CountScope, *parts: str | bytes) -> bytes:
+        shadow = "shadow" if self.owner.shadow else "enforce"
+        return self.pepper.key(kind, *self._scope(scope), shadow, *parts)
+
+    def _scope(self, scope: CountScope) -> Parts:
+        policy = self.owner.policy
+        match scope:
+            case CountScope.RULE:
+                return scope.value, policy.namespace, policy.name, self.owner.rule
+            case CountScope.POLICY:
+                return scope.value, policy.namespace, policy.name
+            case CountScope.GLOBAL:
+                return (scope.value,)
+            case _:
+                assert_never(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """What makes two tokens the same for a count, and how long that must be remembered."""
+
+    parts: Parts
+    until: Instant
+
+
+def _plans(reuse: Reuse | None, limits: tuple[Limit, ...], case: _Case) -> Iterator[Spend | Refusal]:
+    if reuse is not None:
+        yield from _plan_reuse(reuse, case)
+    for limit in limits:
+        yield _plan_limit(limit, case)
+
+
+def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:
+    same = _same(reuse, case)
+    if isinstance(same, Refusal):
+        yield same
+        return
+    for bind_to in reuse.bind_to:
+        yield _plan_bind(bind_to, reuse, same, case)
+    if reuse.window is None:
+        yield Use(
+            key=case.key("use", reuse.scope, *same.parts),
+            max_uses=reuse.max_uses,
+            until=same.until,
+            grace=_grace(reuse, case),
+        )
+    else:
+        key = case.key("reuse-rate", reuse.scope, *same.parts)
+        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, label="reuse")
+
+
+def _plan_bind(bind_to: BindTo, reuse: Reuse, same: _Same, case: _Case) -> Bind | Refusal:
+    """One tie for each thing bound to, so that adding another in the policy leaves the earlier ties in force."""
+    header = reuse.bind_header or ""
+    match bind_to:
+        case BindTo.SOURCE_PRINCIPAL:
+            value, wanted = case.view.source.principal, "the peer's identity, which needs mutual TLS"
+        case BindTo.SOURCE_ADDRESS:
+            value, wanted = case.view.source.address, "the peer's address"
+        case BindTo.HEADER:
+            value, wanted = case.view.header(header) or "", f"exactly one header `{header}`, which the mesh must set"
+        case _:
+            assert_never(bind_to)
+    if not value:
+        detail = f"`bindTo: [{bind_to.value}]` needs {wanted}; the request came without"
+        return Refusal(Reason.TOKEN_BOUND_ELSEWHERE, detail, issuer=_ref(case))
+    label = f"bindTo {bind_to.value}"
+    name = header if bind_to is BindTo.HEADER else ""
+    key = case.key("bind", reuse.scope, *same.parts, bind_to.value, name)
+    return Bind(key=key, value=case.pepper.key("bound", value), until=same.until, label=label)
+
+
+def _plan_limit(limit: Limit, case: _Case) -> Rate | Refusal:
+    parts: list[str | bytes] = []
+    for by in sorted(limit.by, key=lambda each: each.value):
+        found = _told_apart(by, limit, case)
+        if isinstance(found, Refusal):
+            return found
+        parts += (by.value, *found)
+    return Rate(
+        key=case.key("limit", limit.scope, limit.name, *parts),
+        amount=limit.requests,
+        window=limit.window,
+        allow_on_store_error=limit.allow_on_store_error,
+        label=limit.name,
+    )
+
+
+def _same(reuse: Reuse, case: _Case) -> _Same | Refusal:
+    """What makes another token the same as this one."""
+    token = case.token
+    if token is None:
+        return Refusal(Reason.POLICY_INVALID, "`reuse` counts tokens, and this rule admits without one; use `limits`")
+    match reuse.key:
+        case ReuseKey.TOKEN:
+            return _by_token(token)
+        case ReuseKey.JTI:
+            return _by_token_id(token, case.now)
+        case ReuseKey.CLAIM:
+            return _by_claim(reuse, token, case.now)
+        case _:
+            assert_never(reuse.key)
+
+
+def _by_token(token: VerifiedToken) -> _Same:
+    # The identity says who signed. So one token is one token also where two objects describe its issuer.
+    return _Same((ReuseKey.TOKEN.value, token.identity), token.window.remember_until)
+
+
+def _by_token_id(token: VerifiedToken, now: Instant) -> _Same | Refusal:
+    if token.token_id is not None:
+        return _Same((ReuseKey.JTI.value, *_issuer(token), token.token_id), _outlive_all(token, now))
+    if token.trust.reuse_key_fallback:
+        return _by_token(token)
+    detail = "the token has no token id to count by; write `key: Token`, or `reuseKeyFallback: Token` on its issuer"
+    return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref)
+
+
+def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refusal:
+    claim = reuse.claim
+    value = claim_at(token.claims, claim) if claim is not None else None
+    if claim is None or value is None:
+        detail = f"the token has no claim `{claim}`, by which its uses are counted"
+        return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref)
+    return _Same((ReuseKey.CLAIM.value, *_issuer(token), claim, _canonical(value)), _outlive_all(token, now))
+
+
+def _outlive_all(token: VerifiedToken, now: Instant) -> Instant:
+    """The instant by which every token that exists now has expired.
+
+    Another token may carry the same id or claim and live longer than this one. If it exists now, then it was issued by
+    now plus the skew, lives for `max_lifetime` at most, and is accepted for one skew more.
+    """
+    trust = token.trust
+    return max(token.window.remember_until, Instant(now + trust.max_lifetime + 2 * trust.clock_skew + 1.0))
+
+
+def _told_apart(by: LimitBy, limit: Limit, case: _Case) -> Parts | Refusal:
+    """The value by which a limit tells requests apart. All but the address are an issuer's words, and count as its."""
+    token = case.token
+    if by is LimitBy.SOURCE_ADDRESS:
+        return (case.view.source.address,) if case.view.source.address else _missing(limit, "the peer's address", case)
+    if token is None:
+        detail = f"limit `{limit.name}` counts by {by.value}, and this rule admits without a token; use SourceAddress"
+        return Refusal(Reason.POLICY_INVALID, detail)
+    match by:
+        case LimitBy.SUBJECT:
+            value: Json | bytes = token.subject
+        case LimitBy.CLIENT:
+            value = token.client
+        case LimitBy.TOKEN:
+            value = token.identity
+        case LimitBy.ISSUER:
+            return _issuer(token)
+        case LimitBy.CLAIM:
+            value = claim_at(token.claims, limit.claim) if limit.claim is not None else None
+        case _:
+            assert_never(by)
+    if value is None:
+        return _missing(limit, f"claim `{limit.claim}`" if by is LimitBy.CLAIM else by.value.lower(), case)
+    name = limit.claim or "" if by is LimitBy.CLAIM else ""
+    return (*_issuer(token), name, value if isinstance(value, bytes) else _canonical(value))
+
+
+def _missing(limit: Limit, what: str, case: _Case) -> Refusal:
+    detail = f"limit `{limit.name}` counts by a value that is missing: {what}"
+    return Refusal(Reason.CLAIM_REFUSED, detail, issuer=_ref(case))
+
+
+def _grace(reuse: Reuse, case: _Case) -> Grace | None:
+    view = case.view
+    if reuse.retry_within is None or view.method not in _SAFE_METHODS:
+        return None
+    return Grace(case.pepper.key("repeat", *_request_parts(view)), reuse.retry_within)
+
+
+def _request_parts(view: RequestView) -> Parts:
+    return view.method, view.host, view.target.path, view.target.query
+
+
+def _issuer(token: VerifiedToken) -> Parts:
+    """Both the object and the `iss`: an issuer object of one's own cannot burn another's tokens by naming its `iss`."""
+    ref, iss = token.trust.ref, token.claims.get("iss")
+    return ref.kind, ref.namespace, ref.name, iss if isinstance(iss, str) else ""
+
+
+def _ref(case: _Case) -> IssuerRef | None:
+    return case.token.trust.ref if case.token is not None else None
+
+
+def _canonical(value: Json) -> bytes:
+    """One text for equal JSON values: names sorted, no white space, `1.0` as `1` (RFC 8785, section 3.2, in spirit)."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _plain(value: Json) -> Json:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+        case _:
+            return value
