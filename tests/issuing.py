@@ -19,19 +19,19 @@ ISSUER = "https://corp.example"
 
 
 @cache
-def rsa_key(name: str = "rsa") -> rsa.RSAPrivateKey:
+def rsa_key(name: str) -> rsa.RSAPrivateKey:
     """One RSA key for each name, made once."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @cache
-def ec_key(name: str = "ec") -> ec.EllipticCurvePrivateKey:
+def ec_key(name: str) -> ec.EllipticCurvePrivateKey:
     """One P-256 key for each name, made once."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 @cache
-def ed_key(name: str = "ed") -> ed25519.Ed25519PrivateKey:
+def ed_key(name: str) -> ed25519.Ed25519PrivateKey:
     """One Ed25519 key for each name, made once."""
     return ed25519.Ed25519PrivateKey.generate()
 

@@ -358,3 +358,10 @@ def test_check_speaks_mutual_tls(folder: Path, tmp_path: Path) -> None:
         ask = ("check", "--address", served.address, "--tls-ca", tmp_path / "ca", "https://api.example/open")
         assert run(*ask, *mine).returncode == 0
         assert run(*ask).returncode == 2
+
+
+def test_a_policy_folder_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    done = run("serve", "--policies", tmp_path / "none")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"cannot start: there is no policy folder `{tmp_path / 'none'}`")
+    assert len(done.stderr.splitlines()) == 1

@@ -114,7 +114,7 @@ def test_b_a_header_with_two_readings_is_refused(head: bytes) -> None:
 
 
 def test_b02_a_public_key_is_no_secret() -> None:
-    public = issuing.rsa_key().public_key()
+    public = issuing.rsa_key("rsa").public_key()
     secrets = [
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).strip(),
