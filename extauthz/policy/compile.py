@@ -209,8 +209,10 @@ def _settle_conflicts(policies: Iterable[_Policy]) -> Iterator[_Policy]:
     owners: dict[MatchKey, PolicyRef] = {}
     for policy in policies:
         mine = _policy_ref(policy.ref)
-        taken = {route.key: owners[route.key] for route in policy.routes if owners.get(route.key, mine) != mine}
-        owners.update((route.key, mine) for route in policy.routes if route.key not in owners)
+        # A greedy route stands for a match that could not be read, so it is identical to no other.
+        plain = [route.key for route in policy.routes if not route.greedy]
+        taken = {key: owners[key] for key in plain if owners.get(key, mine) != mine}
+        owners.update((key, mine) for key in plain if key not in owners)
         if not taken:
             yield policy
             continue
@@ -218,7 +220,7 @@ def _settle_conflicts(policies: Iterable[_Policy]) -> Iterator[_Policy]:
         routes = (
             replace(route, rule=replace(route.rule, broken=problem.message))
             for route in policy.routes
-            if route.key not in taken
+            if route.greedy or route.key not in taken
         )
         yield _Policy(policy.ref, tuple(routes), (*policy.problems, problem))
 

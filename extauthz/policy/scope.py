@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,12 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from extauthz.model.target import Malformed, parse_host
 from extauthz.policy.match import HeaderMatch, MatchKey
 from extauthz.policy.path import EVERY_PATH, PathKind, PathMatch, exact, prefix, regex, template
-from extauthz.policy.spec import MatchSpec, PathSpec
+from extauthz.policy.spec import MatchSpec, PathSpec, RuleSpec
 from extauthz.policy.words import HostPattern
 
 _UNKNOWN = PathMatch(PathKind.UNKNOWN)
 _UNKNOWN_PATTERN = PathMatch(PathKind.UNKNOWN_PATTERN)
 _KNOWN_IN_MATCH = frozenset({"methods", "path", "headers"})
+_KNOWN_IN_RULE = frozenset(field.name for field in fields(RuleSpec))
 _MATCH = TypeAdapter[MatchSpec](MatchSpec)
 _PATH = TypeAdapter[PathSpec](PathSpec)
 _HOST = TypeAdapter[str](HostPattern)
@@ -103,9 +105,10 @@ def _salvage_rule(rule: object) -> list[_Part]:
     if not isinstance(rule, dict):
         return [_Part()]
     if "match" not in rule:
-        # A misspelt `match` leaves the paths unknown; a rule without one takes every path.
-        odd = any(str(name).lower().startswith("m") for name in rule)
-        return [_Part() if odd else _Part(EVERY_PATH, greedy=False)]
+        # A rule without `match` takes every path. Where it is misspelt, or little is left of the rule, nobody knows.
+        unknown = [str(name).lower() for name in rule if name not in _KNOWN_IN_RULE]
+        lost = "name" not in rule or bool(get_close_matches("match", unknown, n=1, cutoff=0.5))
+        return [_Part() if lost else _Part(EVERY_PATH, greedy=False)]
     alternatives = rule["match"]
     if not isinstance(alternatives, list):
         return [_Part()]

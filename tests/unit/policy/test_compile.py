@@ -120,6 +120,18 @@ def test_a_path_that_cannot_be_read_could_have_been_any(match: Any) -> None:
     assert rule_of(loaded, view("/admin")).policy.name == "broken"
 
 
+def test_a_match_that_was_hidden_by_a_mistake_is_no_conflict() -> None:
+    broken = policy("b", {"name": "r", "anonymous": True, "match": [{"methods": [7]}]})
+    loaded = snapshot(policy("a", anonymous("r")), broken)
+    assert rule_of(loaded).policy.name == "b"
+
+
+@pytest.mark.parametrize("rule", [{}, {"x": 1}, 7, None, {"name": "r", "matc": []}, {"name": "r", "Match": []}])
+def test_a_rule_whose_match_is_lost_could_have_been_any(rule: Any) -> None:
+    loaded = snapshot(policy("z", rule), policy("a", anonymous("r", path={"exact": "/admin"})))
+    assert rule_of(loaded, view("/admin")).policy.name == "z"
+
+
 def test_a_pattern_that_does_not_compile_leaves_exact_paths_alone() -> None:
     broken = policy("broken", anonymous("r", path={"regex": "/(a"}))
     loaded = snapshot(
