@@ -100,5 +100,6 @@ def _headers(options: Iterable[HeaderValueOption]) -> dict[str, str]:
         assert option.HasField("append"), f"`{name}` leaves `append` to a default"
         assert option.append.value is False, f"`{name}` appends"
         assert option.append_action == HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD, f"`{name}` does not overwrite"
+        assert option.keep_empty_value, f"`{name}` would let the client's own value stand when it is empty"
         headers[name] = option.header.value
     return headers

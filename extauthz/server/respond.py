@@ -46,9 +46,8 @@ def write_verdict(verdict: Verdict) -> bytes:
 
 def _admit(allow: Allow) -> CheckResponse:
     response = CheckResponse()
+    # Setting a field makes its message present even when it is the default: an allow is said, not left to defaults.
     response.status.code = OK
-    # Both messages stand there even when nothing is in them: an allow is said, not left to defaults.
-    response.status.SetInParent()
     response.ok_response.SetInParent()
     changes = response.ok_response
     for name, value in allow.set_headers:
