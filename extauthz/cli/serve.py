@@ -28,12 +28,11 @@ _Flag: TypeAlias = "str | tuple[str, ...] | None"
 
 def _option(setting: Setting) -> click.Option:
     default = f"  [default: {setting.default}]" if setting.default else ""
-    return click.Option(
-        [setting.flag, setting.field],
-        metavar=setting.label,
-        multiple=setting.repeatable,
-        help=f"{setting.doc}{default}",
-    )
+    names, words = [setting.flag, setting.field], f"{setting.doc}{default}"
+    if setting.label == "BOOLEAN":
+        # A switch may stand bare: `--allow-http-loopback` says true.
+        return click.Option(names, metavar=setting.label, help=words, is_flag=False, flag_value="true")
+    return click.Option(names, metavar=setting.label, help=words, multiple=setting.repeatable)
 
 
 def _load(config: Path | None, flags: Mapping[str, _Flag]) -> Settings:

@@ -365,3 +365,17 @@ def test_a_policy_folder_that_is_not_there_is_told_in_one_line(tmp_path: Path) -
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"cannot start: there is no policy folder `{tmp_path / 'none'}`")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        (["--allow-http-loopback"], 0),
+        (["--allow-http-loopback", "true"], 0),
+        (["--allow-http-loopback=false"], 0),
+        (["--allow-http-loopback", "--admin", "off"], 0),
+        (["--allow-http-loopback", "maybe"], 2),
+    ],
+)
+def test_a_switch_may_stand_bare(folder: Path, flags: list[str], code: int) -> None:
+    assert run("serve", "--policies", folder, *flags, "--check-config").returncode == code
