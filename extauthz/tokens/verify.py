@@ -47,7 +47,7 @@ class Verifier:
         self.hits = 0
         """Verifications answered from memory. Close to exact: threads do not wait for each other to count."""
         self.misses = 0
-        """Verifications that had to check a signature."""
+        """Verifications that were not in memory, whatever came of them."""
 
     def verify(self, credential: Credential, demand: Demand, keys: _Keys, now: Instant) -> VerifiedToken | Refusal:
         """The verified token, or why it is refused. Never raises.
@@ -100,7 +100,9 @@ class Verifier:
             return trusts
         refusals: list[Refusal] = []
         for trust in trusts:
-            verified = self._verify_for(trust, jws, claims, keys, now)
+            known = self._look_up(digest, trust, _usable(keys, trust, now))
+            self.hits += known is not None
+            verified = self._verify_for(trust, jws, claims, keys, now) if known is None else known
             refusal = verified if isinstance(verified, Refusal) else refuse(verified, demand, now)
             if isinstance(verified, Verified) and refusal is None:
                 self._remember(digest, verified, keys, now)
@@ -115,13 +117,13 @@ class Verifier:
         key_set = _usable(keys, trust, now)
         if key_set is None:
             return Refusal(Reason.KEYS_UNAVAILABLE, _no_keys(keys, trust), issuer=trust.ref)
+        self.misses += 1
         signer = _signer(trust, jws, key_set)
         if isinstance(signer, Refusal):
             return signer
         refusal = _refuse_type(trust, jws)
         if refusal is not None:
             return refusal
-        self.misses += 1
         identity = hashlib.sha256(jws.signing_input + b"\0" + signer.encode("ascii")).digest()
         return read_claims(claims, trust, identity, now)
 
@@ -160,7 +162,8 @@ def _signer(trust: Trust, jws: Jws, key_set: KeySet) -> str | Refusal:
     Without `kid`, each key that fits `alg` is tried. A symmetric key's thumbprint is not told: the empty text.
     """
     if jws.alg not in trust.algorithms:
-        words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {quote_all(trust.algorithms)}"
+        accepted = quote_all(trust.algorithms)
+        words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: add it to `algorithms` if that is meant"
         return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
     found = key_set.find(jws.kid, jws.alg)
     for key in found:

@@ -5,7 +5,7 @@ import pytest
 from extauthz.model.reason import Reason
 from extauthz.model.token import Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
-from extauthz.tokens.credential import find_credential
+from extauthz.tokens.credential import MAX_TOKEN, find_credential
 from tests.building import view
 
 AUTHORIZATION = Slot(SlotKind.AUTHORIZATION, "authorization")
@@ -72,8 +72,45 @@ def test_a12_a_second_filled_slot_is_ambiguous() -> None:
     assert found(QUERY, "/?access_token=A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
 
 
+@pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "DPoP tok.en", "anything", "a,b"])
+def test_a12_any_authorization_beside_another_slot_is_ambiguous(value: str) -> None:
+    assert found(API_KEY, x_api_key="A", authorization=value) is Reason.CREDENTIAL_MALFORMED
+    assert found(API_KEY, x_api_key="A", authorization=" ") == "A"
+
+
+def test_a10_a_token_in_the_query_is_ambiguous_beside_every_slot() -> None:
+    query = "/?access_token=B"
+    assert found(API_KEY, query, x_api_key="A") is Reason.CREDENTIAL_MALFORMED
+    assert found(COOKIE, query, cookie="session=A") is Reason.CREDENTIAL_MALFORMED
+    assert found(Slot(SlotKind.QUERY, "t"), f"{query}&t=A") is Reason.CREDENTIAL_MALFORMED
+    assert found(AUTHORIZATION, "/?access_token=", authorization="Bearer A") == "A"
+    assert found(AUTHORIZATION, "/?my_access_token=B&q=access_token", authorization="Bearer A") == "A"
+
+
+@pytest.mark.parametrize("query", ["a=1;access_token=B", "+access_token=B", "%61%63cess_token=B", "access%5ftoken=B"])
+def test_a10_a_token_in_the_query_is_seen_in_every_spelling_that_some_server_reads(query: str) -> None:
+    assert found(AUTHORIZATION, f"/?{query}", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
+
+
+@pytest.mark.parametrize(
+    "value", ["Basic a,Bearer b", "Basic a, DPoP b", "Negotiate a ,\tbearer b", "token,", "\x01", "(a) b"]
+)
+def test_a06_a_second_credential_behind_another_scheme_is_malformed(value: str) -> None:
+    assert found(AUTHORIZATION, authorization=value) is Reason.CREDENTIAL_MALFORMED
+
+
+def test_a02_the_commas_inside_another_scheme_are_its_own() -> None:
+    digest = 'Digest username="a", realm="b", uri="/", qop=auth, nc=00000001'
+    assert found(AUTHORIZATION, authorization=digest) is Reason.CREDENTIAL_ABSENT
+
+
+def test_a08_an_unfolded_header_is_malformed() -> None:
+    assert found(AUTHORIZATION, authorization="Bearer a b") is Reason.CREDENTIAL_MALFORMED
+
+
 def test_a13_an_overlong_token_is_a_bad_token() -> None:
-    assert found(AUTHORIZATION, authorization="Bearer " + "a" * 9000) is Reason.TOKEN_MALFORMED
+    assert found(AUTHORIZATION, authorization="Bearer " + "a" * (MAX_TOKEN + 1)) is Reason.TOKEN_MALFORMED
+    assert found(AUTHORIZATION, authorization="Bearer " + "a" * MAX_TOKEN) == "a" * MAX_TOKEN
 
 
 def test_a19_proxy_authorization_is_not_ours() -> None:
@@ -92,6 +129,23 @@ def test_a_cookie_holds_the_bare_token_once() -> None:
     assert found(COOKIE, cookie="a=1") is Reason.CREDENTIAL_ABSENT
     assert found(COOKIE, cookie="session=a; session=b") is Reason.CREDENTIAL_MALFORMED
     assert found(COOKIE, cookie=("session=a", "session=b")) is Reason.CREDENTIAL_MALFORMED
+    assert found(COOKIE, cookie=("a=1", "session=tok.en")) == "tok.en"
+    assert found(COOKIE, cookie="session=") is Reason.CREDENTIAL_ABSENT
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "session=a,session=b", "a=1,session=b", "session=a; b=1,session=c", "session=a; session =b",
+        "session=a; s%65ssion=b", 'session="a"', "session=a b", "session=a=b", 'x="1; session=a"; session=b', "session",
+    ],
+)  # fmt: skip
+def test_a_cookie_that_two_servers_could_read_differently_lets_nobody_in(value: str) -> None:
+    assert found(COOKIE, cookie=value) in {Reason.CREDENTIAL_MALFORMED, Reason.CREDENTIAL_ABSENT}
+
+
+def test_the_name_of_a_cookie_has_case_and_an_end() -> None:
+    assert found(COOKIE, cookie="Session=a; sessions=b; session=tok.en") == "tok.en"
 
 
 def test_a_query_parameter_holds_the_bare_token_once() -> None:
@@ -99,6 +153,19 @@ def test_a_query_parameter_holds_the_bare_token_once() -> None:
     assert found(QUERY, "/?a=1") is Reason.CREDENTIAL_ABSENT
     assert found(QUERY, "/?access_token=a&access_token=b") is Reason.CREDENTIAL_MALFORMED
     assert found(QUERY, "/?access_token=a&%61ccess_token=b") is Reason.CREDENTIAL_MALFORMED
+    assert found(QUERY, "/?access_token=") is Reason.CREDENTIAL_ABSENT
+    assert found(QUERY, "/?access_token=tok%2Een%3D") == "tok.en="
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "%61ccess_token=a", "a=1;access_token=b", "access_token=a;b=1", "access_token=a+b", "access_token=a%2Cb",
+        "access_token=a%00", "access_token=a%", "access_token=%zz", "access_token=%C3%A9", "+access_token=a",
+    ],
+)  # fmt: skip
+def test_a_query_that_the_proxy_could_not_strip_or_no_token_has_is_malformed(query: str) -> None:
+    assert found(QUERY, f"/?{query}") is Reason.CREDENTIAL_MALFORMED
 
 
 @pytest.mark.parametrize(

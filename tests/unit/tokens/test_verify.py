@@ -424,6 +424,42 @@ def test_a_changed_issuer_is_asked_anew() -> None:
     assert isinstance(verifier.verify(credential, Demand(slot=SLOT, issuers=(changed,)), keys, Instant(NOW)), Refusal)
 
 
+def test_settings_that_were_loaded_again_without_a_change_keep_what_is_remembered() -> None:
+    verifier, keys, credential = Verifier(), {CORP.ref: state()}, Credential(token(), SLOT)
+    again = replace(CORP, claim_equals=dict(CORP.claim_equals))
+    for trust in (CORP, again, again):
+        verified = verifier.verify(credential, Demand(slot=SLOT, issuers=(trust,)), keys, Instant(NOW))
+        assert isinstance(verified, VerifiedToken)
+        assert verified.trust is trust
+    assert (verifier.hits, verifier.misses) == (2, 1)
+
+
+def test_a_claim_that_must_now_be_true_is_no_longer_met_by_1() -> None:
+    verifier, keys = Verifier(), {CORP.ref: state()}
+    credential = Credential(token(claims(x=1)), SLOT)
+    one, true = (replace(CORP, claim_equals={ClaimPath("x"): value}) for value in (1, True))
+    assert isinstance(verifier.verify(credential, Demand(slot=SLOT, issuers=(one,)), keys, Instant(NOW)), VerifiedToken)
+    assert isinstance(verifier.verify(credential, Demand(slot=SLOT, issuers=(true,)), keys, Instant(NOW)), Refusal)
+
+
+def test_a_text_that_was_altered_is_not_the_one_that_is_remembered() -> None:
+    verifier, demand, keys = Verifier(), Demand(slot=SLOT, issuers=(CORP,)), {CORP.ref: state()}
+    assert isinstance(verifier.verify(Credential(token(), SLOT), demand, keys, Instant(NOW)), VerifiedToken)
+    assert isinstance(verifier.verify(Credential(token() + "=", SLOT), demand, keys, Instant(NOW)), Refusal)
+
+
+def test_a_token_remembered_for_one_issuer_is_not_known_to_another() -> None:
+    other = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "other"))
+    verifier, keys = Verifier(), {CORP.ref: state(), other.ref: state("ec")}
+    credential = Credential(token(), SLOT)
+    assert isinstance(
+        verifier.verify(credential, Demand(slot=SLOT, issuers=(CORP,)), keys, Instant(NOW)), VerifiedToken
+    )
+    refusal = verifier.verify(credential, Demand(slot=SLOT, issuers=(other,)), keys, Instant(NOW))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.KEY_UNKNOWN
+
+
 def test_refused_tokens_are_not_remembered() -> None:
     verifier, demand, keys = Verifier(cache_size=4), Demand(slot=SLOT, issuers=(CORP,)), {CORP.ref: state()}
     good = Credential(token(), SLOT)
@@ -447,6 +483,50 @@ def test_of_two_issuers_with_one_iss_the_one_that_accepts_decides() -> None:
     verified = verify(token(claims(aud="billing")), CORP, other, keys=keys)
     assert isinstance(verified, VerifiedToken)
     assert verified.trust is other
+
+
+def test_whose_a_token_is_does_not_depend_on_what_is_remembered() -> None:
+    other = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "other"))
+    verifier, credential = Verifier(), Credential(token(), SLOT)
+    demand = Demand(slot=SLOT, issuers=(CORP, other))
+    second = {CORP.ref: state("ec"), other.ref: state()}
+    verified = verifier.verify(credential, demand, second, Instant(NOW))
+    assert isinstance(verified, VerifiedToken)
+    assert verified.trust is other
+    both = {CORP.ref: state(), other.ref: state()}
+    verified = verifier.verify(credential, demand, both, Instant(NOW))
+    assert isinstance(verified, VerifiedToken)
+    assert verified.trust is CORP
+
+
+def test_issuers_with_one_iss_remember_too() -> None:
+    other = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "other"))
+    verifier, keys = Verifier(), {CORP.ref: state(), other.ref: state()}
+    for _ in range(3):
+        verified = verifier.verify(
+            Credential(token(), SLOT), Demand(slot=SLOT, issuers=(CORP, other)), keys, Instant(NOW)
+        )
+        assert isinstance(verified, VerifiedToken)
+    assert (verifier.hits, verifier.misses) == (2, 1)
+
+
+def test_while_one_of_two_issuers_has_no_keys_nobody_is_told_to_drop_the_token() -> None:
+    other = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "other"))
+    keys = {CORP.ref: state("ec"), other.ref: KeyState(problem="down")}
+    assert reason(token(), CORP, other, keys=keys) is Reason.KEYS_UNAVAILABLE
+
+
+def test_a_rule_without_issuers_trusts_nobody() -> None:
+    demand = Demand(slot=SLOT, issuers=())
+    refusal = Verifier().verify(Credential(token(), SLOT), demand, {CORP.ref: state()}, Instant(NOW))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.ISSUER_UNTRUSTED
+
+
+def test_a_signature_that_does_not_hold_counts_as_work() -> None:
+    verifier, demand, keys = Verifier(), Demand(slot=SLOT, issuers=(CORP,)), {CORP.ref: state()}
+    verifier.verify(Credential(with_signature(token(), b"x" * 256), SLOT), demand, keys, Instant(NOW))
+    assert (verifier.hits, verifier.misses) == (0, 1)
 
 
 def test_the_identity_changes_with_the_signed_content_and_the_key() -> None:
