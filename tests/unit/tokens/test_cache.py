@@ -42,6 +42,13 @@ def test_an_entry_in_use_is_kept_for_ever() -> None:
         assert cache.get("mine") == 1
 
 
+def test_an_entry_that_is_put_again_is_kept_once() -> None:
+    cache = GenerationalCache[str, int](4)
+    for key in "abca":
+        cache.put(key, 1)
+    assert len(cache) == 3
+
+
 def test_an_entry_that_nobody_uses_is_dropped() -> None:
     cache = GenerationalCache[int | str, int](10)
     cache.put("mine", 1)

@@ -46,6 +46,7 @@ def test_a01_no_header_at_all_is_no_credential() -> None:
     [
         "Bearer", "Bearer ", "Bearer A, Bearer B", "Bearer A,Bearer B", "Bearer A,DPoP B", "Bearer\tA", "Bearer A\tB",
         "Bearer a b", "Bearer caf\xe9", "Bearer a\x00b", "Bearer a\x7f", "Bearer {}", 'Bearer "a"', "Bearer a;b",
+        "Bearer/abc", "Bearer=", 'Bearer"a"',
     ],
 )  # fmt: skip
 def test_a04_to_a09_what_is_no_single_token68_is_malformed(value: str) -> None:

@@ -533,3 +533,11 @@ def test_the_identity_changes_with_the_signed_content_and_the_key() -> None:
     texts = [token(), token(claims(jti="id-2")), token(key="ec"), compact(json.dumps(header()).encode(), _GOOD + b" ")]
     found = [verify(text) for text in texts]
     assert len({each.identity for each in found if isinstance(each, VerifiedToken)}) == len(texts)
+
+
+def test_the_same_content_signed_by_another_key_is_another_token() -> None:
+    head, keys = json.dumps(header(kid=...)).encode(), {CORP.ref: state("rsa", "rsa-2")}
+    one, other = (verify(compact(head, _GOOD, key), keys=keys) for key in ("rsa", "rsa-2"))
+    assert isinstance(one, VerifiedToken)
+    assert isinstance(other, VerifiedToken)
+    assert one.identity != other.identity
