@@ -18,7 +18,7 @@ class Expiring(Generic[Value]):
     anew only when its old second comes up, so filing and dropping cost a constant time per entry put.
     """
 
-    # Entries are plain tuples: those of numbers and bytes leave the garbage collector's care, so that a million of
+    # Entries are plain tuples: those of numbers and bytes leave the garbage collector's care, so that a million
     # live keys does not stop every thread while it looks for cycles.
     __slots__ = ("_due", "_entries", "_seconds")
 

@@ -7,7 +7,7 @@ forgotten, and use them again. When full, this one goes on counting the keys it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -53,7 +53,7 @@ class MemoryStore:
         # At most one for each use, and for seconds only: they need no bound of their own.
         self._graces: Expiring[bytes] = Expiring()
         # All live equally long, so the order of insertion is that of expiry.
-        self._attempts: dict[bytes, _Attempt] = {}
+        self._attempts: OrderedDict[bytes, _Attempt] = OrderedDict()
         self._most_attempts = min(capacity, _MOST_ATTEMPTS)
         self._attempt_ttl = attempt_ttl
 
@@ -86,7 +86,8 @@ class MemoryStore:
                     return no
             if not self._has_room(spends):
                 return Unavailable(f"the memory store is full: {self._capacity} keys are live, and this needs another")
-            committed = Committed(_least(self._count(spend, now) for spend in spends))
+            left = [self._count(spend, now) for spend in spends]
+            committed = Committed(min((each for each in left if each is not None), default=None))
             if attempt is not None:
                 self._remember(attempt, _Attempt(Instant(now + self._attempt_ttl), marks, committed))
             return committed
@@ -103,11 +104,18 @@ class MemoryStore:
                 spent = self._uses.get(spend.key, now) or 0
                 return None if spent < spend.max_uses or self._is_repeat(spend, now) else Refused(spend, None)
             case Rate():
-                log = self._rates.get(spend.key, now)
-                wait = log.wait(spend.amount, spend.window, now) if log is not None else None
-                return None if wait is None else Refused(spend, wait)
+                return self._no_rate(spend, now)
             case _:
                 assert_never(spend)
+
+    def _no_rate(self, spend: Rate, now: Instant) -> Refused | None:
+        log = self._rates.get(spend.key, now)
+        if log is None:
+            return None
+        wait = log.wait(spend.amount, spend.window, now)
+        # A longer window than asked before has the same requests remembered for longer.
+        self._rates.put(spend.key, log, log.until)
+        return None if wait is None else Refused(spend, wait)
 
     def _count(self, spend: Spend, now: Instant) -> int | None:
         """Count a possible spend. Returns what is left."""
@@ -118,10 +126,7 @@ class MemoryStore:
             case Use():
                 return self._count_use(spend, now)
             case Rate():
-                log = self._rates.get(spend.key, now) or RateLog()
-                log.add(spend.window, now)
-                self._rates.put(spend.key, log, log.until)
-                return max(0, spend.amount - log.count(spend.window, now))
+                return self._count_rate(spend, now)
             case _:
                 assert_never(spend)
 
@@ -133,6 +138,14 @@ class MemoryStore:
                 self._graces.put(spend.key, spend.grace.fingerprint, Instant(now + spend.grace.within))
         self._uses.put(spend.key, spent, spend.until)
         return max(0, spend.max_uses - spent)
+
+    def _count_rate(self, spend: Rate, now: Instant) -> int:
+        log = self._rates.get(spend.key, now)
+        if log is None:
+            log = RateLog()
+        log.add(spend.window, now)
+        self._rates.put(spend.key, log, log.until)
+        return max(0, spend.amount - log.count(spend.window, now))
 
     def _is_repeat(self, spend: Use, now: Instant) -> bool:
         return spend.grace is not None and self._graces.get(spend.key, now) == spend.grace.fingerprint
@@ -155,7 +168,7 @@ class MemoryStore:
     def _remember(self, attempt: bytes, made: _Attempt) -> None:
         self._attempts.pop(attempt, None)
         if len(self._attempts) >= self._most_attempts:
-            del self._attempts[next(iter(self._attempts))]
+            self._attempts.popitem(last=False)
         self._attempts[attempt] = made
 
     def _drop_due(self, now: Instant) -> None:
@@ -171,7 +184,3 @@ class MemoryStore:
 def _mark(spend: Spend) -> bytes:
     """What must be the same in a repeated attempt: what is counted, and whom it is tied to."""
     return spend.key + spend.value if isinstance(spend, Bind) else spend.key
-
-
-def _least(left: Iterable[int | None]) -> int | None:
-    return min((each for each in left if each is not None), default=None)
