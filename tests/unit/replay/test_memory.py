@@ -166,6 +166,17 @@ def test_attempts_are_bounded_and_one_that_is_forgotten_is_never_admitted_uncoun
     assert store.commit((use(b"u", most=5),), b"first") == Committed(1)
 
 
+def test_attempts_that_can_no_longer_be_repeated_make_room() -> None:
+    clock = FakeClock(NOW)
+    store = MemoryStore(clock)
+    for n in range(100):
+        store.commit((use(b"u", most=1000),), b"attempt %d" % n)
+    clock.advance(3)
+    for _ in range(50):
+        store.commit((use(b"u", most=1000),), None)
+    assert len(store._attempts) == 0
+
+
 def test_nothing_to_spend_is_committed_with_nothing_left_to_tell() -> None:
     store = MemoryStore(FakeClock(NOW))
     assert store.commit((), None) == Committed(None)

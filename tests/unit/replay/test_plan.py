@@ -179,6 +179,19 @@ def test_a_header_that_is_absent_empty_or_repeated_ties_nothing(headers: Mapping
     assert "`x-caller`" in refused.detail
 
 
+def test_every_kind_of_tie_and_every_header_has_a_key_of_its_own() -> None:
+    kinds = (BindTo.SOURCE_PRINCIPAL, BindTo.SOURCE_ADDRESS, BindTo.HEADER)
+    keys = {
+        spend.key
+        for header in ("x-caller", "x-tenant")
+        for spend in spends(
+            replace(ONCE, bind_to=kinds, bind_header=header), principal="same", address="same", headers={header: "same"}
+        )
+        if isinstance(spend, Bind)
+    }
+    assert len(keys) == 4
+
+
 def test_another_tie_in_the_policy_leaves_the_earlier_one_in_force() -> None:
     before = spends(replace(ONCE, bind_to=(BindTo.SOURCE_ADDRESS,)))
     after = spends(replace(ONCE, bind_to=(BindTo.SOURCE_PRINCIPAL, BindTo.SOURCE_ADDRESS)), principal="spiffe://a/b")
@@ -247,6 +260,20 @@ def test_several_values_together_make_one_key_in_whatever_order() -> None:
     assert only_key(None, both) == only_key(None, limit(LimitBy.SOURCE_ADDRESS, LimitBy.SUBJECT))
     assert only_key(None, both) != only_key(None, both, address="10.0.0.8")
     assert only_key(None, both) != only_key(None, both, token=says(sub="bob"))
+
+
+@pytest.mark.parametrize(
+    ("scope", "with_rule", "with_policy"),
+    [(CountScope.RULE, False, False), (CountScope.POLICY, True, False), (CountScope.GLOBAL, True, True)],
+)
+def test_a_limit_shares_its_count_as_far_as_its_scope(scope: CountScope, with_rule: bool, with_policy: bool) -> None:
+    by_subject = limit(LimitBy.SUBJECT, scope=scope)
+    here, rule, policy = (
+        plan_spends(None, (by_subject,), verified(), view("/"), owner, PEPPER, Instant(NOW))
+        for owner in (OWNER, replace(OWNER, rule="other"), replace(OWNER, policy=PolicyRef("shop", "billing")))
+    )
+    assert (here == rule) == with_rule
+    assert (here == policy) == with_policy
 
 
 def test_limits_of_two_names_count_apart() -> None:
