@@ -88,7 +88,14 @@ def verified(
     claims: Mapping[str, Json] | None = None, *, identity: bytes = b"\x01" * 32, trust: Trust = TRUST
 ) -> VerifiedToken:
     """A token that was verified, about `alice` unless the claims say otherwise."""
-    said: dict[str, Json] = {"iss": trust.issuer, "sub": "alice", "jti": "id-1", "client_id": "web", **(claims or {})}
+    said: dict[str, Json] = {
+        "iss": trust.issuer,
+        "sub": "alice",
+        "jti": "id-1",
+        "client_id": "web",
+        "iat": NOW - 60,
+        **(claims or {}),
+    }
     subject, client, token_id, scope = (said.get(name) for name in ("sub", "client_id", "jti", "scope"))
     return VerifiedToken(
         trust=trust,

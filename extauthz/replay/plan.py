@@ -182,7 +182,9 @@ def _by_token(token: VerifiedToken) -> _Same:
 
 
 def _by_token_id(token: VerifiedToken, now: Instant) -> _Same | Refusal:
-    if token.token_id is not None:
+    if token.token_id is not None and "iat" not in token.claims and not token.trust.reuse_key_fallback:
+        return _unbounded(token)
+    if token.token_id is not None and "iat" in token.claims:
         return _Same((ReuseKey.JTI.value, *_issuer(token), token.token_id), _outlive_all(token, now))
     if token.trust.reuse_key_fallback:
         return _by_token(token)
@@ -196,7 +198,17 @@ def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refus
     if claim is None or value is None:
         detail = f"the token has no claim `{claim}`, by which its uses are counted"
         return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref)
+    if "iat" not in token.claims:
+        return _unbounded(token)
     return _Same((ReuseKey.CLAIM.value, *_issuer(token), claim, _canonical(value)), _outlive_all(token, now))
+
+
+def _unbounded(token: VerifiedToken) -> Refusal:
+    """INVARIANT: without `iat` nobody knows how long a token with the same id may still live, nor how long to count."""
+    detail = (
+        "the token has no `iat`, without which uses by id or claim cannot be remembered long enough; use `key: Token`"
+    )
+    return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref)
 
 
 def _outlive_all(token: VerifiedToken, now: Instant) -> Instant:

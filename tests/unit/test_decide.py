@@ -255,3 +255,12 @@ def test_a_bug_denies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "snapshot", object())
     response = asked.ask()
     assert (response.code, response.http_status) == (13, 500)
+
+
+@pytest.mark.parametrize("key", [{"key": "Jti"}, {"key": "Claim", "claim": "txn"}])
+def test_without_iat_uses_by_id_or_claim_are_refused(key: dict[str, str]) -> None:
+    """Two tokens of one id could outlive each other by any time: the count would be forgotten before the second."""
+    asked = Asked(policy("p", with_token("r", reuse={"maxUses": 1, **key})))
+    assert asked.reason("/", token(claims(iat=..., txn="1"))) == "token_malformed"
+    assert asked.reason("/", token(claims(txn="1"))) == "allow"
+    assert asked.reason("/", token(claims(txn="1", sub="bob"))) == "token_reused"
