@@ -55,6 +55,53 @@ def test_a_token_in_the_query_never_reaches_the_upstream(theatre: Theatre) -> No
     assert reply.body["path"] == "/query?a=1&b=2"
 
 
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ("access_token=%s", ""),
+        ("access_token=%s&a=1", "?a=1"),
+        ("b=%%20+&access_token=%s&c=%%2F", "?b=%20+&c=%2F"),
+        # Envoy writes the whole query anew when it takes a parameter out: sorted by name, `flag` as `flag=`.
+        ("b=2&flag&access_token=%s&a=1", "?a=1&b=2&flag="),
+        ("b=2&access_token=%s&a=1&b=1", "?a=1&b=2&b=1"),
+    ],
+)
+def test_what_envoy_makes_of_the_rest_of_the_query_is_known(theatre: Theatre, query: str, seen: str) -> None:
+    target = "/query?" + query % theatre.issuer.token()
+    reply = theatre.client().send(target, host="slots.example")
+    assert (reply.status, reply.body.get("path")) == (200, f"/query{seen}")
+
+
+@pytest.mark.parametrize("hop", EVERY_HOP)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "access_token=%s&access_token=%s", "access%%5Ftoken=%s", "a=1;access_token=%s", "access_token=%s;a=1",
+        "access_token=%s&access%%5Ftoken=%s", "+access_token=%s", "Access_Token=%s", "access_token",
+    ],
+)  # fmt: skip
+def test_a_query_token_that_envoy_could_leave_in_the_query_is_refused(theatre: Theatre, hop: str, query: str) -> None:
+    token = theatre.issuer.token()
+    target = "/query?" + query % ((token,) * query.count("%s"))
+    status, _ = exchange(theatre.envoy.ports[hop], get(target.encode(), host=b"slots.example"))
+    assert status in {400, 401}
+
+
+@pytest.mark.parametrize("hop", EVERY_HOP)
+def test_a14_a_client_certificate_in_a_header_goes_no_further(theatre: Theatre, hop: str) -> None:
+    reply = theatre.client(hop).send(
+        "/orders", theatre.issuer.token(), x_forwarded_client_cert="By=spiffe://a;URI=spiffe://b"
+    )
+    assert reply.status == 200
+    assert "x-forwarded-client-cert" not in reply.upstream_headers
+
+
+def test_a16_a_client_that_repeats_its_request_id_spends_each_time(theatre: Theatre) -> None:
+    client, token = theatre.client(), theatre.issuer.token()
+    statuses = [client.send("/orders", token, method="POST", x_request_id="mine").status for _ in range(2)]
+    assert statuses == [200, 401]
+
+
 def test_of_the_cookies_only_the_token_is_taken_out(theatre: Theatre) -> None:
     token = theatre.issuer.token()
     reply = theatre.client().send("/cookie", host="slots.example", cookie=f"a=1; session={token}; b=2")

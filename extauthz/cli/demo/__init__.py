@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -66,7 +67,8 @@ def _run(folder: Path, stop: threading.Event, *, keep: bool) -> int:
     return 1 if wrong else 0
 
 
-_LINE = "{:<48} {:<45} {:<27} {:<20} {:>8}"
+_LINE: Final = "{:<38} {:<29} {:<22} {:<20} {:>7}"
+"""Fits a terminal of 120 columns."""
 
 
 def _show(stage: Stage) -> list[Row]:
@@ -76,7 +78,7 @@ def _show(stage: Stage) -> list[Row]:
     for row in play(stage):
         took = "" if row.seconds is None else f"{row.seconds * 1e6:,.0f}"
         mark = "" if row.fits else "  <- not as expected"
-        click.echo(_LINE.format(row.request, row.expected, row.got, row.reason, took) + mark)
+        click.echo(_LINE.format(row.request, row.expected, row.got, row.reason, took).rstrip() + mark)
         rows.append(row)
     return rows
 

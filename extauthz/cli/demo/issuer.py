@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from extauthz.cli.demo.web import Page, WebServer
 from extauthz.model.encoding import base64url_encode
@@ -22,7 +23,9 @@ class Issuer:
         self._clock = clock
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._curve_key = ec.generate_private_key(ec.SECP256R1())
         self.kid = f"demo-{secrets.token_hex(4)}"
+        self.curve_kid = f"{self.kid}-ec"
         self._web = WebServer(self._page)
         self.url = self._web.url
         """The `iss` of its tokens."""
@@ -35,8 +38,13 @@ class Issuer:
         """Close the port."""
         self._web.stop()
 
-    def token(self, *, forged: bool = False, lifetime: int = 300, age: int = 0, **claims: object) -> str:
-        """A signed access token (RFC 9068) for `orders-api`, issued `age` seconds ago; claims given replace its own."""
+    def token(
+        self, *, forged: bool = False, curve: bool = False, lifetime: int = 300, age: int = 0, **claims: object
+    ) -> str:
+        """A signed access token (RFC 9068) for `orders-api`, issued `age` seconds ago; claims given replace its own.
+
+        Signed with RS256, or with ES256 when `curve` is said.
+        """
         now = int(self._clock.now()) - age
         said = {
             "iss": self.url,
@@ -49,20 +57,25 @@ class Issuer:
             "scope": "orders.read orders.write",
             **claims,
         }
-        return self.sign({"alg": "RS256", "typ": "at+jwt", "kid": self.kid}, said, forged=forged)
+        alg, kid = ("ES256", self.curve_kid) if curve else ("RS256", self.kid)
+        return self.sign({"alg": alg, "typ": "at+jwt", "kid": kid}, said, forged=forged)
 
     def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any], *, forged: bool = False) -> str:
-        """A JWS in compact form (RFC 7515), signed by the published key or, forged, by another."""
+        """A JWS in compact form (RFC 7515), signed by the published key or, forged, by another RSA key."""
         signing_input = ".".join(base64url_encode(json.dumps(part).encode()) for part in (header, claims))
-        key = self._forger if forged else self._key
-        signature = key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256())
+        if header.get("alg") == "ES256":
+            signature = _es256(self._curve_key, signing_input.encode())
+        else:
+            key = self._forger if forged else self._key
+            signature = key.sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signing_input}.{base64url_encode(signature)}"
 
     def jwks(self) -> dict[str, Any]:
-        """The published key set (RFC 7517)."""
+        """The published key set (RFC 7517): one RSA key, one on the curve P-256."""
         numbers = self._key.public_key().public_numbers()
         size = (numbers.n.bit_length() + 7) // 8
-        key = {
+        point = self._curve_key.public_key().public_numbers()
+        rsa_key = {
             "kty": "RSA",
             "kid": self.kid,
             "alg": "RS256",
@@ -70,7 +83,16 @@ class Issuer:
             "n": base64url_encode(numbers.n.to_bytes(size, "big")),
             "e": base64url_encode(numbers.e.to_bytes(3, "big")),
         }
-        return {"keys": [key]}
+        curve_key = {
+            "kty": "EC",
+            "kid": self.curve_kid,
+            "alg": "ES256",
+            "use": "sig",
+            "crv": "P-256",
+            "x": base64url_encode(point.x.to_bytes(32, "big")),
+            "y": base64url_encode(point.y.to_bytes(32, "big")),
+        }
+        return {"keys": [rsa_key, curve_key]}
 
     def _page(self, path: str, _headers: list[tuple[str, str]], _method: str) -> Page:
         match path:
@@ -80,3 +102,9 @@ class Issuer:
                 return 200, self.jwks()
             case _:
                 return 404, {"error": "not_found"}
+
+
+def _es256(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
+    """An ECDSA signature as JWS wants it: both numbers side by side, not in DER (RFC 7518, section 3.4)."""
+    r, s = decode_dss_signature(key.sign(data, ec.ECDSA(hashes.SHA256())))
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")

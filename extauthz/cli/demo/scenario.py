@@ -67,13 +67,14 @@ def _tokens(stage: Stage, client: Client) -> Iterator[Row]:
     issuer = stage.issuer
     cases: list[tuple[str, str, str | None]] = [
         ("a valid token", "200", issuer.token()),
+        ("one signed with ES256", "200", issuer.token(curve=True)),
         ("no token", "401 credential_absent", None),
-        ("a token for another audience", "401 audience_mismatch", issuer.token(aud="billing-api")),
+        ("a token for others", "401 audience_mismatch", issuer.token(aud="billing-api")),
         ("an expired token", "401 token_expired", issuer.token(age=600)),
         ("a forged signature", "401 signature_invalid", issuer.token(forged=True)),
         ("a token without the scope", "403 scope_missing", issuer.token(scope="profile")),
-        ("a token that lives too long", "401 token_too_long_lived", issuer.token(lifetime=86_400)),
-        ("garbage instead of a token", "401 token_malformed", "garbage"),
+        ("a token valid too long", "401 token_too_long_lived", issuer.token(lifetime=86_400)),
+        ("garbage for a token", "401 token_malformed", "garbage"),
     ]
     for name, expected, token in cases:
         yield _ask(
@@ -86,18 +87,18 @@ def _identity(stage: Stage, client: Client) -> Iterator[Row]:
     def seen(reply: Reply) -> str:
         headers = reply.upstream_headers
         token = "token" if "authorization" in headers else "no-token"
-        return f"x-auth-sub={','.join(headers.get('x-auth-sub', ['-']))} {token}"
+        return f"{_identity_seen(reply)} {token}"
 
     yield _ask(
-        stage, "GET /orders: the upstream sees who it is", "200 x-auth-sub=alice no-token",
+        stage, "GET /orders: what the upstream sees", "200 sub=alice no-token",
         lambda rid: client.send("/orders", stage.issuer.token(), x_request_id=rid), seen,
     )  # fmt: skip
     yield _ask(
-        stage, "GET /orders: a forged x-auth-sub", "200 x-auth-sub=alice no-token",
+        stage, "GET /orders: a forged x-auth-sub", "200 sub=alice no-token",
         lambda rid: client.send("/orders", stage.issuer.token(), x_request_id=rid, x_auth_sub="admin"), seen,
     )  # fmt: skip
     yield _ask(
-        stage, "GET /healthz: anonymous, a forged x-auth-sub", "200 x-auth-sub=- no-token",
+        stage, "GET /healthz: no token, forged header", "200 sub=- no-token",
         lambda rid: client.send("/healthz", x_request_id=rid, x_auth_sub="admin"), seen,
     )  # fmt: skip
 
@@ -108,6 +109,10 @@ def _paths(stage: Stage, client: Client) -> Iterator[Row]:
         lambda rid: client.send("/admin", stage.issuer.token(), x_request_id=rid),
     )  # fmt: skip
     yield _ask(
+        stage, "GET /orders/../admin: is /admin", "403 no_policy",
+        lambda rid: client.send("/orders/../admin", stage.issuer.token(), x_request_id=rid),
+    )  # fmt: skip
+    yield _ask(
         stage, "GET /orders/7;v=2: an odd path", "400 request_malformed",
         lambda rid: client.send("/orders/7;v=2", stage.issuer.token(), x_request_id=rid),
     )  # fmt: skip
@@ -115,9 +120,13 @@ def _paths(stage: Stage, client: Client) -> Iterator[Row]:
 
 def _single_use(stage: Stage, client: Client) -> Iterator[Row]:
     token = stage.issuer.token()
-    for name, expected in (("first use", "200"), ("second use", "401 token_reused"), ("third use", "401 token_reused")):
+    for name, expected in (
+        ("first time", "200"),
+        ("second time", "401 token_reused"),
+        ("third time", "401 token_reused"),
+    ):
         yield _ask(
-            stage, f"POST /orders: single-use token, {name}", expected,
+            stage, f"POST /orders: single use, {name}", expected,
             lambda rid: client.send("/orders", token, method="POST", x_request_id=rid),
         )  # fmt: skip
 
@@ -161,7 +170,7 @@ def _race(stage: Stage, _client: Client) -> Iterator[Row]:
         thread.join(_PATIENCE)
     seconds = stage.clock.monotonic() - started
     got = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
-    yield Row(f"POST /orders: {RACERS} racing uses of one token", f"1 x 200, {RACERS - 1} x 401", got, "", seconds)
+    yield Row(f"POST /orders: {RACERS} uses race", f"1 x 200, {RACERS - 1} x 401", got, "", seconds)
 
 
 class _Traffic:
@@ -221,22 +230,33 @@ def _edit(stage: Stage, _client: Client) -> Iterator[Row]:
             stage.write_policy("reports.yaml", REPORTS.replace("SCOPE", scope))
             seconds = traffic.until(status)
             got = status if seconds < _PATIENCE else "not enforced"
-            yield Row(f"reports.example under load: {name}", status, got, "", seconds)
+            yield Row(f"reports.example edited: {name}", status, got, "", seconds)
     finally:
         traffic.stop()
     strange = {status: count for status, count in traffic.statuses.items() if status not in {"200", "403"}}
     sent = sum(traffic.statuses.values())
     got = "none lost" if not strange else f"lost or strange: {strange}"
-    yield Row(f"reports.example: {sent} requests during the edits", "none lost", got, "", None)
+    yield Row(f"reports.example: {sent} requests", "none lost", got, "", None)
 
 
 def _shadow(stage: Stage, client: Client) -> Iterator[Row]:
     request_id = secrets.token_hex(8)
     reply = client.send("/", host="trial.example", x_request_id=request_id, x_auth_sub="admin")
     line = stage.sidecar.decision(request_id)
-    identity = ",".join(reply.upstream_headers.get("x-auth-sub", ["-"]))
-    got = f"{reply.status} {line['decision']} x-auth-sub={identity}"
+    decision, reason = str(line.get("decision", "")), str(line.get("reason", ""))
     yield Row(
-        "trial.example: shadow mode, no token", "200 shadow_deny x-auth-sub=- credential_absent", got,
-        str(line.get("reason", "")), reply.seconds,
+        "trial.example: shadow mode, no token", "200 shadow credential_absent",
+        f"{reply.status} {decision.removesuffix('_deny')}", reason, reply.seconds,
     )  # fmt: skip
+    yield _ask(
+        stage, "trial.example: a forged x-auth-sub", "200 sub=- credential_absent",
+        lambda rid: client.send("/", host="trial.example", x_request_id=rid, x_auth_sub="admin"), _identity_seen,
+    )  # fmt: skip
+    yield _ask(
+        stage, "trial.example: a valid token", "200 sub=alice",
+        lambda rid: client.send("/", stage.issuer.token(), host="trial.example", x_request_id=rid), _identity_seen,
+    )  # fmt: skip
+
+
+def _identity_seen(reply: Reply) -> str:
+    return f"sub={','.join(reply.upstream_headers.get('x-auth-sub', ['-']))}"
