@@ -132,7 +132,7 @@ class SlotSpec(Union):
     """A cookie that holds the bare token."""
     query: ParameterName | None = None
     """A query parameter that holds the bare token. URLs leak into logs: use a header where you can. The parameter is
-    removed before the request goes upstream."""
+    removed before the request goes upstream; Envoy then writes the rest of the query anew, sorted by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
