@@ -16,6 +16,7 @@ from extauthz.control.reconcile import FolderReconciler
 from extauthz.decide import World
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Pepper
@@ -297,7 +298,7 @@ def _states(snapshot: Snapshot) -> Counter[str]:
     )
 
 
-def _policy_page(snapshot: Snapshot, ref: Any) -> Mapping[str, Any]:  # noqa: ANN401
+def _policy_page(snapshot: Snapshot, ref: PolicyRef) -> Mapping[str, Any]:
     routes = snapshot.policies[ref]
     return {
         "policy": str(ref),

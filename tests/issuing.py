@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,12 @@ from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from extauthz.keys.jwk import KeyRules, parse_key_set
+from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import base64url_encode
-from tests.building import NOW
+from extauthz.model.time import Instant
+from extauthz.model.token import KeyAlgAbsent, Trust
+from tests.building import NOW, TRUST
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ISSUER = "https://corp.example"
@@ -126,3 +131,14 @@ def hmac_token(secret: bytes, head: Mapping[str, Any] | None = None) -> str:
 def with_signature(text: str, signature: bytes) -> str:
     """The same token with another signature."""
     return f"{text.rpartition('.')[0]}.{base64url_encode(signature)}"
+
+
+CORP = replace(TRUST, algorithms=frozenset({"RS256", "ES256", "EdDSA"}))
+"""Trust in this issuer, whichever of its keys signs."""
+
+
+def state(*names: str, raw: Mapping[str, Any] | None = None, trust: Trust = CORP) -> KeyState:
+    """The keys of an issuer, just fetched."""
+    rules = KeyRules(trust.algorithms, KeyAlgAbsent.REFUSE, frozenset({"sig"}), symmetric=False)
+    document = json.dumps(raw if raw is not None else jwks(*names)).encode()
+    return KeyState(parse_key_set(document, rules), Instant(NOW + 3600), Instant(NOW), None)

@@ -79,8 +79,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     This is a real Check: what it admits is counted. The token is never printed.
     """
-    if (tls_cert is None) != (tls_key is None) or (tls_cert is not None and tls_ca is None):
-        raise click.UsageError("`--tls-cert` and `--tls-key` need each other, and `--tls-ca`")
+    tls = _tls(tls_ca, tls_cert, tls_key)
     target = _split(url)
     question = Question(
         method=method,
@@ -92,11 +91,6 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
         source_principal=source_principal,
         policy=policy,
     )
-    tls = {
-        name: path.read_bytes()
-        for name, path in (("ca", tls_ca), ("cert", tls_cert), ("key", tls_key))
-        if path is not None
-    }
     try:
         with connect(address, **tls) as channel:
             answer = ask(channel, question, timeout)
@@ -105,6 +99,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
         sys.exit(2)
     click.echo(as_json(answer) if output == "json" else _text(answer))
     sys.exit(0 if answer.admitted else 1)
+
+
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> dict[str, bytes]:
+    if (cert is None) != (key is None) or (cert is not None and ca is None):
+        raise click.UsageError("`--tls-cert` and `--tls-key` need each other, and `--tls-ca`")
+    files = {"ca": ca, "cert": cert, "key": key}
+    return {name: path.read_bytes() for name, path in files.items() if path is not None}
 
 
 def _split(url: str) -> SplitResult:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from watchfiles import watch
+from watchfiles import Change, watch
 
 from extauthz.control.documents import Document, read_documents
 from extauthz.control.located import LocatedProblem, locate
@@ -121,15 +121,18 @@ def lint(folder: Path) -> tuple[int, tuple[LocatedProblem, ...]]:
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
     """The folder now, and anew whenever something in it may have changed, until `stop` is set."""
-    last = list_folder(folder)
+    seen, last = _signature(folder), list_folder(folder)
     yield last
     while not stop.is_set():
         try:
-            for _ in _changes(folder, stop):
-                current = _settled(folder, last, stop)
-                if current != last:
-                    last = current
-                    yield current
+            for events in _changes(folder, stop):
+                # Taken before the reading: what changes meanwhile shows at the next look.
+                before, seen = seen, _signature(folder)
+                if events or seen is None or seen != before:
+                    current = _settled(folder, last, stop)
+                    if current != last:
+                        last = current
+                        yield current
                 if not folder.is_dir():
                     break
         except OSError as error:
@@ -155,8 +158,18 @@ def _emptied(current: Listing, last: Listing) -> bool:
     return bool(current.faults) or any(each.file not in held for each in last.placed)
 
 
-def _changes(folder: Path, stop: threading.Event) -> Iterator[object]:
-    yield None
+def _signature(folder: Path) -> object:
+    """Tells a folder that was changed from one that was not, without reading the files; None where that is no use."""
+    try:
+        stats = [(str(path), path.stat()) for path in _files(folder)]
+    except OSError:
+        return None
+    return [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats]
+
+
+def _changes(folder: Path, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
+    """Events of the file system; an empty set first and at every poll, for those that send none."""
+    yield set()
     yield from watch(
         folder,
         watch_filter=None,

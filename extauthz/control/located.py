@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from extauthz.policy.problem import Problem, dotted
 
@@ -25,13 +25,7 @@ class LocatedProblem:
 
     def as_dict(self) -> dict[str, str | int]:
         """For machines."""
-        return {
-            "file": self.file,
-            "line": self.line,
-            "object": self.object,
-            "field": self.field,
-            "message": self.message,
-        }
+        return asdict(self)
 
 
 def locate(problem: Problem, file: str, line: int) -> LocatedProblem:

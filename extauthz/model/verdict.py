@@ -43,13 +43,13 @@ class Ground:
     """Sixteen hexadecimal digits of a keyed hash: tells two tokens apart in a log, leads back to none."""
 
 
-class _NoTruth:
+class NoTruth:
     """INVARIANT: `if verdict:` would take a denial, which is an object too, for a yes. So asking raises."""
 
     __slots__ = ()
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a verdict has no truth value: match on Allow and Deny")
+        raise TypeError(f"{type(self).__name__} has no truth value: match on its kind")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(_NoTruth):
+class Refusal(NoTruth):
     """One step's no, before it is known for which policy and client it speaks."""
 
     reason: Reason
@@ -78,7 +78,7 @@ class Refusal(_NoTruth):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deny(_NoTruth):
+class Deny(NoTruth):
     """The request is refused."""
 
     refusal: Refusal
@@ -92,7 +92,7 @@ class Deny(_NoTruth):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allow(_NoTruth):
+class Allow(NoTruth):
     """The request goes upstream, with these changes to it."""
 
     ground: Ground = Ground()

@@ -22,7 +22,7 @@ from extauthz.policy.words import HostPattern
 
 _UNKNOWN = PathMatch(PathKind.UNKNOWN)
 _UNKNOWN_PATTERN = PathMatch(PathKind.UNKNOWN_PATTERN)
-_KNOWN_IN_MATCH = frozenset({"methods", "path", "headers"})
+_KNOWN_IN_MATCH = frozenset(field.name for field in fields(MatchSpec))
 _KNOWN_IN_RULE = frozenset(field.name for field in fields(RuleSpec))
 _MATCH = TypeAdapter[MatchSpec](MatchSpec)
 _PATH = TypeAdapter[PathSpec](PathSpec)

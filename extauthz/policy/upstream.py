@@ -36,16 +36,16 @@ def changes_of(rule: Rule, token: VerifiedToken | None, view: RequestView, ours:
     written = {name for name, _ in headers}
     removed = [name for name in ours if name not in written]
     query: tuple[str, ...] = ()
-    if rule.demand is not None and not rule.forward_token:
-        match rule.demand.slot:
-            case Slot(SlotKind.QUERY):
-                pass  # removed below, whether or not the token may go upstream in another place
-            case Slot(SlotKind.COOKIE, name):
-                _keep_other_cookies(view, name, headers, removed)
-            case Slot(_, name):
-                removed.append(name)
-    if rule.demand is not None and rule.demand.slot.kind is SlotKind.QUERY:
-        query = (rule.demand.slot.name,)
+    match None if rule.demand is None else rule.demand.slot:
+        case Slot(SlotKind.QUERY, name):
+            # Whether or not the token may go upstream: URLs end up in logs.
+            query = (name,)
+        case Slot(SlotKind.COOKIE, name) if not rule.forward_token:
+            _keep_other_cookies(view, name, headers, removed)
+        case Slot(_, name) if not rule.forward_token:
+            removed.append(name)
+        case _:
+            pass
     return Allow(set_headers=tuple(headers), remove_headers=tuple(removed), remove_query=query)
 
 

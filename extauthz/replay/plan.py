@@ -182,12 +182,12 @@ def _by_token(token: VerifiedToken) -> _Same:
 
 
 def _by_token_id(token: VerifiedToken, now: Instant) -> _Same | Refusal:
-    if token.token_id is not None and "iat" not in token.claims and not token.trust.reuse_key_fallback:
-        return _unbounded(token)
     if token.token_id is not None and "iat" in token.claims:
         return _Same((ReuseKey.JTI.value, *_issuer(token), token.token_id), _outlive_all(token, now))
     if token.trust.reuse_key_fallback:
         return _by_token(token)
+    if token.token_id is not None:
+        return _unbounded(token)
     detail = "the token has no token id to count by; write `key: Token`, or `reuseKeyFallback: Token` on its issuer"
     return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref)
 

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from extauthz.model.time import Seconds
+from extauthz.model.verdict import NoTruth
 from extauthz.replay.spend import Spend
 
 
-class _NoTruth:
-    """INVARIANT: `if store.commit(…):` would take a refusal, which is an object too, for a yes. So asking raises."""
-
-    __slots__ = ()
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("an outcome has no truth value: match on Committed, Refused and Unavailable")
-
-
 @dataclass(frozen=True, slots=True)
-class Committed(_NoTruth):
+class Committed(NoTruth):
     """All spends are counted."""
 
     remaining: int | None
@@ -27,7 +19,7 @@ class Committed(_NoTruth):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(_NoTruth):
+class Refused(NoTruth):
     """One spend is not possible, and none was counted."""
 
     spend: Spend
@@ -37,7 +29,7 @@ class Refused(_NoTruth):
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable(_NoTruth):
+class Unavailable(NoTruth):
     """The store cannot tell, and nothing was counted. A caller that does not know must refuse."""
 
     detail: str

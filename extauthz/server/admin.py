@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from extauthz.config import TcpAddress
 
@@ -115,51 +115,54 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, indent=2).encode() + b"\n"
 
 
+class _Handler(BaseHTTPRequestHandler):
+    routes: ClassVar[_Routes]
+    protocol_version = "HTTP/1.1"
+    timeout = _TIMEOUT
+
+    def do_GET(self) -> None:
+        page = self.routes.get(self.path.partition("?")[0])
+        if page is None:
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", f"pages: {' '.join(self.routes)}\n".encode())
+            return
+        try:
+            self._send(*page())
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a page that fails must not end the thread without an answer
+            _LOG.error("an admin page failed: %s", type(error).__name__)
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"failed; see the log\n")
+
+    do_HEAD = do_GET  # noqa: N815 - the name that the base calls
+
+    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("cache-control", "no-store")
+        self.send_header("x-content-type-options", "nosniff")
+        # One request for each connection, so that a client who keeps one open holds no thread.
+        self.send_header("connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Say what the status means, and nothing of the request, which the base would quote."""
+        self.close_connection = True
+        status = HTTPStatus(code)
+        self._send(status, "text/plain", f"{status.phrase.lower()}\n".encode())
+
+    def version_string(self) -> str:
+        return "extauthz"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base
+        """Say nothing: probes come every few seconds."""
+
+
 def _handler(routes: _Routes) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = _TIMEOUT
-
-        def do_GET(self) -> None:
-            page = routes.get(self.path.partition("?")[0])
-            if page is None:
-                self._send(HTTPStatus.NOT_FOUND, "text/plain", f"pages: {' '.join(routes)}\n".encode())
-                return
-            try:
-                self._send(*page())
-            except OSError:
-                raise
-            except Exception as error:  # noqa: BLE001  # a page that fails must not end the thread without an answer
-                _LOG.error("an admin page failed: %s", type(error).__name__)
-                self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"failed; see the log\n")
-
-        do_HEAD = do_GET  # noqa: N815 - the name that the base calls
-
-        def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-type", content_type)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("cache-control", "no-store")
-            self.send_header("x-content-type-options", "nosniff")
-            # One request for each connection, so that a client who keeps one open holds no thread.
-            self.send_header("connection", "close")
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-            """Say what the status means, and nothing of the request, which the base would quote."""
-            self.close_connection = True
-            status = HTTPStatus(code)
-            self._send(status, "text/plain", f"{status.phrase.lower()}\n".encode())
-
-        def version_string(self) -> str:
-            return "extauthz"
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base
-            """Say nothing: probes come every few seconds."""
-
-    return Handler
+    """The base makes a handler for each request, so what it serves stands on a class."""
+    return type("Handler", (_Handler,), {"routes": routes})
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,9 +13,10 @@ from google.protobuf.json_format import MessageToDict
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.model.reason import OK
 from extauthz.server.codec import PINNED_POLICY
+from extauthz.server.grpcio import SERVICE
 from extauthz.server.respond import NAMESPACE
 
-METHOD: Final = "/envoy.service.auth.v3.Authorization/Check"
+METHOD: Final = f"/{SERVICE}/Check"
 
 
 class Unanswered(Exception):

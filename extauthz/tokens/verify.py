@@ -100,23 +100,25 @@ class Verifier:
             return trusts
         refusals: list[Refusal] = []
         for trust in trusts:
-            known = self._look_up(digest, trust, _usable(keys, trust, now))
+            key_set = _usable(keys, trust, now)
+            if key_set is None:
+                refusals.append(Refusal(Reason.KEYS_UNAVAILABLE, _no_keys(keys, trust), issuer=trust.ref))
+                continue
+            known = self._look_up(digest, trust, key_set)
             self.hits += known is not None
-            verified = self._verify_for(trust, jws, claims, keys, now) if known is None else known
+            verified = self._verify_for(trust, jws, claims, key_set, now) if known is None else known
             refusal = verified if isinstance(verified, Refusal) else refuse(verified, demand, now)
-            if isinstance(verified, Verified) and refusal is None:
-                self._remember(digest, verified, keys, now)
+            if refusal is not None:
+                refusals.append(refusal)
+            elif isinstance(verified, Verified):
+                self._cache.put((digest, trust.ref), _Entry(key_set.generation, verified))
                 return verified.token
-            refusals.extend(() if refusal is None else (refusal,))
         return next((r for r in refusals if r.reason is Reason.KEYS_UNAVAILABLE), refusals[0])
 
     def _verify_for(
-        self, trust: Trust, jws: Jws, claims: Mapping[str, Json], keys: _Keys, now: Instant
+        self, trust: Trust, jws: Jws, claims: Mapping[str, Json], key_set: KeySet, now: Instant
     ) -> Verified | Refusal:
         """Signature, type and claims, as one issuer's settings ask for them."""
-        key_set = _usable(keys, trust, now)
-        if key_set is None:
-            return Refusal(Reason.KEYS_UNAVAILABLE, _no_keys(keys, trust), issuer=trust.ref)
         self.misses += 1
         signer = _signer(trust, jws, key_set)
         if isinstance(signer, Refusal):
@@ -126,12 +128,6 @@ class Verifier:
             return refusal
         identity = hashlib.sha256(jws.signing_input + b"\0" + signer.encode("ascii")).digest()
         return read_claims(claims, trust, identity, now)
-
-    def _remember(self, digest: bytes, verified: Verified, keys: _Keys, now: Instant) -> None:
-        trust = verified.token.trust
-        key_set = _usable(keys, trust, now)
-        if key_set is not None:
-            self._cache.put((digest, trust.ref), _Entry(key_set.generation, verified))
 
 
 def _candidates(iss: Json, demand: Demand) -> tuple[Trust, ...] | Refusal:

@@ -14,8 +14,7 @@ from extauthz.model.verdict import Refusal
 from extauthz.tokens.credential import find_credential
 from extauthz.tokens.verify import Verifier
 from tests.building import NOW, view
-from tests.issuing import claims, header, token
-from tests.unit.tokens.test_verify import CORP, state
+from tests.issuing import CORP, claims, header, state, token
 
 SLOT = Slot(SlotKind.AUTHORIZATION, "authorization")
 DEMAND = Demand(slot=SLOT, issuers=(CORP,))

@@ -7,8 +7,6 @@ JSON, so what is tested is the form, the header, the choice of the key and the s
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,14 +17,12 @@ from extauthz.model.reason import Reason
 from extauthz.model.token import KeyAlgAbsent
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.jws import Jws, parse_jws
+from tests.vectors.published import VECTORS, absent
 
-VECTORS = Path(os.environ.get("EXTAUTHZ_VECTORS", Path(__file__).parents[3] / "shared" / "vectors"))
 FOLDER = VECTORS / "jose-cookbook"
 PRESENT = FOLDER.is_dir()
 
-pytestmark = pytest.mark.skipif(
-    not PRESENT, reason=f"no published vectors at {FOLDER}; name their folder in EXTAUTHZ_VECTORS"
-)
+pytestmark = pytest.mark.skipif(not PRESENT, reason=absent(FOLDER))
 
 COMPACT = (
     "jws/4_1.rsa_v15_signature.json",

@@ -7,8 +7,6 @@ are no JSON, so what is tested is the key set, the choice of the key and the sig
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +14,9 @@ import pytest
 from extauthz.keys.jwk import KeyRules, KeySetRefused, parse_key_set, signature_holds
 from extauthz.model.encoding import Ambiguous, base64url_decode, parse_json_object
 from extauthz.model.token import KeyAlgAbsent
+from tests.vectors.published import VECTORS, absent
 
-FOLDER = Path(os.environ.get("EXTAUTHZ_VECTORS", Path(__file__).parents[3] / "shared" / "vectors")) / "wycheproof"
+FOLDER = VECTORS / "wycheproof"
 
 # Marked valid, but the key's `alg` is another than the token's, or no algorithm at all.
 OTHER_ALG = {346, 347, 350, 351}
@@ -30,7 +29,7 @@ LOST_PADDING = {367, 370}
 def cases(name: str) -> list[Any]:
     file = FOLDER / name
     if not file.is_file():
-        missing = pytest.mark.skip(reason=f"no published vectors at {FOLDER}; name their folder in EXTAUTHZ_VECTORS")
+        missing = pytest.mark.skip(reason=absent(FOLDER))
         return [pytest.param(0, {}, "", "", id="absent", marks=missing)]
     groups = json.loads(file.read_text(encoding="utf-8"))["testGroups"]
     return [

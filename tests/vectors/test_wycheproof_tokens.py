@@ -6,8 +6,6 @@ The cases are read where they lie, never copied: beside the repository, or where
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +13,9 @@ import pytest
 from extauthz.model.reason import Reason
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.jws import parse_jws
+from tests.vectors.published import VECTORS, absent
 
-FOLDER = Path(os.environ.get("EXTAUTHZ_VECTORS", Path(__file__).parents[3] / "shared" / "vectors")) / "wycheproof"
+FOLDER = VECTORS / "wycheproof"
 
 # Marked valid, with a `?` inside the base64url.
 FOREIGN_CHARACTER = {372, 373}
@@ -26,7 +25,7 @@ def cases(name: str) -> list[Any]:
     """The cases of a file; one that is skipped where there are no vectors."""
     file = FOLDER / name
     if not file.is_file():
-        missing = pytest.mark.skip(reason=f"no published vectors at {FOLDER}; name their folder in EXTAUTHZ_VECTORS")
+        missing = pytest.mark.skip(reason=absent(FOLDER))
         return [pytest.param({}, id="absent", marks=missing)]
     groups = json.loads(file.read_text(encoding="utf-8"))["testGroups"]
     return [pytest.param(test, id=f"{test['tcId']}") for group in groups for test in group["tests"]]

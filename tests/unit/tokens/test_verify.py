@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from extauthz.keys.jwk import KeyRules, parse_key_set
 from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import base64url_decode
 from extauthz.model.reason import Reason
@@ -19,7 +18,6 @@ from extauthz.model.token import (
     Credential,
     Demand,
     IssuerRef,
-    KeyAlgAbsent,
     Slot,
     SlotKind,
     Trust,
@@ -28,18 +26,10 @@ from extauthz.model.token import (
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.verify import Verifier
 from tests import issuing
-from tests.building import NOW, TRUST
-from tests.issuing import P256_ORDER, claims, compact, header, token, with_signature
+from tests.building import NOW
+from tests.issuing import CORP, P256_ORDER, claims, compact, header, state, token, with_signature
 
 SLOT = Slot(SlotKind.AUTHORIZATION, "authorization")
-CORP = replace(TRUST, algorithms=frozenset({"RS256", "ES256", "EdDSA"}))
-
-
-def state(*names: str, raw: Mapping[str, Any] | None = None, trust: Trust = CORP) -> KeyState:
-    """The keys of an issuer, just fetched."""
-    rules = KeyRules(trust.algorithms, KeyAlgAbsent.REFUSE, frozenset({"sig"}), symmetric=False)
-    document = json.dumps(raw if raw is not None else issuing.jwks(*names)).encode()
-    return KeyState(parse_key_set(document, rules), Instant(NOW + 3600), Instant(NOW), None)
 
 
 def verify(
