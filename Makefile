@@ -106,3 +106,9 @@ test: $(STAMP) $(XDS_STAMP) ## Run every test
 .PHONY: demo
 demo: $(STAMP) ## A real Envoy, an issuer and an upstream on this machine; ARGS=--keep leaves them running
 	$(BIN)/extauthz demo $(ARGS)
+
+##### Measurements
+
+.PHONY: bench
+bench: $(STAMP) ## Measure what a Check costs beside its yardsticks; ARGS='--only answer --output json FILE'
+	$(BIN)/python -m bench $(ARGS)
