@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import threading
@@ -14,6 +15,7 @@ from extauthz import __version__
 from extauthz.config import LogSink, Settings
 from extauthz.control.reconcile import FolderReconciler
 from extauthz.decide import World
+from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.model.verdict import PolicyRef
@@ -57,8 +59,12 @@ class App:
         self._verifier = Verifier(settings.token_cache_size)
         self._pepper = _pepper(settings)
         self._store = MemoryStore(self._clock, settings.store_capacity)
-        self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback)
-        self._policies = FolderReconciler(settings.policies, self._publish)
+        self._keys = KeyRing(
+            self._clock,
+            allow_http_loopback=settings.allow_http_loopback,
+            account=ServiceAccount.mounted(os.environ, settings.service_account),
+        )
+        self._policies = FolderReconciler(settings.policies, self._publish, settings.install_namespace)
         self._log = ProcessLog(settings.log_level.value)
         self._audit = _audit(settings)
         self._metrics = Metrics(self._read, version=__version__)

@@ -119,10 +119,12 @@ def token(
     )
 
 
-def hmac_token(secret: bytes, head: Mapping[str, Any] | None = None) -> str:
+def hmac_token(secret: bytes, head: Mapping[str, Any] | None = None, said: Mapping[str, Any] | None = None) -> str:
     """A good token but for being signed with HS256 under `secret`."""
     first = json.dumps(header("HS256") if head is None else head).encode()
-    signing_input = f"{base64url_encode(first)}.{base64url_encode(json.dumps(claims()).encode())}"
+    signing_input = (
+        f"{base64url_encode(first)}.{base64url_encode(json.dumps(claims() if said is None else said).encode())}"
+    )
     mac = hmac.HMAC(secret, hashes.SHA256())
     mac.update(signing_input.encode())
     return f"{signing_input}.{base64url_encode(mac.finalize())}"

@@ -6,6 +6,7 @@ name that is not known is refused wherever it stands, because a setting that is 
 
 from extauthz.config.load import CONFIG_VARIABLE, Problem, load
 from extauthz.config.settings import (
+    INSTALL_NAMESPACE,
     Engine,
     LogLevel,
     LogSink,
@@ -18,6 +19,7 @@ from extauthz.config.value import Address, TcpAddress, UnixAddress, parse_addres
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "INSTALL_NAMESPACE",
     "Address",
     "Engine",
     "LogLevel",

@@ -18,6 +18,7 @@ from extauthz.config.value import (
     address,
     duration,
     file_mode,
+    object_name,
     path,
     share,
     size,
@@ -31,6 +32,9 @@ from extauthz.model.time import Seconds
 
 PREFIX: Final = "EXTAUTHZ_"
 """What the environment variables of all settings begin with."""
+
+INSTALL_NAMESPACE: Final = "extauthz-system"
+"""Where extauthz lives unless told otherwise."""
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
@@ -119,6 +123,10 @@ class Settings:
     """Where decisions are written, one line of JSON each."""
     decision_log_allows: Annotated[float, share()] = 1.0
     """Which share of the allowed requests the decision log shows; denials are always written."""
+    install_namespace: Annotated[str, object_name()] = INSTALL_NAMESPACE
+    """The namespace that extauthz is installed in: where cluster-wide objects find their Secrets and ConfigMaps."""
+    service_account: Annotated[Path, path("DIR")] = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    """Where this pod's ServiceAccount is mounted, for issuers with `authentication: OwnServiceAccountToken`."""
     allow_http_loopback: Annotated[bool, switch()] = False
     """Lets issuers be asked for keys over plain HTTP on a loopback address. For development only."""
 

@@ -20,6 +20,7 @@ _Number = TypeVar("_Number", bound=float)
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _WHOLE: Final = re.compile(r"\d{1,12}", re.ASCII)
+_LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _SHARE: Final = re.compile(r"(?:0|1|0?\.\d{1,9}|0\.0|1\.0)", re.ASCII)
 _SIZE: Final = re.compile(r"(\d{1,12})(|KiB|MiB)", re.ASCII)
 _MODE: Final = re.compile(r"0?[67][0-7]{2}", re.ASCII)
@@ -115,6 +116,11 @@ def switch() -> Kind:
 def word(words: type[Enum]) -> Kind:
     """One of a few words."""
     return Kind("|".join(w.value for w in words), _alternatives(words), words, _show_word)
+
+
+def object_name() -> Kind:
+    """A name of Kubernetes (RFC 1123 label)."""
+    return Kind("NAME", "lower-case letters, digits and `-`", lambda text: _match(_LABEL, text)[0])
 
 
 def path(label: str = "FILE") -> Kind:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from watchfiles import Change, watch
 
+from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.documents import Document, read_documents
 from extauthz.control.located import LocatedProblem, locate
 from extauthz.policy.compile import compile_snapshot
@@ -93,11 +94,11 @@ def _blind(problem: LocatedProblem) -> Listing:
     return Listing((), (problem,), (), (problem,))
 
 
-def load(listing: Listing) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
+def load(listing: Listing, install_namespace: str = INSTALL_NAMESPACE) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
     """Compile a listing, with every mistake in it by file and line."""
     objects = [(each, parse(each.document.raw)) for each in listing.placed]
     twins = _twins(objects)
-    snapshot = compile_snapshot((*_merged(objects, twins), *listing.unread))
+    snapshot = compile_snapshot((*_merged(objects, twins), *listing.unread), install_namespace=install_namespace)
     found = [*listing.faults]
     for each, parsed in objects:
         own = parsed.problems if isinstance(parsed, Broken) else ()

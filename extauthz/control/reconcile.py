@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.files import Listing, load, watch_folder
 from extauthz.control.located import LocatedProblem
 from extauthz.policy.snapshot import Snapshot
@@ -23,8 +24,11 @@ class FolderReconciler:
     before the first good reading nothing does, and requests are denied as `not_ready`.
     """
 
-    def __init__(self, folder: Path, publish: Callable[[Snapshot], None]) -> None:
+    def __init__(
+        self, folder: Path, publish: Callable[[Snapshot], None], install_namespace: str = INSTALL_NAMESPACE
+    ) -> None:
         self._folder = folder
+        self._install_namespace = install_namespace
         self._publish = publish
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
@@ -53,7 +57,7 @@ class FolderReconciler:
 
     def take(self, listing: Listing) -> None:
         """Publish what a listing holds, when that can be and is something new."""
-        snapshot, problems = load(listing)
+        snapshot, problems = load(listing, self._install_namespace)
         if problems != self._problems:
             for problem in problems:
                 _LOG.warning("policy mistake: %s", problem)

@@ -19,6 +19,8 @@ MAX_KID: Final = 256
 """Characters of a `kid`. Anything printable occurs in real ones, base64 with `+/=` and negative numbers included."""
 
 _PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
+_PUBLISHED_PRIVATE: Final = frozenset({"DHFbpoIUqrY8t2zpA2qXfCmr5VO5ZEr4RzHU_-envvQ"})
+"""Ids of keys that samples publish with their private halves: Istio's `testing@secure.istio.io`."""
 _TYPES: Final = ("RSA", "EC", "OKP", "oct")
 
 
@@ -30,6 +32,8 @@ class KeyRules:
     alg_absent: KeyAlgAbsent = KeyAlgAbsent.REFUSE
     use: frozenset[str] = frozenset({"sig"})
     """Accepted values of `use`; the empty text stands for a key without it."""
+    issuer_member: bool = False
+    """Whether only keys count that say in `issuer` whose tokens they sign (a member that Entra ID adds)."""
     symmetric: bool = False
     """Whether `oct` keys count: only from a secret of our own, never from a set that others can read."""
 
@@ -41,6 +45,8 @@ class Claim:
     kid: str | None
     algorithms: frozenset[str]
     material: Material | Unusable
+    issuer: str | None = None
+    """The only `iss` that the key signs for, None where the rules do not ask; `{…}` in it stands for a tenant."""
 
     @property
     def identity(self) -> str:
@@ -60,6 +66,7 @@ def read_claim(entry: Json, rules: KeyRules, *, mixed: bool) -> Claim:
         raise Unusable(f"its `kid` is not a text of 1 to {MAX_KID} printable ASCII characters")
     _check_type(entry, rules, mixed=mixed)
     _check_purpose(entry, rules)
+    _check_published(entry)
     algorithms = _algorithms(entry, rules)
     material: Material | Unusable
     try:
@@ -67,7 +74,7 @@ def read_claim(entry: Json, rules: KeyRules, *, mixed: bool) -> Claim:
         algorithms = _long_enough(algorithms, material)
     except Unusable as error:
         material = error
-    return Claim(kid if isinstance(kid, str) else None, algorithms, material)
+    return Claim(kid if isinstance(kid, str) else None, algorithms, material, _issuer(entry, rules))
 
 
 def is_kid(kid: Json) -> bool:
@@ -96,6 +103,21 @@ def _check_purpose(entry: Mapping[str, Json], rules: KeyRules) -> None:
     operations = entry.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise Unusable("its `key_ops` does not hold `verify`")
+
+
+def _check_published(entry: Mapping[str, Json]) -> None:
+    # INVARIANT: a key whose private half anyone can download verifies nothing, whatever an author writes.
+    if entry.get("kid") in _PUBLISHED_PRIVATE:
+        raise Unusable("its private half is published as a sample: anyone can sign with it")
+
+
+def _issuer(entry: Mapping[str, Json], rules: KeyRules) -> str | None:
+    if not rules.issuer_member:
+        return None
+    issuer = entry.get("issuer")
+    if not isinstance(issuer, str) or not issuer:
+        raise Unusable("it does not say in `issuer` whose tokens it signs, which `keyIssuerMember: Match` demands")
+    return issuer
 
 
 def _algorithms(entry: Mapping[str, Json], rules: KeyRules) -> frozenset[str]:

@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http.client import HTTPException
 from types import TracebackType
@@ -23,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from extauthz import __version__
+from extauthz.keys.account import NoAccount, ServiceAccount
 from extauthz.keys.address import Address, AddressRefused, check_peer, parse_address, shown
 from extauthz.keys.jwk import MAX_DOCUMENT
 from extauthz.model.time import Seconds, format_duration
@@ -69,6 +70,14 @@ class Fetcher:
     allow_loopback: bool = False
     """Whether a server on this machine may be asked, over plain http too. For development only."""
     deadline: Seconds = DEADLINE
+    account: ServiceAccount | None = None
+    """Our own ServiceAccount, if we have one."""
+    present: bool = False
+    """Whether to present it."""
+
+    def presenting(self, present: bool) -> Fetcher:  # noqa: FBT001 - a setting of the source
+        """The same fetcher, presenting our ServiceAccount or not."""
+        return replace(self, present=present)
 
     def get(self, url: str, ca_pem: str | None = None) -> Fetched:
         """Fetch `url`, trusting the system's authorities or those in `ca_pem` instead. Raises FetchFailed."""
@@ -81,6 +90,8 @@ class Fetcher:
                 return self._exchange(address, ca_pem, watchdog)
             except FetchFailed as error:
                 raise FetchFailed(f"`{shown(url)}` {error}", error.status) from error
+            except NoAccount as error:
+                raise FetchFailed(f"`{shown(url)}` is not fetched: {error}") from error
             except (OSError, ValueError, HTTPException, HTTPError) as error:
                 reason = f"it took longer than {format_duration(self.deadline)}" if watchdog.expired else _reason(error)
                 raise FetchFailed(f"`{shown(url)}` cannot be fetched: {reason}") from error
@@ -89,6 +100,7 @@ class Fetcher:
         def dial() -> socket.socket:
             return self._dial(address, watchdog)
 
+        headers, ca_pem = self._introduction(address, ca_pem)
         connection: _Plain | _Secure
         if address.secure:
             connection = _Secure(address.host, address.port, timeout=_PATIENCE, ssl_context=_tls(ca_pem))
@@ -96,12 +108,21 @@ class Fetcher:
             connection = _Plain(address.host, address.port, timeout=_PATIENCE)
         connection.dial = dial
         with contextlib.closing(connection):
-            connection.request("GET", address.target, headers=_HEADERS, preload_content=False, decode_content=False)
+            connection.request("GET", address.target, headers=headers, preload_content=False, decode_content=False)
             with contextlib.closing(connection.getresponse()) as response:
                 fetched = Fetched(_body(response), _max_age(response.headers.get("Cache-Control", "")))
         # A connection that was cut off can look like an answer without length that has ended.
         watchdog.check()
         return fetched
+
+    def _introduction(self, address: Address, ca_pem: str | None) -> tuple[dict[str, str], str | None]:
+        """The headers to send, and the authorities to trust: the cluster's, where we present our account."""
+        if not self.present:
+            return _HEADERS, ca_pem
+        if self.account is None or not address.secure:
+            raise NoAccount("a service account is presented to the cluster's API server over https only")
+        headers = {**_HEADERS, "Authorization": self.account.authorization(address.host)}
+        return headers, self.account.ca_pem()
 
     def _dial(self, address: Address, watchdog: _Watchdog) -> socket.socket:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[:_MAX_ADDRESSES]

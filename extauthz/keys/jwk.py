@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +28,7 @@ MAX_TRIED: Final = 4
 __all__ = ["Key", "KeyRules", "KeySet", "KeySetRefused", "Skipped", "parse_key_set", "signature_holds"]
 
 _NAMED: Final = 10
+_PLACEHOLDER: Final = re.compile(r"\{[A-Za-z_]+\}", re.ASCII)
 
 
 class KeySetRefused(ValueError):
@@ -44,6 +46,12 @@ class Key:
     """A public key of cryptography's, or the octets of a symmetric key."""
     thumbprint: str
     """RFC 7638; of a symmetric key a blinded one, which differs from process to process."""
+    issuer: str | None = None
+    """The only `iss` that it signs for, as its set says; None for any. `{…}` in it stands for the tenant."""
+
+    def signs_for(self, iss: str, tenant: str) -> bool:
+        """Whether the key's set lets it sign for this `iss`, in which the tenant is named."""
+        return self.issuer is None or iss == _PLACEHOLDER.sub(lambda _: tenant, self.issuer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +77,19 @@ class KeySet:
     _by_alg: Mapping[str, tuple[Key, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_pair = {(key.kid, alg): (key,) for key in self.keys if key.kid is not None for alg in key.algorithms}
+        by_pair: dict[tuple[str, str], tuple[Key, ...]] = {}
+        for key in self.keys:
+            for alg in key.algorithms if key.kid is not None else ():
+                by_pair[key.kid or "", alg] = (*by_pair.get((key.kid or "", alg), ()), key)
         by_alg = {alg: tuple(key for key in self.keys if alg in key.algorithms)[:MAX_TRIED] for alg in ALGORITHMS}
         object.__setattr__(self, "_by_pair", by_pair)
         object.__setattr__(self, "_by_alg", by_alg)
 
     def find(self, kid: str | None, alg: str) -> tuple[Key, ...]:
-        """The keys to try for a token: with `kid` the one key of that pair, without it at most MAX_TRIED that fit."""
+        """The keys to try for a token: with `kid` the one key of that pair, without it at most MAX_TRIED that fit.
+
+        One key stands there more than once only when its set names several issuers that it signs for.
+        """
         return self._by_alg.get(alg, ()) if kid is None else self._by_pair.get((kid, alg), ())
 
     def ambiguous(self, kid: str | None, alg: str) -> bool:
@@ -172,18 +186,23 @@ def _skipped_for_ambiguity(kid: str, alg: str) -> Skipped:
 
 def _merge(claims: Iterable[Claim], ambiguous: frozenset[tuple[str, str]]) -> tuple[Key, ...]:
     """The keys, equal ones only once, in an order that does not depend on the document's."""
-    merged: dict[tuple[str | None, str], Key] = {}
+    merged: dict[tuple[str | None, str, str | None], Key] = {}
     for claim in claims:
         algorithms = frozenset(alg for alg in claim.algorithms if (claim.kid, alg) not in ambiguous)
         if algorithms and isinstance(claim.material, Material):
-            name = (claim.kid, claim.material.thumbprint)
+            material = claim.material
+            name = (claim.kid, material.thumbprint, claim.issuer)
             before = merged[name].algorithms if name in merged else frozenset()
-            merged[name] = Key(claim.kid, before | algorithms, claim.material.key, claim.material.thumbprint)
-    return tuple(sorted(merged.values(), key=lambda key: (key.kid is not None, key.kid or "", key.thumbprint)))
+            merged[name] = Key(claim.kid, before | algorithms, material.key, material.thumbprint, claim.issuer)
+    return tuple(sorted(merged.values(), key=_order))
+
+
+def _order(key: Key) -> tuple[bool, str, str, str]:
+    return key.kid is not None, key.kid or "", key.thumbprint, key.issuer or ""
 
 
 def _generation(keys: Iterable[Key]) -> str:
-    content = [[key.kid, sorted(key.algorithms), key.thumbprint] for key in keys]
+    content = [[key.kid, sorted(key.algorithms), key.thumbprint, key.issuer] for key in keys]
     return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()[:32]
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
+from extauthz.keys.account import ServiceAccount
 from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import KeySet, KeySetRefused, parse_key_set
 from extauthz.keys.schedule import FILE_LOOK, SHORTEST, Agenda, after_failure, after_success
@@ -78,9 +79,10 @@ class KeyRing:
         allow_http_loopback: bool = False,
         on_change: Callable[[], None] | None = None,
         fetcher: Fetcher | None = None,
+        account: ServiceAccount | None = None,
     ) -> None:
         self._clock = clock
-        self._fetcher = fetcher or Fetcher(allow_loopback=allow_http_loopback)
+        self._fetcher = fetcher or Fetcher(allow_loopback=allow_http_loopback, account=account)
         self._on_change = on_change
         self._random = random.SystemRandom()
         self._reconciling = threading.Lock()

@@ -20,6 +20,8 @@ class InlineKeys:
     """A key set in the policy itself."""
 
     document: bytes = field(repr=False)
+    place: str = "the policy's own key set"
+    """For error texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class JwksUrl:
     url: str
     ca_pem: str | None = field(default=None, repr=False)
     """Authorities that the server's certificate is checked against, instead of the system's."""
+    authenticate: bool = False
+    """Whether to present our own ServiceAccount; the server is then the cluster's API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class Discovery:
     """Where the metadata stands, when not at the issuer's well-known place."""
     ca_pem: str | None = field(default=None, repr=False)
     """Authorities that the servers' certificates are checked against, instead of the system's."""
+    authenticate: bool = False
+    """Whether to present our own ServiceAccount; the servers are then the cluster's API server."""
 
 
 Source: TypeAlias = InlineKeys | KeyFile | JwksUrl | Discovery
@@ -79,13 +85,14 @@ class Loaded:
 def load(source: Source, fetcher: Fetcher) -> Loaded:
     """Read a source's document. Blocks; raises FetchFailed."""
     match source:
-        case InlineKeys(document):
-            return Loaded(document, "the policy's own key set")
+        case InlineKeys(document, place):
+            return Loaded(document, place)
         case KeyFile(path):
             return Loaded(_read(path), f"the key set in `{path}`")
-        case JwksUrl(url, ca_pem):
-            return _fetch(fetcher, url, ca_pem)
-        case Discovery(issuer, url, ca_pem):
+        case JwksUrl(url, ca_pem, authenticate):
+            return _fetch(fetcher.presenting(authenticate), url, ca_pem)
+        case Discovery(issuer, url, ca_pem, authenticate):
+            fetcher = fetcher.presenting(authenticate)
             return _fetch(fetcher, find_jwks_uri(fetcher, issuer, url, ca_pem), ca_pem)
         case _:
             assert_never(source)

@@ -75,14 +75,36 @@ class KeyAlgAbsent(Enum):
     FROM_ALGORITHMS = "FromAlgorithms"
 
 
+class RolesShape(Enum):
+    """How an issuer writes roles."""
+
+    NAMES = "Names"
+    """A text, or an array of texts."""
+    OBJECT_KEYS = "ObjectKeys"
+    """An object whose member names are the roles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenants:
+    """The tenants of a provider that writes the tenant into `iss`: a closed list, never a wildcard."""
+
+    claim: ClaimPath
+    """The claim that must name the same tenant as `iss` does."""
+    by_issuer: Mapping[str, str]
+    """Each accepted `iss`, byte for byte, and the tenant it names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
     """What one issuer's tokens must look like: the settings of a TokenIssuer, checked and ready for use."""
 
     ref: IssuerRef
     issuer: str
-    """The `iss` claim, byte for byte."""
+    """The `iss` claim, byte for byte; empty where `trust_domain` or `tenants` say whose tokens these are."""
     aliases: frozenset[str] = frozenset()
+    tenants: Tenants | None = None
+    trust_domain: str = ""
+    """Tokens without `iss` whose subject is a SPIFFE ID of this trust domain (JWT-SVID, section 3.1)."""
     algorithms: frozenset[str]
     """Names of RFC 7518, RFC 8037 and RFC 9864; never `none`; symmetric ones only alone."""
     audiences: frozenset[str]
@@ -98,12 +120,33 @@ class Trust:
     key_alg_absent: KeyAlgAbsent = KeyAlgAbsent.REFUSE
     key_use: frozenset[str] = frozenset({"sig"})
     """Accepted values of a key's `use`; the empty text stands for a key without it."""
+    key_issuer_must_match: bool = False
+    """Whether a key only signs for the `iss` that its own `issuer` member names."""
+    subject_pattern: str = ""
+    """What the subject must look like: `*` stands for any characters, a `/` at the end for all below; empty for any."""
+    roles_shape: RolesShape = RolesShape.NAMES
     reuse_key_fallback: bool = False
     """Whether `key: Jti` may count by the token itself where this issuer's token has no token id."""
 
-    def speaks_for(self, iss: str) -> bool:
-        """Whether an `iss` claim names this issuer, byte for byte."""
-        return iss == self.issuer or iss in self.aliases
+    def speaks_for(self, claims: Mapping[str, Json]) -> bool:
+        """Whether these claims name this issuer: by `iss`, byte for byte, or by trust domain where they have none."""
+        if "iss" not in claims:
+            subject = claims.get("sub")
+            return (
+                self.trust_domain != ""
+                and isinstance(subject, str)
+                and subject.startswith(f"spiffe://{self.trust_domain}/")
+            )
+        iss = claims["iss"]
+        if not isinstance(iss, str) or not iss:
+            return False
+        return iss == self.issuer or iss in self.aliases or (self.tenants is not None and iss in self.tenants.by_issuer)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that `iss` may be, for error texts."""
+        tenants = frozenset(self.tenants.by_issuer) if self.tenants is not None else frozenset()
+        return (self.aliases | tenants | {self.issuer}) - {""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +180,7 @@ class VerifiedToken:
     client: str | None
     token_id: str | None = field(repr=False)
     scopes: frozenset[str]
+    roles: frozenset[str] = frozenset()
 
 
 def claim_at(claims: Mapping[str, Json], path: ClaimPath) -> Json:

@@ -8,17 +8,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from extauthz.model.reuse import Limit, Reuse
+from extauthz.config import INSTALL_NAMESPACE
+from extauthz.model.reuse import Limit, Reuse, ReuseKey
 from extauthz.model.token import ClaimPath, Demand, IssuerRef, Slot, SlotKind, Trust
 from extauthz.model.verdict import Challenge, PolicyRef
 from extauthz.policy.clause import Clause
 from extauthz.policy.clauses.authentication import RequireAuthentication
 from extauthz.policy.clauses.cel import compile_cel
 from extauthz.policy.clauses.claims import RequireClaim
+from extauthz.policy.clauses.roles import RequireRoles
 from extauthz.policy.clauses.scopes import RequireScopes
+from extauthz.policy.held import Held, HeldData
 from extauthz.policy.issuers import Issuers, compile_issuers
 from extauthz.policy.match import MatchKey, Route
-from extauthz.policy.parse import CLUSTER_KINDS, Broken, Parsed
+from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken, Parsed
 from extauthz.policy.problem import FieldPath, ObjectRef, Problem
 from extauthz.policy.rule import Rule
 from extauthz.policy.scope import keys_of, path_match, salvage
@@ -44,10 +47,16 @@ class _Policy:
     problems: tuple[Problem, ...]
 
 
-def compile_snapshot(objects: Iterable[Parsed | Broken]) -> Snapshot:
-    """Compile a complete set of objects. Broken ones deny their own scope and touch no other."""
+def compile_snapshot(objects: Iterable[Parsed | Broken], *, install_namespace: str = INSTALL_NAMESPACE) -> Snapshot:
+    """Compile a complete set of objects. Broken ones deny their own scope and touch no other.
+
+    `install_namespace` is where extauthz itself lives: the references of cluster-wide objects lead there.
+    """
     ordered = sorted(objects, key=lambda item: (item.created, item.ref))
-    issuers = compile_issuers(item for item in ordered if item.ref.kind != "AccessPolicy")
+    held = Held(
+        {item.ref: item.spec for item in ordered if isinstance(item, Parsed) and isinstance(item.spec, HeldData)}
+    )
+    issuers = compile_issuers((item for item in ordered if item.ref.kind in ISSUER_KINDS), held, install_namespace)
     policies = [_compile_policy(item, issuers) for item in ordered if item.ref.kind == "AccessPolicy"]
     policies = list(_settle_conflicts(policies))
     # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
@@ -104,6 +113,7 @@ def _compile_rule(
     policy: PolicyRef, spec: AccessPolicySpec, rule: RuleSpec, issuers: Issuers
 ) -> tuple[Rule, list[_Unmet]]:
     demand, unmet = _demand(rule.token, policy.namespace, issuers) if rule.token is not None else (None, [])
+    unmet += _without_ids(rule, demand)
     require = rule.require or RequireSpec()
     authentication = require.authentication
     return (
@@ -152,6 +162,17 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
     ), unmet
 
 
+def _without_ids(rule: RuleSpec, demand: Demand | None) -> list[_Unmet]:
+    """Counting by token id needs issuers that give one."""
+    if rule.reuse is None or rule.reuse.key is not ReuseKey.JTI or demand is None:
+        return []
+    return [
+        (("reuse", "key"), f"{trust.ref} gives no token id; write `key: Token`, or `reuseKeyFallback: Token` there")
+        for trust in demand.issuers
+        if not trust.mapping.token_id and not trust.reuse_key_fallback
+    ]
+
+
 def _slot(spec: SlotSpec) -> Slot:
     match spec:
         case SlotSpec(header="authorization"):
@@ -173,6 +194,8 @@ def _clauses(require: RequireSpec) -> tuple[Clause, ...]:
         clauses.append(RequireAuthentication(require.authentication))
     if require.scopes:
         clauses.append(RequireScopes(frozenset(require.scopes)))
+    if require.roles:
+        clauses.append(RequireRoles(frozenset(require.roles)))
     clauses.extend(RequireClaim(claim) for claim in require.claims)
     if require.cel is not None:
         clauses.append(compile_cel(require.cel))

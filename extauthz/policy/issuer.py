@@ -12,20 +12,24 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from extauthz.model.time import Seconds
-from extauthz.model.token import KeyAlgAbsent
+from extauthz.model.token import KeyAlgAbsent, RolesShape
 from extauthz.policy.words import (
     STRICT,
     CaPem,
     ClaimWord,
     ClaimWords,
     ClockSkew,
+    DataKey,
     FilePath,
     HttpsUrl,
     Issuer,
+    IssuerTemplate,
     MaxStale,
     ObjectName,
     RefreshInterval,
+    Tenant,
     TokenLifetime,
+    TrustDomain,
     Union,
     Word,
 )
@@ -34,6 +38,11 @@ Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
     "EdDSA", "Ed25519", "HS256", "HS384", "HS512",
 ]  # fmt: skip
+ABSENT = "Absent"
+"""Stands for a member or claim that is not there."""
+
+SAMPLE_ISSUER = "testing@secure.istio.io"
+
 ASYMMETRIC: frozenset[str] = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 )
@@ -49,11 +58,24 @@ class DiscoverySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeysSpec(Union):
-    """Where the keys come from: exactly one of `discovery`, `jwksUri`, `inline` and `file`."""
+class DataRefSpec:
+    """One entry of a Secret or ConfigMap in the issuer's namespace; for a ClusterTokenIssuer, in the one extauthz is
+    installed in."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    members: ClassVar[tuple[str, ...]] = ("discovery", "jwks_uri", "inline", "file")
+    name: ObjectName
+    """The Secret or ConfigMap."""
+    key: DataKey
+    """The entry in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysSpec(Union):
+    """Where the keys come from: exactly one of `discovery`, `jwksUri`, `inline`, `file`, `secretRef` and
+    `configMapRef`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    members: ClassVar[tuple[str, ...]] = ("discovery", "jwks_uri", "inline", "file", "secret_ref", "config_map_ref")
     discovery: DiscoverySpec | None = None
     """From the issuer's metadata."""
     jwks_uri: HttpsUrl | None = None
@@ -62,23 +84,39 @@ class KeysSpec(Union):
     """A key set, written here."""
     file: FilePath | None = None
     """A file with a key set, relative to the policy file that names it. Read again when it changes."""
+    secret_ref: DataRefSpec | None = None
+    """A key set in a Secret: the place for symmetric keys."""
+    config_map_ref: DataRefSpec | None = None
+    """A key set in a ConfigMap."""
+    authentication: Literal["OwnServiceAccountToken"] | None = None
+    """`OwnServiceAccountToken`: show our own ServiceAccount's token. Only the cluster's API server ever sees it."""
+    key_issuer_member: Literal["Match"] | None = None
+    """`Match`: a key only signs for the `iss` in its member `issuer`, its placeholder filled in with the tenant."""
+
+    def __post_init__(self) -> None:
+        Union.__post_init__(self)
+        if self.authentication is not None and self.jwks_uri is None and self.discovery is None:
+            raise ValueError("`authentication` is for `jwksUri` and `discovery`; remove it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaBundleSpec(Union):
-    """Authorities that the issuer's server is checked against: exactly one of `inline` and `file`."""
+    """Authorities that the issuer's server is checked against: exactly one of `inline`, `file` and `configMapRef`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    members: ClassVar[tuple[str, ...]] = ("inline", "file")
+    members: ClassVar[tuple[str, ...]] = ("inline", "file", "config_map_ref")
     inline: CaPem | None = None
     """Certificates in PEM."""
     file: FilePath | None = None
     """A file with certificates in PEM, relative to the policy file that names it."""
+    config_map_ref: DataRefSpec | None = None
+    """Certificates in PEM in a ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingSpec:
-    """Under which claims this issuer puts what is needed: names, lists tried in order, or JSON Pointers."""
+    """Under which claims this issuer puts what is needed: names, lists tried in order, or JSON Pointers. An empty list:
+    the issuer does not say."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     scope: ClaimWords = ("scope",)
@@ -91,8 +129,8 @@ class MappingSpec:
     """Whom the token is about."""
     token_id: ClaimWords = ("jti",)
     """The token's unique id."""
-    roles: ClaimWords | None = None
-    """Roles, for the decision log and later clauses."""
+    roles: ClaimWords = ()
+    """Roles, for `require.roles`; how they are written says `rolesShape`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +149,16 @@ class TokenIssuerSpec:
     """Whose signatures count, and what the tokens look like."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    issuer: Issuer
-    """The `iss` claim, byte for byte."""
+    issuer: Issuer | None = None
+    """The `iss` claim, byte for byte. `Absent`, or left out, where `issuerTemplate` or `trustDomain` stands."""
+    issuer_template: IssuerTemplate | None = None
+    """An `iss` with one `{name}` in it, which stands for each of `tenants`."""
+    tenants: Annotated[tuple[Tenant, ...], Field(max_length=256)] = ()
+    """The tenants that `issuerTemplate` is filled in with: a closed list."""
+    tenant_claim: ClaimWord | None = None
+    """The claim that must name the same tenant as `iss` does; `tid` where left out."""
+    trust_domain: TrustDomain | None = None
+    """For JWT-SVIDs without `iss`: their subject is a SPIFFE ID of this trust domain."""
     keys: KeysSpec
     """Where the keys come from."""
     algorithms: Annotated[tuple[Algorithm, ...], Field(max_length=14)] = ()
@@ -133,6 +179,10 @@ class TokenIssuerSpec:
     """Claims that must be there."""
     mapping: MappingSpec = field(default_factory=MappingSpec)
     """Under which claims this issuer puts what is needed."""
+    roles_shape: RolesShape = RolesShape.NAMES
+    """How roles are written: as text or array of texts, or as the member names of an object."""
+    subject_pattern: Word | None = None
+    """What the subject must look like; `*` stands for any characters, a `/` at the end for everything below."""
     reuse_key_fallback: Literal["Token"] | None = None
     """`Token`: where a rule counts by `Jti` and a token has no id, count by the token itself."""
     issuer_aliases: Annotated[tuple[Word, ...], Field(max_length=64)] = ()
@@ -145,12 +195,43 @@ class TokenIssuerSpec:
     """How often keys are fetched."""
     ca_bundle: CaBundleSpec | None = None
     """Authorities that the issuer's server is checked against, instead of the system's."""
-    allowed_namespaces: Annotated[tuple[ObjectName, ...], Field(max_length=256)] | None = None
-    """On a ClusterTokenIssuer: the namespaces whose policies may name it; absent means all."""
 
     def __post_init__(self) -> None:
+        self._check_names()
+        if self.keys.authentication is not None and self.ca_bundle is not None:
+            raise ValueError("with `authentication`, the cluster's own authority counts; remove `caBundle`")
         symmetric = [name for name in self.algorithms if name not in ASYMMETRIC]
         if symmetric and len(symmetric) != len(self.algorithms):
             raise ValueError("`algorithms` mixes symmetric and asymmetric ones; make two issuers of it")
-        if symmetric and self.keys.file is None:
-            raise ValueError("symmetric algorithms need their key from a secret `file`, never from a URL or the policy")
+        if symmetric and self.keys.file is None and self.keys.secret_ref is None:
+            raise ValueError("symmetric algorithms need their key from `secretRef` or a secret `file`, nothing else")
+
+    def _check_names(self) -> None:
+        """Exactly one way to tell whose tokens these are, and what belongs to it."""
+        given = (self.named is not None, self.issuer_template is not None, self.trust_domain is not None)
+        if sum(given) != 1:
+            raise ValueError("exactly one of `issuer`, `issuerTemplate` and `trustDomain` is needed")
+        if self.issuer == SAMPLE_ISSUER:
+            raise ValueError(f"`{SAMPLE_ISSUER}` is a sample whose private key is published: anyone can sign for it")
+        if (self.issuer_template is not None) != bool(self.tenants):
+            raise ValueError("`issuerTemplate` and `tenants` need each other")
+        if self.tenant_claim is not None and self.issuer_template is None:
+            raise ValueError("`tenantClaim` is for `issuerTemplate`; remove it")
+        if self.named is None and self.issuer_aliases:
+            raise ValueError("`issuerAliases` are other forms of `issuer`, which is missing")
+        if self.named is None and self.keys.discovery is not None:
+            raise ValueError("`discovery` needs one `issuer`; name the key set in `keys.jwksUri`")
+
+    @property
+    def named(self) -> str | None:
+        """The `iss` claim, None where it is no single one."""
+        return None if self.issuer == ABSENT else self.issuer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterTokenIssuerSpec(TokenIssuerSpec):
+    """The same for a whole cluster, with the namespaces that may use it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    allowed_namespaces: Annotated[tuple[ObjectName, ...], Field(max_length=256)] | None = None
+    """The namespaces whose policies may name it; absent means all."""

@@ -9,8 +9,17 @@ from pathlib import Path
 
 from extauthz.keys.jwk import KeyRules
 from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Source
-from extauthz.model.token import ClaimMapping, ClaimPath, IssuerRef, Trust
-from extauthz.policy.issuer import ASYMMETRIC, CaBundleSpec, KeysSpec, TokenIssuerSpec
+from extauthz.model.token import ClaimMapping, ClaimPath, IssuerRef, Tenants, Trust
+from extauthz.policy.held import Held
+from extauthz.policy.issuer import (
+    ABSENT,
+    ASYMMETRIC,
+    CaBundleSpec,
+    ClusterTokenIssuerSpec,
+    DataRefSpec,
+    KeysSpec,
+    TokenIssuerSpec,
+)
 from extauthz.policy.parse import Broken, Parsed
 from extauthz.policy.problem import ObjectRef, Problem
 from extauthz.policy.words import claim_paths
@@ -40,8 +49,11 @@ class Issuers:
         return trust
 
 
-def compile_issuers(objects: Iterable[Parsed | Broken]) -> Issuers:
-    """Compile every issuer; one with mistakes harms no other."""
+def compile_issuers(objects: Iterable[Parsed | Broken], held: Held, install_namespace: str) -> Issuers:
+    """Compile every issuer; one with mistakes harms no other.
+
+    A reference is looked up in the issuer's own namespace, for a ClusterTokenIssuer in `install_namespace`.
+    """
     good: dict[IssuerRef, Trust] = {}
     keys: list[IssuerKeys] = []
     allowed: dict[IssuerRef, frozenset[str]] = {}
@@ -52,18 +64,30 @@ def compile_issuers(objects: Iterable[Parsed | Broken]) -> Issuers:
         match item:
             case Parsed(spec=TokenIssuerSpec() as spec):
                 try:
-                    source = _source(spec)
+                    source = _source(spec, _Home(held, item.ref.namespace or install_namespace))
                 except (OSError, ValueError) as error:
                     broken.add(ref)
                     problems.append(Problem(item.ref, ("spec", "keys"), str(error)))
                     continue
                 good[ref] = _trust(ref, spec)
                 keys.append(_issuer_keys(good[ref], spec, source))
-                if spec.allowed_namespaces is not None:
+                if isinstance(spec, ClusterTokenIssuerSpec) and spec.allowed_namespaces is not None:
                     allowed[ref] = frozenset(spec.allowed_namespaces)
             case _:
                 broken.add(ref)
     return Issuers(good, tuple(keys), allowed, frozenset(broken), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The namespace that an object's references stay in."""
+
+    held: Held
+    namespace: str
+
+    def entry(self, kind: str, ref: DataRefSpec) -> bytes:
+        """What the reference leads to. Raises ValueError."""
+        return self.held.entry(kind, self.namespace, ref.name, ref.key)
 
 
 def issuer_ref(ref: ObjectRef) -> IssuerRef:
@@ -75,14 +99,17 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
     mapping = spec.mapping
     return Trust(
         ref=ref,
-        issuer=spec.issuer,
+        issuer=spec.named or "",
         aliases=frozenset(spec.issuer_aliases),
+        tenants=_tenants(spec),
+        trust_domain=spec.trust_domain or "",
         algorithms=frozenset(spec.algorithms) or ASYMMETRIC,
         audiences=frozenset(spec.audiences),
         max_lifetime=spec.max_lifetime,
         clock_skew=spec.clock_skew,
         token_types=frozenset(_absent(word).lower().removeprefix("application/") for word in spec.token_types),
         required_claims=frozenset(spec.required_claims),
+        subject_pattern=spec.subject_pattern or "",
         claim_equals={ClaimPath(claim): value for claim, value in spec.claim_equals.items()},
         claim_present=frozenset(claim_paths(spec.claim_present)),
         mapping=ClaimMapping(
@@ -91,11 +118,24 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
             audience=claim_paths(mapping.audience),
             subject=claim_paths(mapping.subject),
             token_id=claim_paths(mapping.token_id),
-            roles=claim_paths(mapping.roles or ()),
+            roles=claim_paths(mapping.roles),
         ),
+        roles_shape=spec.roles_shape,
+        key_issuer_must_match=spec.keys.key_issuer_member is not None,
         key_alg_absent=spec.key_alg_absent,
         key_use=frozenset(_absent(word) for word in spec.key_use),
         reuse_key_fallback=spec.reuse_key_fallback is not None,
+    )
+
+
+def _tenants(spec: TokenIssuerSpec) -> Tenants | None:
+    if spec.issuer_template is None:
+        return None
+    before, _, rest = spec.issuer_template.partition("{")
+    after = rest.partition("}")[2]
+    return Tenants(
+        claim=ClaimPath(spec.tenant_claim or "tid"),
+        by_issuer={f"{before}{tenant}{after}": tenant for tenant in spec.tenants},
     )
 
 
@@ -104,35 +144,44 @@ def _issuer_keys(trust: Trust, spec: TokenIssuerSpec, source: Source) -> IssuerK
         algorithms=trust.algorithms,
         alg_absent=trust.key_alg_absent,
         use=trust.key_use,
+        issuer_member=trust.key_issuer_must_match,
         symmetric=not trust.algorithms <= ASYMMETRIC,
     )
     return IssuerKeys(trust.ref, source, rules, spec.refresh.interval, spec.refresh.max_stale)
 
 
-def _source(spec: TokenIssuerSpec) -> Source:
+def _source(spec: TokenIssuerSpec, home: _Home) -> Source:
+    authenticate = spec.keys.authentication is not None
     match spec.keys:
         case KeysSpec(inline=dict(document)):
             return InlineKeys(json.dumps(document).encode())
         case KeysSpec(file=str(path)):
             return KeyFile(Path(path))
+        case KeysSpec(secret_ref=DataRefSpec() as ref):
+            return InlineKeys(home.entry("Secret", ref), f"the key set in entry `{ref.key}` of Secret `{ref.name}`")
+        case KeysSpec(config_map_ref=DataRefSpec() as ref):
+            place = f"the key set in entry `{ref.key}` of ConfigMap `{ref.name}`"
+            return InlineKeys(home.entry("ConfigMap", ref), place)
         case KeysSpec(jwks_uri=str(url)):
-            return JwksUrl(url, _ca_pem(spec.ca_bundle))
-        case KeysSpec(discovery=discovery) if discovery is not None:
-            return Discovery(spec.issuer, discovery.url, _ca_pem(spec.ca_bundle))
+            return JwksUrl(url, _ca_pem(spec.ca_bundle, home), authenticate)
+        case KeysSpec(discovery=discovery) if discovery is not None and spec.named is not None:
+            return Discovery(spec.named, discovery.url, _ca_pem(spec.ca_bundle, home), authenticate)
         case _:
             raise AssertionError("`keys` has exactly one member")
 
 
-def _ca_pem(bundle: CaBundleSpec | None) -> str | None:
+def _ca_pem(bundle: CaBundleSpec | None, home: _Home) -> str | None:
     match bundle:
         case None:
             return None
         case CaBundleSpec(file=str(path)):
             return Path(path).read_text("ascii")
+        case CaBundleSpec(config_map_ref=DataRefSpec() as ref):
+            return home.entry("ConfigMap", ref).decode("utf-8", "replace")
         case CaBundleSpec(inline=pem):
             return pem
 
 
 def _absent(word: str) -> str:
     """`Absent` stands for the member not being there, which the model writes as the empty text."""
-    return "" if word == "Absent" else word
+    return "" if word == ABSENT else word

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from extauthz.policy.issuer import TokenIssuerSpec
+from extauthz.policy.held import HELD_KINDS, HeldData, read_held
+from extauthz.policy.issuer import ClusterTokenIssuerSpec, TokenIssuerSpec
 from extauthz.policy.problem import FieldPath, ObjectRef, Problem, closest, problems_of, shown
 from extauthz.policy.spec import AccessPolicySpec
 from extauthz.policy.words import ObjectName
@@ -25,11 +26,13 @@ API_VERSION: Final = "extauthz.dev/v1alpha1"
 KINDS: Final[Mapping[str, type]] = {
     "AccessPolicy": AccessPolicySpec,
     "TokenIssuer": TokenIssuerSpec,
-    "ClusterTokenIssuer": TokenIssuerSpec,
+    "ClusterTokenIssuer": ClusterTokenIssuerSpec,
 }
 CLUSTER_KINDS: Final = frozenset({"ClusterTokenIssuer"})
-Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec
+ISSUER_KINDS: Final = frozenset({"TokenIssuer", "ClusterTokenIssuer"})
+Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | HeldData
 
+_ALL_KINDS: Final = frozenset(KINDS) | HELD_KINDS
 _TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _METADATA: Final = frozenset(
     {
@@ -68,6 +71,11 @@ def parse(raw: object) -> Parsed | Broken:
     metadata = raw.get("metadata")
     ref = _ref(raw, metadata if isinstance(metadata, dict) else {})
     created, problems = _envelope(raw, metadata, ref)
+    if ref.kind in HELD_KINDS:
+        held = read_held(raw, ref)
+        if isinstance(held, HeldData) and not problems:
+            return Parsed(ref, created, held)
+        return Broken(ref, created, {}, (*problems, *(() if isinstance(held, HeldData) else held)))
     raw_spec = raw.get("spec")
     schema = KINDS.get(ref.kind)
     if schema is None or not isinstance(raw_spec, dict):
@@ -101,15 +109,19 @@ def _ref(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> ObjectRef:
 
 def _envelope(raw: Mapping[str, Any], metadata: object, ref: ObjectRef) -> tuple[float, list[Problem]]:
     """The creation time, and what is wrong outside `spec`."""
+    held = ref.kind in HELD_KINDS
     problems = [
-        Problem(ref, (str(name),), "unknown field" + closest(str(name), _TOP)) for name in raw if name not in _TOP
+        Problem(ref, (str(name),), "unknown field" + closest(str(name), _TOP))
+        for name in raw
+        if name not in _TOP and not held
     ]
-    if raw.get("apiVersion") != API_VERSION:
+    version = "v1" if held else API_VERSION
+    if raw.get("apiVersion") != version:
         problems.append(
-            Problem(ref, ("apiVersion",), f"found `{shown(raw.get('apiVersion'))}`, allowed is `{API_VERSION}`")
+            Problem(ref, ("apiVersion",), f"found `{shown(raw.get('apiVersion'))}`, allowed is `{version}`")
         )
-    if ref.kind not in KINDS:
-        problems.append(Problem(ref, ("kind",), f"found `{shown(raw.get('kind'))}`" + closest(ref.kind, KINDS)))
+    if ref.kind not in _ALL_KINDS:
+        problems.append(Problem(ref, ("kind",), f"found `{shown(raw.get('kind'))}`" + closest(ref.kind, _ALL_KINDS)))
     if not isinstance(metadata, dict):
         return float("inf"), [*problems, Problem(ref, ("metadata",), "is missing, and is needed")]
     problems.extend(

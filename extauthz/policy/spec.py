@@ -157,6 +157,8 @@ class RequireSpec:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     scopes: Annotated[tuple[Scope, ...], Field(max_length=32)] = ()
     """Scopes that the token must all have."""
+    roles: Annotated[tuple[Word, ...], Field(max_length=32)] = ()
+    """Roles that the token must all have; where they stand says the issuer's `mapping.roles`."""
     authentication: AuthenticationSpec | None = None
     """How and when the user must have authenticated (RFC 9470)."""
     claims: Annotated[tuple[ClaimSpec, ...], Field(max_length=32)] = ()

@@ -88,7 +88,8 @@ def _as_list(value: object) -> object:
 
 
 def _no_fragment(url: str) -> None:
-    if any(sign in url for sign in ("#", "@")) or not url.isascii():
+    authority = url.partition("://")[2].partition("/")[0].partition("?")[0]
+    if "#" in url or "@" in authority or not url.isascii():
         raise Malformed("the URL must hold no user information, fragment or character outside ASCII")
 
 
@@ -154,8 +155,8 @@ Word: TypeAlias = Annotated[str, shaped(r"^[\x20-\x7e]+$", "printable ASCII")]
 ClaimWord: TypeAlias = Word
 """A claim by name, or by JSON Pointer (RFC 6901) when it begins with `/`."""
 
-ClaimWords: TypeAlias = Annotated[tuple[ClaimWord, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=8)]
-"""One claim, or a list tried in order."""
+ClaimWords: TypeAlias = Annotated[tuple[ClaimWord, ...], BeforeValidator(_as_list), Field(max_length=8)]
+"""One claim, or a list tried in order; an empty list for none."""
 
 Scope: TypeAlias = Annotated[
     str, shaped(r"^[\x21\x23-\x5b\x5d-\x7e]+$", 'printable ASCII without spaces, `"` and `\\`')
@@ -166,6 +167,28 @@ Realm: TypeAlias = Annotated[
     str, shaped(r"^[\x20\x21\x23-\x5b\x5d-\x7e]+$", 'printable ASCII without `"` and `\\`', high=128)
 ]
 """A protection space (RFC 9110, section 11.5)."""
+
+IssuerTemplate: TypeAlias = Annotated[
+    str,
+    shaped(
+        r"^[\x21-\x7a|\x7e]*\{[A-Za-z_]+\}[\x21-\x7a|\x7e]*$",
+        "printable ASCII without spaces, with one `{name}` for the tenant",
+        low=3,
+        high=2048,
+    ),
+]
+"""An issuer with one placeholder for the tenant."""
+
+Tenant: TypeAlias = Annotated[str, shaped(r"^[A-Za-z0-9._-]+$", "letters, digits and `._-`", high=128)]
+"""What a tenant is called in `iss`."""
+
+TrustDomain: TypeAlias = Annotated[
+    str, shaped(r"^[a-z0-9._-]+$", "a SPIFFE trust domain: lower-case letters, digits and `._-`", high=255)
+]
+"""A SPIFFE trust domain (SPIFFE-ID, section 2.1)."""
+
+DataKey: TypeAlias = Annotated[str, shaped(r"^[-._a-zA-Z0-9]+$", "letters, digits and `-._`", high=253)]
+"""The name of an entry in a Secret or ConfigMap."""
 
 Issuer: TypeAlias = Annotated[str, shaped(r"^[\x21-\x7e]+$", "printable ASCII without spaces", high=2048)]
 """An `iss` claim, byte for byte."""

@@ -44,7 +44,16 @@ def _for_others(verified: Verified, wanted: frozenset[str]) -> Refusal:
     trust = verified.token.trust
     found = " and ".join(quote_all(audience) for audience in verified.audience_claims) or "nobody"
     wants = f"one of {quote_all(wanted)} is wanted" if wanted else "neither the rule nor the issuer names an audience"
-    return Refusal(Reason.AUDIENCE_MISMATCH, f"the token is for {found}; {wants}", issuer=trust.ref)
+    return Refusal(Reason.AUDIENCE_MISMATCH, f"the token is for {found}; {wants}{_hint(verified)}", issuer=trust.ref)
+
+
+def _hint(verified: Verified) -> str:
+    """What an operator can do where providers are known to leave the audience out."""
+    if not verified.audience_claims:
+        return ": let the issuer add `aud`, or name the claim that holds the audience in `mapping.audience`"
+    if verified.token.audiences == {"account"}:
+        return ": add an audience mapper at the issuer; every token of a Keycloak realm is for `account`"
+    return ""
 
 
 def _too_long(lifetime: float, longest: float, trust: Trust) -> Refusal:

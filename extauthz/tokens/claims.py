@@ -7,6 +7,7 @@ Here stands what is true of a token for good. What depends on the request or the
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
-from extauthz.model.token import ClaimPath, Trust, VerifiedToken, claim_at
+from extauthz.model.token import ClaimPath, RolesShape, Tenants, Trust, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.quoting import quote
 
@@ -22,6 +23,7 @@ MAX_AUDIENCES: Final = 64
 MAX_JTI: Final = 512
 _MAX_TIME: Final = 2**53
 _AUD: Final = ClaimPath("aud")
+_SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]+(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,6 @@ class Verified:
     """A verified token, and what acceptance asks about it besides."""
 
     token: VerifiedToken
-    iss: str
     expires: Instant
     """`exp`, without the clock skew."""
     issued: Instant | None
@@ -89,10 +90,10 @@ def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instan
         client=_text(claims, ClaimPath("client_id"), mapping.client),
         token_id=_text(claims, ClaimPath("jti"), mapping.token_id, MAX_JTI),
         scopes=_scopes(claims, mapping.scope),
+        roles=_roles(claims, mapping.roles, trust.roles_shape),
     )
-    return Verified(
-        token=token, iss=str(claims["iss"]), expires=expires, issued=issued, audience_claims=audience_claims
-    )
+    _check_subject(token)
+    return Verified(token=token, expires=expires, issued=issued, audience_claims=audience_claims)
 
 
 def _times(claims: Mapping[str, Json], trust: Trust) -> tuple[Instant, Instant | None, AcceptanceWindow]:
@@ -131,13 +132,52 @@ def _refuse_senders(claims: Mapping[str, Json]) -> None:
 def _check_required(claims: Mapping[str, Json], trust: Trust) -> None:
     for name in sorted(trust.required_claims):
         if claim_at(claims, ClaimPath(name)) is None:
-            raise _Unfit(f"the claim `{name}` is missing; {trust.ref} lists it in `requiredClaims`")
+            raise _Unfit(f"the claim `{name}` is missing; {trust.ref} lists it in `requiredClaims`{_instead(name)}")
     for path in sorted(trust.claim_present):
         if claim_at(claims, path) is None:
             raise _Unfit(f"the claim `{path}` is missing; {trust.ref} lists it in `claimPresent`")
     for path, wanted in trust.claim_equals.items():
         if not same_json(claim_at(claims, path), wanted):
             raise _Unfit(f"the claim `{path}` is not {quote(wanted)}, as `claimEquals` of {trust.ref} demands")
+    if trust.tenants is not None:
+        _check_tenant(claims, trust.tenants)
+
+
+def _instead(name: str) -> str:
+    """What else to do about a claim that some issuers leave out."""
+    return "; `mapping.subject` can name another" if name == "sub" else ""
+
+
+def _check_tenant(claims: Mapping[str, Json], tenants: Tenants) -> None:
+    # INVARIANT: the tenant that `iss` names and the one that the claim names are one, or a key that all tenants share
+    # could speak for another.
+    if claim_at(claims, tenants.claim) != tenants.by_issuer.get(str(claims["iss"])):
+        raise _Unfit(f"the claim `{tenants.claim}` does not name the tenant in `iss`", Reason.ISSUER_UNTRUSTED)
+
+
+def _check_subject(token: VerifiedToken) -> None:
+    trust, subject = token.trust, token.subject
+    if trust.trust_domain and _SPIFFE_ID.fullmatch(subject or "") is None:
+        raise _Unfit("`sub` is not a SPIFFE ID with a path (SPIFFE-ID, section 2)")
+    if trust.subject_pattern and not _looks_like(subject or "", trust.subject_pattern):
+        raise _Unfit(f"the subject is not as `subjectPattern` of {trust.ref} demands")
+
+
+def _looks_like(text: str, pattern: str) -> bool:
+    """Whether the text fits: `*` stands for any characters, at the end for at least one, and so does a `/` there."""
+    first, *others = (pattern + "*" if pattern.endswith("/") else pattern).split("*")
+    if not others:
+        return text == first
+    *middle, last = others
+    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return bool(last) or at < len(text)
 
 
 def _audiences(
@@ -194,6 +234,23 @@ def _scopes(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> frozens
             return frozenset(map(str, value)) - {""}
         case _:
             raise _Unfit(f"`{path}` is neither a text of scopes nor an array of texts")
+
+
+def _roles(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...], shape: RolesShape) -> frozenset[str]:
+    """Granted roles: a text, an array of texts, or the names in an object, as the issuer writes them."""
+    path = _first(claims, paths)
+    value = None if path is None else claim_at(claims, path)
+    match value, shape:
+        case None, _:
+            return frozenset()
+        case dict(), RolesShape.OBJECT_KEYS:
+            return frozenset(value)
+        case str(), RolesShape.NAMES:
+            return frozenset({value}) - {""}
+        case list(), RolesShape.NAMES if all(isinstance(item, str) for item in value):
+            return frozenset(map(str, value)) - {""}
+        case _:
+            raise _Unfit(f"the roles in `{path}` are not as `rolesShape` says, which is `{shape.value}`")
 
 
 def _first(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> ClaimPath | None:

@@ -36,7 +36,7 @@ class _Unfit(ValueError):
     """Not a JWS that is taken here. The message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Jws:
     """A JWS that is well formed. Nothing in it is verified yet."""
 
@@ -45,6 +45,9 @@ class Jws:
     kid: str | None
     typ: str
     """Lower case, without `application/`; the empty text when the header has none."""
+    typ_as_sent: str
+    members: frozenset[str]
+    """The names of the header's members."""
     signing_input: bytes = field(repr=False)
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
@@ -70,7 +73,17 @@ def _parse(token: str) -> Jws:
         if name in header:
             raise _Unfit(f"the token's header has `{name}`, which {why}")
     signing_input = token[: len(header_text) + 1 + len(payload_text)].encode("ascii")
-    return Jws(_alg(header), _kid(header), _typ(header), signing_input, payload, signature)
+    typ = _typ(header)
+    return Jws(
+        alg=_alg(header),
+        kid=_kid(header),
+        typ=typ.lower().removeprefix("application/"),
+        typ_as_sent=typ,
+        members=frozenset(header),
+        signing_input=signing_input,
+        payload=payload,
+        signature=signature,
+    )
 
 
 def _count_problem(count: int) -> str:
@@ -127,7 +140,7 @@ def _typ(header: dict[str, Json]) -> str:
     # INVARIANT: the empty text stands for an absent `typ`, so nothing that is there may come out as empty.
     if not isinstance(typ, str) or not _is_plain(typ, MAX_TYP) or typ.lower() == "application/":
         raise _Unfit(f"`typ` is {quote(typ)}, not a media type")
-    return typ.lower().removeprefix("application/")
+    return typ
 
 
 def _is_plain(text: str, longest: int) -> bool:

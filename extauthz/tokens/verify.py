@@ -68,7 +68,7 @@ class Verifier:
             if known is None:
                 continue
             # Another issuer with this `iss` has a say, too: whose token it is must not depend on what is remembered.
-            if any(other is not trust and other.speaks_for(known.iss) for other in demand.issuers):
+            if any(other is not trust and other.speaks_for(known.token.claims) for other in demand.issuers):
                 return None
             self.hits += 1
             return known
@@ -95,7 +95,7 @@ class Verifier:
             claims = parse_json_object(jws.payload)
         except Ambiguous as problem:
             return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
-        trusts = _candidates(claims.get("iss"), demand)
+        trusts = _candidates(claims, demand)
         if isinstance(trusts, Refusal):
             return trusts
         refusals: list[Refusal] = []
@@ -120,25 +120,30 @@ class Verifier:
     ) -> Verified | Refusal:
         """Signature, type and claims, as one issuer's settings ask for them."""
         self.misses += 1
-        signer = _signer(trust, jws, key_set)
+        signer = _signer(trust, jws, claims, key_set)
         if isinstance(signer, Refusal):
             return signer
-        refusal = _refuse_type(trust, jws)
-        if refusal is not None:
-            return refusal
+        for refusal in (_refuse_type(trust, jws), _refuse_members(trust, jws)):
+            if refusal is not None:
+                return refusal
         identity = hashlib.sha256(jws.signing_input + b"\0" + signer.encode("ascii")).digest()
         return read_claims(claims, trust, identity, now)
 
 
-def _candidates(iss: Json, demand: Demand) -> tuple[Trust, ...] | Refusal:
-    """The issuers of the demand that an `iss` claim names. It is not verified yet: it only says whose keys to try."""
-    if not isinstance(iss, str):
-        return Refusal(Reason.TOKEN_MALFORMED, f"`iss` is {quote(iss)}, not a text")
-    trusts = tuple(trust for trust in demand.issuers if trust.speaks_for(iss))
+def _candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] | Refusal:
+    """The issuers of the demand that the claims name. They are not verified yet: they only say whose keys to try."""
+    trusts = tuple(trust for trust in demand.issuers if trust.speaks_for(claims))
     if trusts:
         return trusts
-    wanted = quote_all({trust.issuer for trust in demand.issuers})
-    return Refusal(Reason.ISSUER_UNTRUSTED, f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte")
+    if "iss" not in claims and any(trust.trust_domain for trust in demand.issuers):
+        wanted = quote_all({f"spiffe://{trust.trust_domain}/" for trust in demand.issuers if trust.trust_domain})
+        return Refusal(Reason.ISSUER_UNTRUSTED, f"the token has no `iss`, and its `sub` does not begin with {wanted}")
+    iss = claims.get("iss")
+    if not isinstance(iss, str):
+        return Refusal(Reason.TOKEN_MALFORMED, f"`iss` is {quote(iss)}, not a text")
+    wanted = quote_all({name for trust in demand.issuers for name in trust.names})
+    words = f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte; `issuerAliases` adds another form"
+    return Refusal(Reason.ISSUER_UNTRUSTED, words)
 
 
 def _usable(keys: _Keys, trust: Trust, now: Instant) -> KeySet | None:
@@ -152,35 +157,70 @@ def _no_keys(keys: _Keys, trust: Trust) -> str:
     return f"there are no usable keys of {trust.ref}: {why}"
 
 
-def _signer(trust: Trust, jws: Jws, key_set: KeySet) -> str | Refusal:
+def _signer(trust: Trust, jws: Jws, claims: Mapping[str, Json], key_set: KeySet) -> str | Refusal:
     """The thumbprint of the key that signed, or why the signature does not count.
 
     Without `kid`, each key that fits `alg` is tried. A symmetric key's thumbprint is not told: the empty text.
     """
     if jws.alg not in trust.algorithms:
         accepted = quote_all(trust.algorithms)
-        words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: add it to `algorithms` if that is meant"
+        hint = (
+            "such a token is signed with a shared secret and is for its issuer alone"
+            if jws.alg.startswith("HS")
+            else "add it to `algorithms` if that is meant"
+        )
+        words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: {hint}"
         return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
-    found = key_set.find(jws.kid, jws.alg)
+    known = key_set.find(jws.kid, jws.alg)
+    found = (
+        tuple(key for key in known if key.signs_for(*_named(trust, claims))) if trust.key_issuer_must_match else known
+    )
     for key in found:
         if signature_holds(key, jws.alg, jws.signing_input, jws.signature):
             return "" if isinstance(key.material, bytes) else key.thumbprint
     which = "without `kid`" if jws.kid is None else "with this `kid`"
     if found:
-        words = f"the signature does not fit the key {which} and `alg` {quote(jws.alg)} of {trust.ref}"
+        words = f"the signature does not fit the key {which} and `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws)}"
+        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
+    if known:
+        words = f"{trust.ref} has a key {which}, but not for this `iss`, as its `keyIssuerMember` demands"
         return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
     if key_set.ambiguous(jws.kid, jws.alg):
         words = f"{trust.ref} has several keys {which} and `alg` {quote(jws.alg)}; nobody can tell which one counts"
         return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
-    words = f"{trust.ref} has no usable key {which} for `alg` {quote(jws.alg)}"
+    words = f"{trust.ref} has no usable key {which} for `alg` {quote(jws.alg)}{_hint(jws)}"
     return Refusal(Reason.KEY_UNKNOWN, words, issuer=trust.ref)
+
+
+def _named(trust: Trust, claims: Mapping[str, Json]) -> tuple[str, str]:
+    """The `iss` of the claims, and the tenant in it."""
+    iss = str(claims.get("iss", ""))
+    return iss, trust.tenants.by_issuer.get(iss, "") if trust.tenants is not None else ""
+
+
+def _hint(jws: Jws) -> str:
+    """What is known of tokens that no published key verifies."""
+    if "nonce" in jws.members:
+        return "; its header has `nonce`, as tokens of Microsoft Graph: the client asked for another API's scope"
+    if jws.typ == "okta-internal-at+jwt":
+        return "; tokens of Okta's org authorization server are for Okta alone: use a custom authorization server"
+    return ""
+
+
+def _refuse_members(trust: Trust, jws: Jws) -> Refusal | None:
+    """A JWT-SVID has no header members but three (JWT-SVID, section 2)."""
+    odd = jws.members - {"alg", "kid", "typ"}
+    if not trust.trust_domain or not odd:
+        return None
+    words = f"the token's header has {quote_all(odd)}; a JWT-SVID has only `alg`, `kid` and `typ`"
+    return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref)
 
 
 def _refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
     """The header's `typ` must be one that the issuer's access tokens have (RFC 8725, section 3.11)."""
     if jws.typ in trust.token_types:
         return None
-    found = quote(jws.typ) if jws.typ else "absent"
+    found = quote(jws.typ_as_sent) if jws.typ else "absent"
     wanted = quote_all(kind or "Absent" for kind in trust.token_types)
     words = f"`typ` is {found}; {trust.ref} accepts {wanted}: add it to `tokenTypes` if that is meant"
     return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref)
