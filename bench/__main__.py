@@ -9,12 +9,16 @@ from typing import Final
 
 import click
 
-from bench import answering
+from bench import answering, calling, choosing, memory
 from bench.measure import Effort, Report
 from bench.report import as_json, machine, text_of
 
 BENCHMARKS: Final[Mapping[str, Callable[[Effort], Report]]] = {
     "answer": answering.run,
+    "call": calling.run,
+    "choose": choosing.choose_report,
+    "build": choosing.build_report,
+    "memory": memory.run,
 }
 
 

@@ -93,17 +93,19 @@ class Report:
     about: str
     rows: tuple[Row, ...]
     targets: tuple[Target, ...] = ()
+    standing: tuple[Row, ...] = ()
+    """Ratios of ours beside those of others."""
     notes: tuple[str, ...] = ()
 
 
-def interleave(variants: Sequence[Variant], rounds: int) -> tuple[Row, ...]:
-    """Run every variant once in each round. A first round warms up and is thrown away."""
+def interleave(variants: Sequence[Variant], rounds: int, *, warm_up: int = 1) -> tuple[Row, ...]:
+    """Run every variant once in each round. The rounds that warm up are thrown away."""
     readings: dict[str, list[Reading]] = {variant.name: [] for variant in variants}
-    for number in range(rounds + 1):
+    for number in range(warm_up + rounds):
         first = number % len(variants)
         for variant in (*variants[first:], *variants[:first]):
             reading = variant.run()
-            if number:
+            if number >= warm_up:
                 readings[variant.name].append(reading)
     return tuple(row_of(name, found) for name, found in readings.items())
 

@@ -19,7 +19,9 @@ def text_of(report: Report) -> str:
     """One benchmark as a table, its targets and its notes."""
     lines = ["", f"{report.name}: {report.about}", *_table(report.rows)]
     if report.targets:
-        lines += ["", *_columns([("target", "bound", "figure", "spread", ""), *map(_target_cells, report.targets)])]
+        lines += ["", *_columns([("target", "bound", "figure", ""), *map(_target_cells, report.targets)])]
+    if report.standing:
+        lines += ["", *_table(report.standing)]
     return "\n".join([*lines, *(f"  {note}" for note in report.notes)])
 
 
@@ -33,9 +35,8 @@ def as_json(reports: Iterable[Report], effort: Effort) -> dict[str, Any]:
         "benchmarks": {
             report.name: {
                 "about": report.about,
-                "rows": {
-                    row.name: {column: _figure(each) for column, each in row.figures.items()} for row in report.rows
-                },
+                "rows": _rows(report.rows),
+                "standing": _rows(report.standing),
                 "targets": {
                     target.name: {
                         "bound": target.bound,
@@ -70,31 +71,34 @@ def _processor() -> str:
     return platform.machine()
 
 
+def _rows(rows: Iterable[Row]) -> dict[str, Any]:
+    return {row.name: {column: _figure(each) for column, each in row.figures.items()} for row in rows}
+
+
 def _figure(figure: Figure) -> dict[str, Any]:
     return {"median": figure.median, "spread": figure.spread, "values": list(figure.values)}
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     columns = list(dict.fromkeys(column for row in rows for column in row.figures))
-    head = ["", *(cell for column in columns for cell in (column, "spread"))]
-    return _columns([head, *(_cells(row, columns) for row in rows)])
+    return _columns([("", *columns), *((row.name, *_cells(row, columns)) for row in rows)])
 
 
-def _cells(row: Row, columns: Iterable[str]) -> list[str]:
-    cells = [row.name]
+def _cells(row: Row, columns: Iterable[str]) -> Iterator[str]:
     for column in columns:
         figure = row.figures.get(column)
-        cells += ["", ""] if figure is None else [_number(figure.median), f"{figure.spread:.0%}"]
-    return cells
+        yield "" if figure is None else _cell(figure)
+
+
+def _cell(figure: Figure) -> str:
+    """The median, and behind it how far the rounds lie apart."""
+    spread = f" ±{figure.spread / 2:.0%}" if len(figure.values) > 1 else ""
+    return _number(figure.median) + spread.rjust(5 if spread else 0)
 
 
 def _target_cells(target: Target) -> tuple[str, ...]:
     bound = f"{'>=' if target.at_least else '<='} {target.bound:g}"
-    return target.name, bound, f"{target.figure.median:.2f}", f"{target.figure.spread:.0%}", _word(target)
-
-
-def _word(target: Target) -> str:
-    return "reached" if target.reached else "missed"
+    return target.name, bound, _cell(target.figure), "reached" if target.reached else "missed"
 
 
 def _number(value: float) -> str:

@@ -16,7 +16,7 @@ def run(folder: Path, name: str) -> dict[str, object]:
     """The JSON of one benchmark with tiny counts."""
     file = folder / "bench.json"
     result = CliRunner().invoke(
-        main, ["--only", name, "--rounds", "2", "--share", "0.001", "--output", "json", str(file)]
+        main, ["--only", name, "--rounds", "1", "--share", "0.001", "--output", "json", str(file)]
     )
     assert result.exception is None, result.output
     assert f"{name}: " in result.output
@@ -36,8 +36,8 @@ def test_a_benchmark_says_each_figure_with_its_rounds(tmp_path: Path, name: str)
     rows, targets = benchmarks[name]["rows"], benchmarks[name]["targets"]
     assert rows
     for figure in [*(figure for row in rows.values() for figure in row.values()), *targets.values()]:
-        assert len(figure["values"]) == 2
-        assert figure["median"] > 0
+        assert len(figure["values"]) == 1
+        assert figure["median"] >= 0
         assert figure["spread"] >= 0
 
 

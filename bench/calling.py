@@ -1,0 +1,198 @@
+"""Checks through grpcio: `extauthz serve` beside an empty handler, with 32 calls in flight.
+
+Each server is a process of its own, on a core of its own where there are two, and the one client of both is this
+process. The client is cheap (`bench.http2`), so what is compared is what the servers do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench.answering import bare
+from bench.http2 import Connection
+from bench.measure import CPU, Effort, Figure, Reading, Report, Row, Target, Variant, interleave, ratio
+from bench.peers import DECODE_MICROSECONDS, EMPTY_PER_SECOND, PEERS
+from bench.requests import check, policies, token
+from extauthz.model.reason import Reason
+from extauthz.server.client import METHOD
+from tests.checks import read_response
+
+IN_FLIGHT: Final = 32
+RATE: Final = "calls/s"
+BUSY: Final = "server cpu µs"
+SHARE: Final = 0.65
+"""Of the rate of an empty handler, at least."""
+_THREADS: Final = 4
+_CALLS: Final = 10_000
+_NEW: Final = 1500
+_WARM: Final = 200
+_OF_EMPTY: Final = "of an empty handler"
+_NEW_OF_EMPTY: Final = "with new tokens"
+_OF_DECODE: Final = "cpu / RS256 decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that listens on loopback."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def cpu(self) -> float:
+        """Seconds of CPU that all its threads have had (clock_getres(2), on the clock of another process)."""
+        return time.clock_gettime((~self.process.pid << 3) | 2)
+
+    def ask(self, warm: Sequence[bytes], messages: Sequence[bytes], judge: Callable[[bytes], None]) -> Reading:
+        """Send the messages over a new connection; every answer is looked at once the clock has stopped."""
+        connection = Connection(self.port, METHOD)
+        try:
+            connection.call(warm, IN_FLIGHT)
+            cpu, wall = self.cpu(), time.perf_counter()
+            answers = connection.call(messages, IN_FLIGHT)
+            wall, cpu = time.perf_counter() - wall, self.cpu() - cpu
+        finally:
+            connection.close()
+        for answer in answers:
+            judge(answer)
+        return {RATE: len(messages) / wall, BUSY: cpu / len(messages) * 1e6, "server busy %": cpu / wall * 100}
+
+
+def run(effort: Effort) -> Report:
+    """The benchmark `call`."""
+    with ExitStack() as stack:
+        server_core, client_core = cores()
+        with on_core(server_core):
+            empty = stack.enter_context(empty_server())
+            ours = stack.enter_context(extauthz_server())
+        stack.enter_context(on_core(client_core))
+        one = [check(token()) for _ in range(2)][:1]
+        variants = [
+            Variant("empty handler", lambda: empty.ask(one * _WARM, one * effort.of(_CALLS), _empty)),
+            Variant("extauthz, one token", partial(_ask_with_one, ours, effort)),
+            Variant("extauthz, new RS256", partial(_ask_with_new, ours, effort)),
+            Variant("PyJWT's decode, RS256", partial(bare, "RS256", effort)),
+        ]
+        rows = interleave(variants, effort.rounds)
+    by_name = {row.name: row for row in rows}
+    share = ratio(_values(by_name, "extauthz, one token", RATE), _values(by_name, "empty handler", RATE))
+    return Report(
+        "call",
+        f"through grpcio, {IN_FLIGHT} in flight, {_THREADS} threads",
+        rows,
+        (Target("one token / an empty handler's rate", SHARE, share, at_least=True),),
+        standing=(_our_standing(by_name), *_peers()),
+        notes=("the other servers were measured elsewhere, beside that machine's own yardsticks",),
+    )
+
+
+def _ask_with_one(server: Server, effort: Effort) -> Reading:
+    bearer = token()
+    messages = [check(bearer) for _ in range(effort.of(_CALLS))]
+    return server.ask([check(bearer) for _ in range(_WARM)], messages, _admitted)
+
+
+def _ask_with_new(server: Server, effort: Effort) -> Reading:
+    bearer = token()
+    messages = [check(token()) for _ in range(effort.of(_NEW))]
+    return server.ask([check(bearer) for _ in range(_WARM)], messages, _admitted)
+
+
+def _admitted(answer: bytes) -> None:
+    response = read_response(answer)
+    if response.code != 0:
+        raise RuntimeError(f"a good token was refused: {response.metadata['reason']}")
+
+
+def _empty(answer: bytes) -> None:
+    if read_response(answer).metadata["reason"] != Reason.NO_POLICY.label:
+        raise RuntimeError("the empty handler answered something else")
+
+
+@contextmanager
+def empty_server() -> Iterator[Server]:
+    """The yardstick."""
+    command = [sys.executable, "-m", "bench.empty", str(_THREADS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Server(process, int(process.stdout.readline()))
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def extauthz_server() -> Iterator[Server]:
+    """`extauthz serve` over the policies of `bench.requests`, with a decision log of every answer."""
+    with tempfile.TemporaryDirectory(prefix="extauthz-") as folder:
+        (Path(folder) / "all.yaml").write_text("\n---\n".join(json.dumps(each) for each in policies()))
+        command = [
+            sys.executable, "-m", "extauthz.cli", "serve",
+            "--policies", folder, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+            "--decision-log", "/dev/null", "--log-level", "warning", "--threads", str(_THREADS), "--store", "memory",
+        ]  # fmt: skip
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUTHZ_")}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            try:
+                assert process.stdout is not None
+                listening, ready = process.stdout.readline(), process.stdout.readline()
+                if not ready.startswith("ready: "):
+                    raise RuntimeError(f"`extauthz serve` did not become ready: {listening}{ready}")
+                port = listening.removeprefix("listening on ").partition(",")[0].rpartition(":")[2]
+                yield Server(process, int(port))
+            finally:
+                process.terminate()
+
+
+def cores() -> tuple[int, int]:
+    """A core for the servers and one for the client: two where there are two."""
+    mine = sorted(os.sched_getaffinity(0))
+    return mine[0], mine[-1]
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Keep this process, and those that it starts meanwhile, on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _values(rows: Mapping[str, Row], name: str, column: str) -> tuple[float, ...]:
+    return rows[name].figures[column].values
+
+
+def _our_standing(rows: Mapping[str, Row]) -> Row:
+    empty = _values(rows, "empty handler", RATE)
+    decode = _values(rows, "PyJWT's decode, RS256", CPU)
+    return Row(
+        "extauthz",
+        {
+            _OF_EMPTY: ratio(_values(rows, "extauthz, one token", RATE), empty),
+            _NEW_OF_EMPTY: ratio(_values(rows, "extauthz, new RS256", RATE), empty),
+            _OF_DECODE: ratio(_values(rows, "extauthz, one token", BUSY), decode),
+        },
+    )
+
+
+def _peers() -> Iterator[Row]:
+    for peer in PEERS:
+        figures = {
+            _OF_EMPTY: peer.per_second / EMPTY_PER_SECOND,
+            _NEW_OF_EMPTY: peer.new_per_second / EMPTY_PER_SECOND,
+            _OF_DECODE: peer.microseconds / DECODE_MICROSECONDS,
+        }
+        yield Row(peer.name, {column: Figure((value,)) for column, value in figures.items()})
