@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 
 from extauthz.model.time import Seconds
 from extauthz.model.token import KeyAlgAbsent, RolesShape
+from extauthz.policy.ruled import CelRule, Ruled, Union
 from extauthz.policy.words import (
     STRICT,
     CaPem,
@@ -30,7 +31,6 @@ from extauthz.policy.words import (
     Tenant,
     TokenLifetime,
     TrustDomain,
-    Union,
     Word,
 )
 
@@ -46,6 +46,13 @@ SAMPLE_ISSUER = "testing@secure.istio.io"
 ASYMMETRIC: frozenset[str] = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 )
+
+_NAMED = f"(has(self.issuer) && self.issuer != '{ABSENT}')"
+
+
+def _symmetric(spec: TokenIssuerSpec) -> int:
+    """How many of the algorithms are symmetric."""
+    return sum(name not in ASYMMETRIC for name in spec.algorithms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,13 @@ class KeysSpec(Union):
     `configMapRef`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "!has(self.authentication) || has(self.jwksUri) || has(self.discovery)",
+            "`authentication` is for `jwksUri` and `discovery`; remove it",
+            lambda spec: spec.authentication is not None and spec.jwks_uri is None and spec.discovery is None,
+        ),
+    )
     members: ClassVar[tuple[str, ...]] = ("discovery", "jwks_uri", "inline", "file", "secret_ref", "config_map_ref")
     discovery: DiscoverySpec | None = None
     """From the issuer's metadata."""
@@ -92,11 +106,6 @@ class KeysSpec(Union):
     """`OwnServiceAccountToken`: show our own ServiceAccount's token. Only the cluster's API server ever sees it."""
     key_issuer_member: Literal["Match"] | None = None
     """`Match`: a key only signs for the `iss` in its member `issuer`, its placeholder filled in with the tenant."""
-
-    def __post_init__(self) -> None:
-        Union.__post_init__(self)
-        if self.authentication is not None and self.jwks_uri is None and self.discovery is None:
-            raise ValueError("`authentication` is for `jwksUri` and `discovery`; remove it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,10 +154,58 @@ class RefreshSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenIssuerSpec:
+class TokenIssuerSpec(Ruled):
     """Whose signatures count, and what the tokens look like."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            f"[{_NAMED}, has(self.issuerTemplate), has(self.trustDomain)].filter(each, each).size() == 1",
+            "exactly one of `issuer`, `issuerTemplate` and `trustDomain` is needed",
+            lambda spec: [spec.named, spec.issuer_template, spec.trust_domain].count(None) != 2,
+        ),
+        CelRule(
+            f"!has(self.issuer) || self.issuer != '{SAMPLE_ISSUER}'",
+            f"`{SAMPLE_ISSUER}` is a sample whose private key is published, anyone can sign for it: name your own",
+            lambda spec: spec.issuer == SAMPLE_ISSUER,
+        ),
+        CelRule(
+            "has(self.issuerTemplate) == (has(self.tenants) && self.tenants.size() > 0)",
+            "`issuerTemplate` and `tenants` need each other",
+            lambda spec: (spec.issuer_template is not None) != bool(spec.tenants),
+        ),
+        CelRule(
+            "!has(self.tenantClaim) || has(self.issuerTemplate)",
+            "`tenantClaim` is for `issuerTemplate`; remove it",
+            lambda spec: spec.tenant_claim is not None and spec.issuer_template is None,
+        ),
+        CelRule(
+            f"{_NAMED} || !has(self.issuerAliases) || self.issuerAliases.size() == 0",
+            "`issuerAliases` are other forms of `issuer`, which is missing; name it, or remove them",
+            lambda spec: spec.named is None and bool(spec.issuer_aliases),
+        ),
+        CelRule(
+            f"{_NAMED} || !has(self.keys.discovery)",
+            "`discovery` needs one `issuer`; name the key set in `keys.jwksUri`",
+            lambda spec: spec.named is None and spec.keys.discovery is not None,
+        ),
+        CelRule(
+            "!has(self.keys.authentication) || !has(self.caBundle)",
+            "with `authentication`, the cluster's own authority counts; remove `caBundle`",
+            lambda spec: spec.keys.authentication is not None and spec.ca_bundle is not None,
+        ),
+        CelRule(
+            "!has(self.algorithms) || self.algorithms.all(name, name.startsWith('HS')) "
+            "|| !self.algorithms.exists(name, name.startsWith('HS'))",
+            "`algorithms` mixes symmetric and asymmetric ones; make two issuers of it",
+            lambda spec: 0 < _symmetric(spec) < len(spec.algorithms),
+        ),
+        CelRule(
+            "has(self.keys.secretRef) || !has(self.algorithms) || !self.algorithms.exists(name, name.startsWith('HS'))",
+            "symmetric algorithms need their key from `secretRef` or a secret `file`, nothing else",
+            lambda spec: _symmetric(spec) > 0 and spec.keys.file is None and spec.keys.secret_ref is None,
+        ),
+    )
     issuer: Issuer | None = None
     """The `iss` claim, byte for byte. `Absent`, or left out, where `issuerTemplate` or `trustDomain` stands."""
     issuer_template: IssuerTemplate | None = None
@@ -195,32 +252,6 @@ class TokenIssuerSpec:
     """How often keys are fetched."""
     ca_bundle: CaBundleSpec | None = None
     """Authorities that the issuer's server is checked against, instead of the system's."""
-
-    def __post_init__(self) -> None:
-        self._check_names()
-        if self.keys.authentication is not None and self.ca_bundle is not None:
-            raise ValueError("with `authentication`, the cluster's own authority counts; remove `caBundle`")
-        symmetric = [name for name in self.algorithms if name not in ASYMMETRIC]
-        if symmetric and len(symmetric) != len(self.algorithms):
-            raise ValueError("`algorithms` mixes symmetric and asymmetric ones; make two issuers of it")
-        if symmetric and self.keys.file is None and self.keys.secret_ref is None:
-            raise ValueError("symmetric algorithms need their key from `secretRef` or a secret `file`, nothing else")
-
-    def _check_names(self) -> None:
-        """Exactly one way to tell whose tokens these are, and what belongs to it."""
-        given = (self.named is not None, self.issuer_template is not None, self.trust_domain is not None)
-        if sum(given) != 1:
-            raise ValueError("exactly one of `issuer`, `issuerTemplate` and `trustDomain` is needed")
-        if self.issuer == SAMPLE_ISSUER:
-            raise ValueError(f"`{SAMPLE_ISSUER}` is a sample whose private key is published: anyone can sign for it")
-        if (self.issuer_template is not None) != bool(self.tenants):
-            raise ValueError("`issuerTemplate` and `tenants` need each other")
-        if self.tenant_claim is not None and self.issuer_template is None:
-            raise ValueError("`tenantClaim` is for `issuerTemplate`; remove it")
-        if self.named is None and self.issuer_aliases:
-            raise ValueError("`issuerAliases` are other forms of `issuer`, which is missing")
-        if self.named is None and self.keys.discovery is not None:
-            raise ValueError("`discovery` needs one `issuer`; name the key set in `keys.jwksUri`")
 
     @property
     def named(self) -> str | None:

@@ -18,6 +18,7 @@ from extauthz.model.verdict import Mode
 from extauthz.policy.clauses.authentication import AuthenticationSpec
 from extauthz.policy.clauses.cel import Expression
 from extauthz.policy.clauses.claims import ClaimSpec
+from extauthz.policy.ruled import CelRule, Ruled, Union
 from extauthz.policy.words import (
     STRICT,
     ClaimWord,
@@ -37,7 +38,6 @@ from extauthz.policy.words import (
     Scope,
     Template,
     TokenLifetime,
-    Union,
     Window,
     Word,
 )
@@ -64,6 +64,34 @@ _RESERVED_HEADERS = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("x-envoy-", "x-forwarded-", "sec-")
+_OPEN_TO_CLAIMS = " && ".join(
+    [f"!(name in {sorted(_RESERVED_HEADERS)})", *(f"!name.startsWith('{prefix}')" for prefix in _RESERVED_PREFIXES)]
+)
+
+
+def _reserved(names: Iterable[str]) -> str:
+    """The first name that a claim cannot set."""
+    return next((name for name in names if name in _RESERVED_HEADERS or name.startswith(_RESERVED_PREFIXES)), "")
+
+
+def _twin(names: Iterable[str]) -> str:
+    """The first name that stands there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return ""
+
+
+def _once(items: str) -> str:
+    """CEL: a list that may be absent holds nothing twice."""
+    return f"!has({items}) || {items}.all(x, {items}.exists_one(y, y == x))"
+
+
+def _once_named(items: str) -> str:
+    """CEL: a list that may be absent names nothing twice."""
+    return f"!has({items}) || {items}.all(x, {items}.exists_one(y, y.name == x.name))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +164,7 @@ class SlotSpec(Union):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSpec:
+class TokenSpec(Ruled):
     """The token that a request must carry."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -177,10 +205,37 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReuseSpec:
+class ReuseSpec(Ruled):
     """How often one token may be reused."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "(self.key == 'Claim') == has(self.claim)",
+            "`claim` goes with `key: Claim`, and only with it",
+            lambda spec: (spec.key is ReuseKey.CLAIM) != (spec.claim is not None),
+        ),
+        CelRule(
+            "(has(self.bindTo) && 'Header' in self.bindTo) == has(self.bindHeader)",
+            "`bindHeader` goes with `bindTo: [Header]`, and only with it",
+            lambda spec: (BindTo.HEADER in spec.bind_to) != (spec.bind_header is not None),
+        ),
+        CelRule(
+            _once("self.bindTo"),
+            "`bindTo` names the same thing twice; name it once",
+            lambda spec: len(set(spec.bind_to)) != len(spec.bind_to),
+        ),
+        CelRule(
+            "!has(self.retry) || has(self.bindTo) && self.bindTo.size() > 0",
+            "`retry` needs `bindTo`: without it, whoever steals the token could use the grace too",
+            lambda spec: spec.retry is not None and not spec.bind_to,
+        ),
+        CelRule(
+            "!has(self.retry) || !has(self.window)",
+            "`retry` goes with uses counted over the token's life; remove `window` or `retry`",
+            lambda spec: spec.retry is not None and spec.window is not None,
+        ),
+    )
     max_uses: Annotated[int, Field(ge=1, le=1_000_000)]
     """How many uses; 1 without a window is single use."""
     window: Window | None = None
@@ -199,24 +254,24 @@ class ReuseSpec:
     retry: RetrySpec | None = None
     """Absent: every request counts."""
 
-    def __post_init__(self) -> None:
-        if (self.key is ReuseKey.CLAIM) != (self.claim is not None):
-            raise ValueError("`claim` goes with `key: Claim`, and only with it")
-        if (BindTo.HEADER in self.bind_to) != (self.bind_header is not None):
-            raise ValueError("`bindHeader` goes with `bindTo: [Header]`, and only with it")
-        if len(set(self.bind_to)) != len(self.bind_to):
-            raise ValueError("`bindTo` names the same thing twice")
-        if self.retry is not None and not self.bind_to:
-            raise ValueError("`retry` needs `bindTo`: without it, whoever steals the token could use the grace too")
-        if self.retry is not None and self.window is not None:
-            raise ValueError("`retry` goes with uses counted over the token's life; remove `window` or `retry`")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LimitSpec:
+class LimitSpec(Ruled):
     """At most so many requests in any interval of a length, told apart by who sends them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "('Claim' in self.by) == has(self.claim)",
+            "`claim` goes with `by: [Claim]`, and only with it",
+            lambda spec: (LimitBy.CLAIM in spec.by) != (spec.claim is not None),
+        ),
+        CelRule(
+            _once("self.by"),
+            "`by` names the same thing twice; name it once",
+            lambda spec: len(set(spec.by)) != len(spec.by),
+        ),
+    )
     name: Label
     """Names the limit; with `scope: Global`, limits of one name share their counts."""
     by: Annotated[tuple[LimitBy, ...], Field(min_length=1, max_length=6)]
@@ -232,36 +287,53 @@ class LimitSpec:
     on_store_error: Literal["Deny", "Allow"] = "Deny"
     """What happens when the store of counts cannot be reached."""
 
-    def __post_init__(self) -> None:
-        if (LimitBy.CLAIM in self.by) != (self.claim is not None):
-            raise ValueError("`claim` goes with `by: [Claim]`, and only with it")
-        if len(set(self.by)) != len(self.by):
-            raise ValueError("`by` names the same thing twice")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamSpec:
+class UpstreamSpec(Ruled):
     """What goes upstream."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            f"!has(self.claimHeaders) || self.claimHeaders.all(name, {_OPEN_TO_CLAIMS})",
+            "a claim cannot set a header of Envoy or of the protocol; choose a name of your own, such as `x-auth-sub`",
+            lambda spec: _reserved(spec.claim_headers),
+        ),
+    )
     claim_headers: Annotated[dict[HeaderName, ClaimWord], Field(max_length=16)] = field(default_factory=dict)
     """Headers set from claims. They are ours: on every admitted request the client's own are overwritten or removed."""
     forward_token: bool = False
     """Whether the upstream sees the token; by default it is removed."""
 
-    def __post_init__(self) -> None:
-        for name in self.claim_headers:
-            if name in _RESERVED_HEADERS or name.startswith(_RESERVED_PREFIXES):
-                raise ValueError(
-                    f"a claim cannot set the header `{name}`; choose a name of your own, such as `x-auth-sub`"
-                )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleSpec:
+class RuleSpec(Ruled):
     """One rule: which requests, and what they must show. Exactly one of `token` and `anonymous: true`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "self.anonymous != has(self.token)",
+            "exactly one of `token` and `anonymous: true` is needed",
+            lambda spec: spec.anonymous == (spec.token is not None),
+        ),
+        CelRule(
+            _once_named("self.limits"),
+            "`limits` has one name twice; give each a name of its own",
+            lambda spec: _twin(limit.name for limit in spec.limits),
+        ),
+        CelRule(
+            "!self.anonymous || !has(self.require) && !has(self.reuse) && "
+            "!(has(self.upstream.claimHeaders) && self.upstream.claimHeaders.size() > 0)",
+            "`require`, `reuse` and `claimHeaders` need a token; remove them or `anonymous`",
+            lambda spec: spec.anonymous and bool(spec.require or spec.reuse or spec.upstream.claim_headers),
+        ),
+        CelRule(
+            "!self.anonymous || !has(self.limits) || self.limits.all(limit, limit.by == ['SourceAddress'])",
+            "without a token, limits can only count `by: [SourceAddress]`",
+            lambda spec: spec.anonymous and any(limit.by != (LimitBy.SOURCE_ADDRESS,) for limit in spec.limits),
+        ),
+    )
     name: Label
     """Names the rule in logs, metrics and counts."""
     match: Annotated[tuple[MatchSpec, ...], Field(max_length=16)] = ()
@@ -279,19 +351,6 @@ class RuleSpec:
     upstream: UpstreamSpec = field(default_factory=UpstreamSpec)
     """What goes upstream."""
 
-    def __post_init__(self) -> None:
-        if self.anonymous == (self.token is not None):
-            raise ValueError("exactly one of `token` and `anonymous: true` is needed")
-        _refuse_twins("limits", (limit.name for limit in self.limits))
-        if self.anonymous:
-            self._check_anonymous()
-
-    def _check_anonymous(self) -> None:
-        if self.require is not None or self.reuse is not None or self.upstream.claim_headers:
-            raise ValueError("`require`, `reuse` and `claimHeaders` need a token; remove them or `anonymous`")
-        if any(limit.by != (LimitBy.SOURCE_ADDRESS,) for limit in self.limits):
-            raise ValueError("without a token, limits can only count `by: [SourceAddress]`")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeSpec:
@@ -305,10 +364,22 @@ class ChallengeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessPolicySpec:
+class AccessPolicySpec(Ruled):
     """Which requests, what they must show, how often a token may be reused, what goes upstream."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            _once_named("self.rules"),
+            "`rules` has one name twice; give each a name of its own",
+            lambda spec: _twin(rule.name for rule in spec.rules),
+        ),
+        CelRule(
+            _once("self.hosts"),
+            "`hosts` has one host twice; name it once",
+            lambda spec: _twin(spec.hosts),
+        ),
+    )
     hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1, max_length=64)]
     """Hosts in lower case without port; `*.` takes every subdomain, `*` every host."""
     mode: Mode = Mode.ENFORCE
@@ -319,15 +390,3 @@ class AccessPolicySpec:
     """Kinds of paths that servers read differently, let through as they are; refused by default."""
     challenge: ChallengeSpec = field(default_factory=ChallengeSpec)
     """What a client without a good token is told."""
-
-    def __post_init__(self) -> None:
-        _refuse_twins("rules", (rule.name for rule in self.rules))
-        _refuse_twins("hosts", self.hosts)
-
-
-def _refuse_twins(where: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"`{where}` names `{name}` twice")
-        seen.add(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -15,13 +15,20 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from extauthz.model.target import Malformed, parse_method, parse_policy_path
+from extauthz.model.target import parse_method, parse_policy_path
 from extauthz.model.time import Seconds, format_duration, parse_duration
 from extauthz.model.token import ClaimPath
+from extauthz.policy.incluster import InCluster
 from extauthz.policy.path import regex, template
+from extauthz.policy.path_shape import LITERAL_PATH, PATH_PATTERN, PATH_TEMPLATE
+from extauthz.policy.ruled import ApiServer
 
 STRICT: Final = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, use_attribute_docstrings=True)
 """How every spec is read: camelCase names, nothing coerced, nothing unknown, docstrings as descriptions."""
+
+
+DURATION: Final = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?([0-9]{1,6}ms)?$"
+"""What `parse_duration` reads, but for the empty text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,10 @@ class Between:
         return core_schema.no_info_after_validator_function(self._read, text)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        found = handler(schema)
-        found["title"] = f"duration from {format_duration(self.low)} to {format_duration(self.high)}"
+        low, high = format_duration(self.low), format_duration(self.high)
+        within = f"duration(self) >= duration('{low}') && duration(self) <= duration('{high}')"
+        found = ApiServer(DURATION, ((within, f"allowed is {low} to {high}"),)).amend(handler(schema))
+        found["title"] = f"duration from {low} to {high}"
         return found
 
     def _read(self, text: str) -> Seconds:
@@ -45,19 +54,6 @@ class Between:
         if not self.low <= seconds <= self.high:
             raise ValueError(f"allowed is {format_duration(self.low)} to {format_duration(self.high)}")
         return seconds
-
-
-class Union:
-    """Mixin for unions: exactly one of the fields named by `members` is set."""
-
-    __slots__ = ()
-    members: ClassVar[tuple[str, ...]]
-
-    def __post_init__(self) -> None:
-        found = [to_camel(name) for name in self.members if getattr(self, name) is not None]
-        if len(found) != 1:
-            allowed = ", ".join(f"`{to_camel(name)}`" for name in self.members)
-            raise ValueError(f"exactly one of {allowed} is needed, found {' and '.join(found) or 'none'}")
 
 
 def checked(check: Callable[[str], object]) -> AfterValidator:
@@ -87,12 +83,6 @@ def _as_list(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _no_fragment(url: str) -> None:
-    authority = url.partition("://")[2].partition("/")[0].partition("?")[0]
-    if "#" in url or "@" in authority or not url.isascii():
-        raise Malformed("the URL must hold no user information, fragment or character outside ASCII")
-
-
 ObjectName: TypeAlias = Annotated[
     str,
     shaped(
@@ -118,19 +108,27 @@ HostPattern: TypeAlias = Annotated[
 ]
 """A host in lower case without port, `*.` before it for its subdomains, or `*` for every host."""
 
-Method: TypeAlias = Annotated[str, Field(min_length=1, max_length=32), checked(parse_method)]
+Method: TypeAlias = Annotated[
+    str,
+    Field(min_length=1, max_length=32),
+    checked(parse_method),
+    ApiServer(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
+]
 """A request method; case matters."""
 
 LiteralPath: TypeAlias = Annotated[
-    str, shaped("^/", "a path that begins with `/`", high=1024), checked(parse_policy_path)
+    str, shaped("^/", "a path that begins with `/`", high=1024), checked(parse_policy_path), LITERAL_PATH
 ]
 """A path without query."""
 
-Pattern: TypeAlias = Annotated[str, Field(min_length=1, max_length=512), checked(regex)]
+Pattern: TypeAlias = Annotated[str, Field(min_length=1, max_length=512), checked(regex), PATH_PATTERN]
 """A regular expression in RE2 syntax, matched against the whole path."""
 
 Template: TypeAlias = Annotated[
-    str, shaped("^/.", "a path that begins with `/`, with `{name}` for a segment", high=1024), checked(template)
+    str,
+    shaped("^/.", "a path that begins with `/`, with `{name}` for a segment", high=1024),
+    checked(template),
+    PATH_TEMPLATE,
 ]
 """A path in which a whole segment may be `{name}`, standing for any one segment that is not empty."""
 
@@ -155,8 +153,11 @@ Word: TypeAlias = Annotated[str, shaped(r"^[\x20-\x7e]+$", "printable ASCII")]
 ClaimWord: TypeAlias = Word
 """A claim by name, or by JSON Pointer (RFC 6901) when it begins with `/`."""
 
-ClaimWords: TypeAlias = Annotated[tuple[ClaimWord, ...], BeforeValidator(_as_list), Field(max_length=8)]
-"""One claim, or a list tried in order; an empty list for none."""
+_SomeClaims: TypeAlias = Annotated[tuple[ClaimWord, ...], Field(max_length=8)]
+ClaimWords: TypeAlias = Annotated[
+    _SomeClaims, BeforeValidator(_as_list), InCluster(_SomeClaims, "write a list, such as `[scope]`")
+]
+"""Claims, tried in order; an empty list for none. In a folder, a single one may stand without its list."""
 
 Scope: TypeAlias = Annotated[
     str, shaped(r"^[\x21\x23-\x5b\x5d-\x7e]+$", 'printable ASCII without spaces, `"` and `\\`')
@@ -193,13 +194,23 @@ DataKey: TypeAlias = Annotated[str, shaped(r"^[-._a-zA-Z0-9]+$", "letters, digit
 Issuer: TypeAlias = Annotated[str, shaped(r"^[\x21-\x7e]+$", "printable ASCII without spaces", high=2048)]
 """An `iss` claim, byte for byte."""
 
+_LOOPBACK: Final = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
 HttpsUrl: TypeAlias = Annotated[
-    str, shaped(r"^https?://[^\s/]+", "a URL that begins with `https://`", low=9, high=2048), checked(_no_fragment)
+    str,
+    shaped(
+        # RFC 3986: no user information, no fragment, no zone, and no character that a URL does not hold as it is.
+        rf"^(https://[0-9A-Za-z._:\[\]-]+|http://{_LOOPBACK})([/?][!$-;=?-Z\[\]_a-z~]*)?$",
+        "a URL that begins with `https://`, in ASCII, without user information and fragment",
+        low=9,
+        high=2048,
+    ),
 ]
-"""An https URL. http is read too, and refused when keys are fetched unless loopback http is allowed for development."""
+"""An https URL. `http://` is read for this machine only, and fetched when loopback http is allowed for development."""
 
-FilePath: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
-"""A file, relative to the policy file that names it."""
+FilePath: TypeAlias = Annotated[
+    str, Field(min_length=1, max_length=4096), InCluster(None, "name a Secret or ConfigMap, or write it inline")
+]
+"""A file, relative to the policy file that names it. In folders only."""
 
 CaPem: TypeAlias = Annotated[str, shaped("-----BEGIN CERTIFICATE-----", "certificates in PEM", high=262_144)]
 """Certificates in PEM."""

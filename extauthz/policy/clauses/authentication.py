@@ -12,22 +12,26 @@ from extauthz.model.request import RequestView
 from extauthz.model.time import Instant, format_duration
 from extauthz.model.token import VerifiedToken
 from extauthz.model.verdict import Refusal
+from extauthz.policy.ruled import CelRule, Ruled
 from extauthz.policy.words import STRICT, MaxAge, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuthenticationSpec:
+class AuthenticationSpec(Ruled):
     """How the user must have authenticated: at least one of `acrValues` and `maxAge`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "has(self.acrValues) && self.acrValues.size() > 0 || has(self.maxAge)",
+            "at least one of `acrValues` and `maxAge` is needed",
+            lambda spec: not spec.acr_values and spec.max_age is None,
+        ),
+    )
     acr_values: Annotated[tuple[Scope, ...], Field(max_length=16)] = ()
     """The token's `acr` must be one of these; a token without `acr` does not count."""
     max_age: MaxAge | None = None
     """The token's `auth_time` must not be older than this."""
-
-    def __post_init__(self) -> None:
-        if not self.acr_values and self.max_age is None:
-            raise ValueError("at least one of `acrValues` and `maxAge` is needed")
 
 
 @dataclass(frozen=True, slots=True)

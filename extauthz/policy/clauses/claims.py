@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -12,7 +12,8 @@ from extauthz.model.request import RequestView
 from extauthz.model.time import Instant
 from extauthz.model.token import ClaimPath, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
-from extauthz.policy.words import STRICT, ClaimWord, Union, Word
+from extauthz.policy.ruled import Union
+from extauthz.policy.words import STRICT, ClaimWord, Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +28,8 @@ class ClaimSpec(Union):
     """The claim is a text and equal to one of these."""
     contains: Word | None = None
     """The claim is an array that holds this text, or a text equal to it."""
-    present: Annotated[bool | None, Field(json_schema_extra={"enum": [True]})] = None
+    present: Literal[True] | None = None
     """`true`: the claim is there and not null."""
-
-    def __post_init__(self) -> None:
-        Union.__post_init__(self)
-        if self.present is False:
-            raise ValueError("`present` can only be `true`; leave it out otherwise")
 
 
 @dataclass(frozen=True, slots=True)
