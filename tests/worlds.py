@@ -27,11 +27,17 @@ CORP = obj("TokenIssuer", "corp", {"issuer": issuing.ISSUER, "keys": {"inline": 
 class Asked:
     """What is loaded, and an Answerer over it."""
 
-    def __init__(self, *objects: dict[str, Any], clock: FakeClock | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        *objects: dict[str, Any],
+        clock: FakeClock | None = None,
+        store: Store | None = None,
+        keys: KeyRing | None = None,
+    ) -> None:
         """Load objects, the issuer `corp` among them."""
         self.clock = clock or FakeClock()
         self.snapshot: Snapshot | None = None
-        self.keys = KeyRing(self.clock)
+        self.keys = keys or KeyRing(self.clock)
         self.store = store or MemoryStore(self.clock)
         self.seen: list[Observation] = []
         self._verifier = Verifier()

@@ -1,8 +1,8 @@
 """Which addresses keys may be fetched from: https, and no host that the network sees as this machine or its metadata.
 
 A key set's address is configured, but the address of its host comes from DNS, and `jwks_uri` from a document. So the
-URL is checked before anything is sent, and the peer once it is connected (server-side request forgery; RFC 9700,
-section 4.9.1 and CWE-918). Private networks are fine: issuers inside the cluster live there.
+URL is checked first, and then the address that it leads to, before anything is sent (server-side request forgery;
+RFC 9700, section 4.9.1 and CWE-918). Private networks are fine: issuers inside the cluster live there.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def parse_address(url: str, *, allow_loopback: bool) -> Address:
 
 
 def check_peer(address: str, *, secure: bool, allow_loopback: bool) -> None:
-    """Check the address that a connection really leads to. Raises AddressRefused."""
+    """Check the address that a connection would lead to. Raises AddressRefused."""
     peer = _plain(ipaddress.ip_address(address))
     if peer.is_loopback:
         if not allow_loopback:

@@ -131,10 +131,10 @@ class Fetcher:
             sock = socket.socket(family, kind, protocol)
             try:
                 watchdog.watch(sock)
+                # INVARIANT: nothing is sent, not even to connect, before it is known where the connection leads.
+                check_peer(str(place[0]), secure=address.secure, allow_loopback=self.allow_loopback)
                 sock.settimeout(self.deadline / len(found))
                 sock.connect(place)
-                # INVARIANT: not a byte is sent, not even for TLS, before it is known where the connection leads.
-                check_peer(sock.getpeername()[0], secure=address.secure, allow_loopback=self.allow_loopback)
             except OSError as error:
                 sock.close()
                 problem = error

@@ -22,10 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from extauthz.keys.roca import SMALL_PRIMES, has_roca_fingerprint
 from extauthz.keys.thumbprint import thumbprint
-from extauthz.model.encoding import Ambiguous, Json, base64url_decode, base64url_encode
+from extauthz.model.encoding import Ambiguous, Json, base64url_decode, base64url_encode, parse_json_object
 
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
@@ -121,7 +122,27 @@ def _ed25519(jwk: Mapping[str, Json]) -> Material:
 
 def _oct(jwk: Mapping[str, Json]) -> Material:
     secret = _octets(jwk, "k")
+    if _writes_public_key(secret):
+        raise Unusable("its octets are a public key, with which anyone could sign; give it random ones")
     return Material(secret, base64url_encode(hmac.digest(_BLIND, secret, "sha256")), len(secret))
+
+
+def _writes_public_key(secret: bytes) -> bool:
+    """Whether a shared secret is the text of a public key or certificate: PEM with whatever white space, DER, or JSON.
+
+    The key confusion of RFC 8725, section 2.1, brought about by a mistake in the settings.
+    """
+    if b"-----BEGIN" in b"".join(secret.split()):
+        return True
+    try:
+        return bool(parse_json_object(secret))
+    except Ambiguous:
+        pass
+    try:
+        load_der_public_key(secret)
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _octets(jwk: Mapping[str, Json], name: str) -> bytes:

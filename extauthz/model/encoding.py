@@ -1,4 +1,5 @@
 """Strict readers for what a stranger sends: canonical base64url (RFC 7515, section 2) and unambiguous JSON (RFC 8259).
+And one writer, `printable`, for what of it goes into headers and lines.
 
 Common JSON parsers disagree about duplicate names, NaN, byte order marks and lone surrogates, and two parsers that
 read one token differently are a hole. So everything ambiguous is refused here, before any meaning is given to it.
@@ -17,6 +18,7 @@ Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json
 MAX_DEPTH: Final = 32
 """How deep objects and arrays may nest. Real tokens stay below 6."""
 
+_PLAIN: Final = re.compile(r"[!-$&-~](?:[ -$&-~]*[!-$&-~])?", re.ASCII)
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
@@ -79,6 +81,22 @@ def parse_json_object(data: bytes) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise Ambiguous("not a JSON object")
     return value
+
+
+def printable(text: str, also: str = "") -> str:
+    """A text in printable ASCII: what is not, `%` itself, spaces at the ends, and the characters in `also` are
+    percent-encoded (RFC 3986, section 2.1). Different texts stay different."""
+    if _PLAIN.fullmatch(text) is not None and not any(sign in text for sign in also):
+        return text
+    octets = text.encode("utf-8", "surrogatepass")
+    last = len(octets) - 1
+
+    def kept(index: int, octet: int) -> bool:
+        return (0x21 <= octet <= 0x7E and octet != 0x25 and chr(octet) not in also) or (
+            octet == 0x20 and 0 < index < last
+        )
+
+    return "".join(chr(octet) if kept(index, octet) else f"%{octet:02X}" for index, octet in enumerate(octets))
 
 
 def _refuse_depth(data: bytes) -> None:

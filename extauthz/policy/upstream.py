@@ -6,11 +6,10 @@ so no client can send one that an upstream would believe.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-from extauthz.model.encoding import Json
+from extauthz.model.encoding import Json, printable
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.token import ClaimPath, Slot, SlotKind, VerifiedToken, claim_at
@@ -18,7 +17,6 @@ from extauthz.model.verdict import Allow, Refusal
 from extauthz.policy.rule import Rule
 
 _MAX_VALUE: Final = 4096
-_PLAIN: Final = re.compile(r"[!-$&-~](?:[ -$&-~]*[!-$&-~])?", re.ASCII)
 
 
 def changes_of(rule: Rule, token: VerifiedToken | None, view: RequestView, ours: Iterable[str]) -> Allow | Refusal:
@@ -58,13 +56,13 @@ def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:
         case None:
             return ""
         case str():
-            text = _encode(value)
+            text = printable(value)
         case bool():
             text = "true" if value else "false"
         case int() | float():
             text = repr(value)
         case list() if all(isinstance(item, str) for item in value):
-            text = ",".join(_encode(str(item), also=",") for item in value)
+            text = ",".join(printable(str(item), also=",") for item in value)
         case _:
             return Refusal(Reason.CLAIM_REFUSED, f"the claim `{claim}` is neither text, number nor list of texts")
     if len(text) > _MAX_VALUE:
@@ -72,21 +70,6 @@ def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:
             Reason.CLAIM_REFUSED, f"the claim `{claim}` is too long for a header, over {_MAX_VALUE} characters"
         )
     return text
-
-
-def _encode(text: str, also: str = "") -> str:
-    """Percent-encode what is not printable ASCII, `%` itself, spaces at the ends, and the characters in `also`."""
-    if _PLAIN.fullmatch(text) is not None and not any(sign in text for sign in also):
-        return text
-    octets = text.encode("utf-8", "surrogatepass")
-    last = len(octets) - 1
-
-    def kept(index: int, octet: int) -> bool:
-        return (0x21 <= octet <= 0x7E and octet != 0x25 and chr(octet) not in also) or (
-            octet == 0x20 and 0 < index < last
-        )
-
-    return "".join(chr(octet) if kept(index, octet) else f"%{octet:02X}" for index, octet in enumerate(octets))
 
 
 def _keep_other_cookies(view: RequestView, name: str, headers: list[tuple[str, str]], removed: list[str]) -> None:

@@ -34,18 +34,26 @@ _MAX_ADDRESS: Final = 64
 _MAX_REQUEST_ID: Final = 128
 
 _Headers = dict[str, tuple[str, ...]]
+_BREAKS: Final = ("\0", "\r", "\n")
+
+
+class _BadCredential(Malformed):
+    """What is wrong stands in `Authorization`: its scheme has a word for that (RFC 6750, section 3.1)."""
 
 
 def read_check(data: bytes) -> RequestView | Refusal:
     """Read a serialised CheckRequest of any content and length.
 
     Never raises: what is no CheckRequest, asks about no HTTP request, or has no single reading gives a refusal with
-    Reason.REQUEST_MALFORMED whose detail says what was wrong and quotes nothing of the request.
+    Reason.REQUEST_MALFORMED, a broken `Authorization` one with CREDENTIAL_MALFORMED. The detail says what was wrong and
+    quotes nothing of the request.
     """
     try:
         return _view(CheckRequest.FromString(data).attributes)
     except DecodeError:
         return Refusal(Reason.REQUEST_MALFORMED, "the message is not a CheckRequest")
+    except _BadCredential as problem:
+        return Refusal(Reason.CREDENTIAL_MALFORMED, str(problem))
     except Malformed as problem:
         return Refusal(Reason.REQUEST_MALFORMED, str(problem))
 
@@ -117,7 +125,13 @@ def _refuse_unsound(names: list[str], values: list[str]) -> None:
         raise Malformed("a header name is not a token")
     joined = "".join(values)
     if "\0" in joined or "\r" in joined or "\n" in joined:
-        raise Malformed("a header value holds CR, LF or NUL")
+        raise _broken_value(names, values)
+
+
+def _broken_value(names: list[str], values: list[str]) -> Malformed:
+    broken = {name.lower() for name, value in zip(names, values, strict=True) if any(sign in value for sign in _BREAKS)}
+    words = "a header value holds CR, LF or NUL"
+    return _BadCredential(words) if broken == {"authorization"} else Malformed(words)
 
 
 def _settle_pseudo_headers(headers: _Headers, http: AttributeContext.HttpRequest) -> None:

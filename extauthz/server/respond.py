@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from extauthz._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
+from extauthz.model.encoding import printable
 from extauthz.model.reason import OK, Reason
 from extauthz.model.time import Seconds
 from extauthz.model.verdict import Allow, Deny, Ground, Refusal, Verdict
@@ -121,8 +122,9 @@ def _words(decision: str, ground: Ground, reason: Reason | None) -> Iterator[tup
     yield "policy", str(ground.policy) if ground.policy is not None else None
     yield "rule", ground.rule
     yield "issuer", str(ground.issuer) if ground.issuer is not None else None
-    yield "subject", ground.subject
-    yield "client", ground.client
+    # An issuer's words, and often a user's: later filters may write them into a header or a line.
+    yield "subject", printable(ground.subject) if ground.subject is not None else None
+    yield "client", printable(ground.client) if ground.client is not None else None
 
 
 _SHARED: Final = Counter(reason.text for reason in Reason)

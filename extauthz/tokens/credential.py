@@ -10,6 +10,7 @@ import re
 from typing import Final, assert_never
 from urllib.parse import unquote, unquote_plus
 
+from extauthz.model.encoding import Ambiguous, parse_json_object
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.token import Credential, Slot, SlotKind
@@ -30,18 +31,22 @@ _SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \
 class _Unclear(ValueError):
     """The slot holds something, but not exactly one token. The message says why and never quotes the value."""
 
+    def __init__(self, detail: str, reason: Reason = Reason.CREDENTIAL_MALFORMED) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
 
 def find_credential(view: RequestView, slot: Slot) -> Credential | Refusal:
     """The one bearer token of a request.
 
     Refuses with `credential_absent` when the slot is empty or holds another scheme, with `credential_malformed` when it
     holds anything but exactly one token68 (RFC 9110, section 11.2) or a second place holds a credential as well, and
-    with `token_malformed` beyond MAX_TOKEN.
+    with `token_malformed` beyond MAX_TOKEN and for a token in JSON form.
     """
     try:
         token = _read(view, slot)
     except _Unclear as problem:
-        return Refusal(Reason.CREDENTIAL_MALFORMED, f"{_place(slot)} {problem}")
+        return Refusal(problem.reason, f"{_place(slot)} {problem}")
     other = _elsewhere(view, slot)
     if token is None:
         hint = f"; {other} is filled, but not what this rule reads" if other else ""
@@ -102,8 +107,18 @@ def _token68(text: str, *, after_scheme: bool = False) -> str:
     if after_scheme and token == text:
         raise _Unclear("has no space after the scheme `Bearer`")
     if _TOKEN68.fullmatch(token) is None:
+        if _is_json(token):
+            raise _Unclear("holds a token in JSON form; only the compact form is taken", Reason.TOKEN_MALFORMED)
         raise _Unclear("holds characters that no token has: white space, a comma, a control or a foreign character")
     return token
+
+
+def _is_json(text: str) -> bool:
+    """Whether the text is one JSON object: the other serialization of a JWS (RFC 7515, section 7.2)."""
+    try:
+        return text.startswith("{") and bool(parse_json_object(text.encode("utf-8", "surrogatepass")))
+    except Ambiguous:
+        return False
 
 
 def _cookie(values: tuple[str, ...], name: str) -> str | None:

@@ -1,0 +1,196 @@
+"""Rows A: extraction and transport (RFC 6750, section 2; RFC 9110, section 11). Both header forms of Envoy."""
+
+from __future__ import annotations
+
+import pytest
+
+from extauthz.tokens.credential import MAX_TOKEN
+from tests.catalogue.guarded import Guarded, api, at
+from tests.catalogue.outcomes import INVREQ, INVTOK, NOAUTH, POLICY, UNREAD, USED, admitted, challenge_of, refused
+from tests.issuing import token
+
+pytestmark = pytest.mark.parametrize("raw", [False, True], ids=["map", "raw"])
+TOKEN = token()
+
+
+@pytest.fixture
+def guarded() -> Guarded:
+    return Guarded()
+
+
+def authorization(value: str) -> tuple[str, str]:
+    return "authorization", value.replace("TOKEN", TOKEN)
+
+
+def test_A01_without_a_credential(guarded: Guarded, raw: bool) -> None:
+    refused(guarded.send(raw=raw), NOAUTH)
+    refused(guarded.send(authorization(""), raw=raw), NOAUTH)
+    refused(guarded.send(authorization("  "), raw=raw), NOAUTH)
+    needed = challenge_of(guarded.send(path="/scoped", raw=raw))
+    assert (needed["realm"], needed["scope"]) == ("catalogue", "orders.read orders.admin")
+
+
+@pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "Negotiate YII=", "Digest username=a, nonce=b", "DPoP TOKEN"])
+def test_A02_another_scheme(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization(value), raw=raw), NOAUTH)
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR", "Bearer"])
+def test_A03_the_scheme_has_no_case(guarded: Guarded, raw: bool, scheme: str) -> None:
+    admitted(guarded.send(authorization(f"{scheme} TOKEN"), raw=raw))
+
+
+@pytest.mark.parametrize("value", ["Bearer", "Bearer ", "bearer", "Bearer   "])
+def test_A04_a_scheme_without_a_token(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization(value), raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize("second", ["Bearer TOKEN", "Bearer other", "Basic dXNlcjpwYXNz", "DPoP TOKEN"])
+def test_A05_two_headers(guarded: Guarded, raw: bool, second: str) -> None:
+    for lines in (("Bearer TOKEN", second), (second, "Bearer TOKEN")):
+        refused(guarded.send(*map(authorization, lines), raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Bearer TOKEN, Bearer B", "Bearer TOKEN,Bearer TOKEN", "Bearer TOKEN,DPoP B", "Basic a, Bearer TOKEN", "a,TOKEN"],
+)
+def test_A06_two_credentials_in_one_header(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization(value), raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize("value", ["Bearer\tTOKEN", "Bearer \tTOKEN", "Bearer TOKEN\t", "\tBearer TOKEN"])
+def test_A07_a_tab_is_no_space(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization(value), raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize("value", ["Bearer  TOKEN", "Bearer    TOKEN ", " Bearer TOKEN", "Bearer  TOKEN  "])
+def test_A07_spaces_may_be_many(guarded: Guarded, raw: bool, value: str) -> None:
+    admitted(guarded.send(authorization(value), raw=raw))
+
+
+@pytest.mark.parametrize("value", ["Bearer TOKEN b", "Bearer a TOKEN", "Bearer TOKEN  TOKEN"])
+def test_A08_a_header_that_was_folded(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization(value), raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer TOKEN\x01", "Bearer \x1fTOKEN", "Bearer TOKEN\x7f", "Bearer \x00", "Bearer TOKEN\x00",
+        "Bearer TOK\r\nEN", "Bearer TOKEN\n", "Bearer TOKEN\xe9", "Bearer TOKEN\xff", "Bearer TOKEN!",
+        "Bearer TOKEN\xa0", "Bearer\x0bTOKEN",
+    ],
+)  # fmt: skip
+def test_A09_controls_and_foreign_characters(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization(value), raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize("value", ["a\x00", "a\r\nb", "a\n"])
+def test_A09_line_breaks_and_nul_in_another_header(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(authorization("Bearer TOKEN"), ("x-other", value), raw=raw), UNREAD)
+
+
+QUERIES = [
+    "?access_token=B", "?a=1&access_token=TOKEN", "?a=1;access_token=B", "?access%5Ftoken=B", "?%61ccess_token=B",
+    "?+access_token=B", "?access_token=TOKEN&access_token=B",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_A10_a_header_and_the_query(guarded: Guarded, raw: bool, query: str) -> None:
+    path = f"/plain{query.replace('TOKEN', TOKEN)}"
+    refused(guarded.send(authorization("Bearer TOKEN"), path=path, raw=raw), INVREQ)
+
+
+@pytest.mark.parametrize("value", ["Bearer TOKEN", "Bearer other", "Basic dXNlcjpwYXNz", "anything"])
+def test_A10_a_header_and_the_cookie_that_is_the_slot(guarded: Guarded, raw: bool, value: str) -> None:
+    cookie = ("cookie", f"a=1; session={TOKEN}")
+    refused(guarded.send(authorization(value), cookie, path="/cookie", raw=raw), INVREQ)
+    admitted(guarded.send(cookie, path="/cookie", raw=raw))
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_A11_the_query_alone(guarded: Guarded, raw: bool, query: str) -> None:
+    refused(guarded.send(path=f"/plain{query.replace('TOKEN', TOKEN)}", raw=raw), NOAUTH)
+
+
+@pytest.mark.parametrize("value", ["Bearer TOKEN", "Bearer other", "Basic dXNlcjpwYXNz", "DPoP TOKEN"])
+def test_A12_an_api_key_header_and_authorization(guarded: Guarded, raw: bool, value: str) -> None:
+    key = ("x-api-key", TOKEN)
+    refused(guarded.send(authorization(value), key, path="/key", raw=raw), INVREQ)
+    refused(guarded.send(authorization("Bearer TOKEN"), ("x-api-key", "other"), path="/key", raw=raw), INVREQ)
+    admitted(guarded.send(key, path="/key", raw=raw))
+
+
+def test_A13_a_token_beyond_the_bound(guarded: Guarded, raw: bool) -> None:
+    for length in (MAX_TOKEN + 1, 16_384, 1 << 20):
+        refused(guarded.send(authorization("Bearer " + "a" * length), raw=raw), INVTOK, "token_malformed")
+
+
+@pytest.mark.parametrize("name", ["x-auth-sub", "X-Auth-Sub", "x_auth_sub", "x-auth_sub", "X_AUTH_SUB"])
+def test_A14_our_headers_are_overwritten_or_removed(guarded: Guarded, raw: bool, name: str) -> None:
+    response = guarded.send(authorization("Bearer TOKEN"), (name, "admin"), path="/identity", raw=raw)
+    admitted(response)
+    assert response.headers["x-auth-sub"] == "alice"
+    assert name.lower() == "x-auth-sub" or name.lower() in response.removed
+    response = guarded.send(authorization("Bearer TOKEN"), (name, "admin"), raw=raw)
+    admitted(response)
+    assert set(response.removed) == {"authorization", name.lower()}
+
+
+@pytest.mark.parametrize("xfcc", ["By=spiffe://a;URI=spiffe://shop/web", 'Hash=ab;Subject="";URI=spiffe://shop/web'])
+def test_A14_a_certificate_in_a_header_is_nobodys(raw: bool, xfcc: str) -> None:
+    guarded = Guarded(api(at("bound", reuse={"maxUses": 9, "bindTo": ["SourcePrincipal"]})))
+    good, forged = authorization("Bearer TOKEN"), ("x-forwarded-client-cert", xfcc)
+    admitted(guarded.send(good, path="/bound", principal="spiffe://shop/web", raw=raw))
+    for principal in ("", "spiffe://shop/thief"):
+        response = guarded.send(good, forged, path="/bound", principal=principal, raw=raw)
+        assert (response.http_status, response.metadata["reason"]) == (401, "token_bound_elsewhere")
+
+
+@pytest.mark.parametrize("value", ["false", "true", "", "maybe"])
+def test_A15_envoys_word_on_the_body_from_a_client(guarded: Guarded, raw: bool, value: str) -> None:
+    told = ("x-envoy-auth-partial-body", value)
+    admitted(guarded.send(authorization("Bearer TOKEN"), told, raw=raw))
+    refused(guarded.send(told, raw=raw), NOAUTH)
+
+
+def test_A16_a_request_id_of_the_clients_own_is_no_repetition(guarded: Guarded, raw: bool) -> None:
+    lines = (authorization("Bearer TOKEN"), ("x-request-id", "8a2f8bb4-1f2c-4b0e-9f3e-000000000001"))
+    admitted(guarded.send(*lines, path="/once", raw=raw))
+    refused(guarded.send(*lines, path="/once", raw=raw), USED)
+
+
+@pytest.mark.parametrize(
+    "spoof",
+    [
+        ("x-forwarded-proto", "https"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "admin.example"),
+        ("x-forwarded-host", "api.example"), ("forwarded", "host=api.example;proto=https"),
+        ("x-original-url", "/open"), ("x-envoy-original-path", "/open"), ("x-forwarded-port", "443"),
+    ],
+)  # fmt: skip
+def test_A17_what_a_client_says_of_scheme_and_host_changes_nothing(raw: bool, spoof: tuple[str, str]) -> None:
+    guarded = Guarded(api(at("plain"), {"name": "open", "match": [{"path": {"exact": "/open"}}], "anonymous": True}))
+    good = authorization("Bearer TOKEN")
+    admitted(guarded.send(good, spoof, raw=raw))
+    refused(guarded.send(spoof, raw=raw), NOAUTH)
+    refused(guarded.send(good, spoof, host="admin.example", raw=raw), POLICY, "no_policy")
+    refused(guarded.send(good, spoof, host="", raw=raw), UNREAD)
+
+
+@pytest.mark.parametrize("host", ["other.example", "api.example.evil", "evil-api.example", "api.example.evil:443"])
+def test_A18_another_host(guarded: Guarded, raw: bool, host: str) -> None:
+    refused(guarded.send(authorization("Bearer TOKEN"), host=host, raw=raw), POLICY, "no_policy")
+
+
+@pytest.mark.parametrize("target", ["http://other.example/plain", "https://api.example/plain", "//other.example/plain"])
+def test_A18_a_target_that_names_a_host_itself(guarded: Guarded, raw: bool, target: str) -> None:
+    """Envoy takes the host out of such a target; one that arrives here as it is has no single reading."""
+    response = guarded.send(authorization("Bearer TOKEN"), path=target, raw=raw)
+    refused(response, POLICY if target.startswith("//") else UNREAD)
+
+
+@pytest.mark.parametrize("value", ["DPoP TOKEN", "Bearer TOKEN", "Basic dXNlcjpwYXNz"])
+def test_A19_proxy_authorization(guarded: Guarded, raw: bool, value: str) -> None:
+    refused(guarded.send(("proxy-authorization", value.replace("TOKEN", TOKEN)), raw=raw), NOAUTH)
