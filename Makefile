@@ -112,3 +112,7 @@ demo: $(STAMP) ## A real Envoy, an issuer and an upstream on this machine; ARGS=
 .PHONY: bench
 bench: $(STAMP) ## Measure what a Check costs beside its yardsticks; ARGS='--only answer --output json FILE'
 	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP) ## Half an hour of load, changes and a million tokens; ARGS='--only envoy --seconds 60'
+	$(BIN)/python -m bench.soak $(ARGS)

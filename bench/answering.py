@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import jwt
@@ -19,57 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from bench.measure import CPU, Effort, Reading, Report, Row, Target, Variant, interleave, ratio, timed
 from bench.requests import AUDIENCE, KEYS, check, policies, token
-from extauthz.decide import World
-from extauthz.keys.jwks import KeyRing
-from extauthz.model.time import Seconds, SystemClock
-from extauthz.policy.compile import compile_snapshot
-from extauthz.policy.parse import parse
-from extauthz.replay.memory import MemoryStore
-from extauthz.replay.spend import Pepper
-from extauthz.server.answer import Answerer
-from extauthz.telemetry.audit import AuditLog
-from extauthz.telemetry.metrics import Metrics
-from extauthz.telemetry.observation import to_all
-from extauthz.telemetry.output import LogFile
-from extauthz.telemetry.readings import Readings
-from extauthz.tokens.verify import Verifier
+from bench.service import Service
 from tests import issuing
 from tests.checks import read_response
 
 CACHED_SHARE: Final = 0.8
 """A cached token may cost this much of a bare RS256 decode."""
-_BUDGET: Final = Seconds(1.0)
-_PATIENCE: Final = Seconds(30.0)
 _WARM: Final = 20
 _CALLS: Final = 2000
 _VERIFICATIONS: Final = 300
-
-
-class Service:
-    """An Answerer as `extauthz serve` has it, over the policies of `bench.requests`."""
-
-    def __init__(self, *, log: bool = True) -> None:
-        clock = SystemClock()
-        keys = KeyRing(clock)
-        verifier, pepper = Verifier(), Pepper(b"p" * 32)
-        snapshot = compile_snapshot([parse(each) for each in policies()])
-        keys.reconcile(snapshot.issuer_keys)
-        self._audit = AuditLog(LogFile(Path("/dev/null")))
-        metrics = Metrics(lambda: Readings(now=clock.now()), version="0")
-        self.answerer = Answerer(
-            world=lambda: World(snapshot, keys.states(), verifier, pepper),
-            store=MemoryStore(clock),
-            clock=clock,
-            observe=to_all(metrics.observe, self._audit.observe) if log else metrics.observe,
-            want_keys=keys.want,
-        )
-        self._audit.start()
-
-    def finish(self) -> None:
-        """Write what the decision log still holds. Raises RuntimeError when a line was lost."""
-        self._audit.stop(_PATIENCE)
-        if self._audit.lost:
-            raise RuntimeError(f"the decision log lost {self._audit.lost} lines, whose cost is not measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +50,15 @@ class Kind:
         calls = effort.of(self.calls)
         tokens = self.tokens(calls)
         requests = [check(each, self.path) for each in tokens]
-        service = Service(log=self.log)
-        answer = service.answerer.answer
+        service = Service(policies(), log=self.log)
+        answer = service.answer
         for each in [*_warm_up(), *(check(each, self.path) for each in set(tokens) if self.cached)]:
-            answer(each, _BUDGET)
+            answer(each)
         answers: list[bytes] = []
 
         def work() -> None:
             for request in requests:
-                answers.append(answer(request, _BUDGET))  # noqa: PERF401 - as a server would: one call at a time
+                answers.append(answer(request))  # noqa: PERF401 - as a server would: one call at a time
             service.finish()
 
         reading = timed(work, calls)
