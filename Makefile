@@ -72,6 +72,15 @@ docs: $(STAMP) ## Write the reference pages that the code can tell
 docs-check: $(STAMP) ## Fail when a reference page is not what the code tells
 	$(BIN)/python docs/generate.py --check
 
+.PHONY: crds
+crds: $(STAMP) ## Write the CustomResourceDefinitions into the chart
+	@mkdir -p charts/extauthz/crds
+	$(BIN)/extauthz crds --output charts/extauthz/crds
+
+.PHONY: crds-check
+crds-check: $(STAMP) ## Fail when the chart's CustomResourceDefinitions are not what the code makes
+	$(BIN)/extauthz crds --check --output charts/extauthz/crds
+
 .PHONY: format
 format: $(STAMP) ## Format the code and mend what can be mended
 	$(BIN)/ruff format
@@ -97,7 +106,7 @@ unit: $(STAMP) ## Run the unit tests: loopback only, seconds
 	$(BIN)/python -m pytest tests/unit $(ARGS)
 
 .PHONY: check
-check: lint types layers protos-check docs-check unit ## All that needs no other process, under two minutes
+check: lint types layers protos-check docs-check crds-check unit ## All that needs no other process, under two minutes
 
 .PHONY: test
 test: $(STAMP) $(XDS_STAMP) ## Run every test

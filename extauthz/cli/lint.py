@@ -17,18 +17,21 @@ from extauthz.control.located import LocatedProblem
     epilog="""\b
 Examples:
   extauthz lint policies/
-  extauthz lint --output json policies/""",
+  extauthz lint --output json policies/
+  extauthz lint --cluster manifests/""",
 )
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people or machines."
 )
-def command(folder: Path, output: str) -> None:
+@click.option("--cluster", is_flag=True, help="Refuse what only a folder takes: files, short forms, other JSON.")
+def command(folder: Path, output: str, *, cluster: bool) -> None:
     """Check every policy in FOLDER and tell all mistakes, with file, line and how to mend them.
 
-    Accepts and refuses exactly what `serve` does. Keys are not fetched.
+    Accepts and refuses exactly what `serve` does, with --cluster what a cluster with our CRDs does. Keys are not
+    fetched.
     """
-    count, mistakes = lint(folder)
+    count, mistakes = lint(folder, cluster=cluster)
     if output == "json":
         click.echo(json.dumps({"objects": count, "mistakes": [mistake.as_dict() for mistake in mistakes]}, indent=2))
     else:

@@ -94,9 +94,11 @@ def _blind(problem: LocatedProblem) -> Listing:
     return Listing((), (problem,), (), (problem,))
 
 
-def load(listing: Listing, install_namespace: str = INSTALL_NAMESPACE) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
-    """Compile a listing, with every mistake in it by file and line."""
-    objects = [(each, parse(each.document.raw)) for each in listing.placed]
+def load(
+    listing: Listing, install_namespace: str = INSTALL_NAMESPACE, *, cluster: bool = False
+) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
+    """Compile a listing, with every mistake in it by file and line; with `cluster`, also what no cluster takes."""
+    objects = [(each, parse(each.document.raw, cluster=cluster)) for each in listing.placed]
     twins = _twins(objects)
     snapshot = compile_snapshot((*_merged(objects, twins), *listing.unread), install_namespace=install_namespace)
     found = [*listing.faults]
@@ -114,10 +116,10 @@ def load(listing: Listing, install_namespace: str = INSTALL_NAMESPACE) -> tuple[
     return snapshot, tuple(sorted(set(found)))
 
 
-def lint(folder: Path) -> tuple[int, tuple[LocatedProblem, ...]]:
-    """How many objects a folder holds, and every mistake in it."""
+def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProblem, ...]]:
+    """How many objects a folder holds, and every mistake in it; with `cluster`, also what no cluster takes."""
     listing = list_folder(folder)
-    return len(listing.placed), load(listing)[1]
+    return len(listing.placed), load(listing, cluster=cluster)[1]
 
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:

@@ -18,6 +18,7 @@ from extauthz.policy.clauses.cel import compile_cel
 from extauthz.policy.clauses.claims import RequireClaim
 from extauthz.policy.clauses.roles import RequireRoles
 from extauthz.policy.clauses.scopes import RequireScopes
+from extauthz.policy.counts import LimitSpec, ReuseSpec
 from extauthz.policy.held import Held, HeldData
 from extauthz.policy.issuers import Issuers, compile_issuers
 from extauthz.policy.match import MatchKey, Route
@@ -28,10 +29,8 @@ from extauthz.policy.scope import keys_of, path_match, salvage
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.spec import (
     AccessPolicySpec,
-    LimitSpec,
     MatchSpec,
     RequireSpec,
-    ReuseSpec,
     RuleSpec,
     SlotSpec,
     TokenSpec,

@@ -39,7 +39,7 @@ class InCluster:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         found = handler(schema)
-        found[SHAPE] = None if self._adapter is None else self._adapter.json_schema()
+        found[SHAPE] = None if self._adapter is None else _inlined(self._adapter.json_schema(), {})
         return found
 
     def _hold(self, value: object, info: ValidationInfo) -> object:
@@ -49,3 +49,16 @@ class InCluster:
             raise ValueError(f"a cluster has no such field; {self.instead}")
         self._adapter.validate_json(json.dumps(value))
         return value
+
+
+def _inlined(schema: Any, definitions: JsonSchemaValue) -> Any:  # noqa: ANN401 - JSON of any shape
+    """The same schema without references, which lead nowhere once it stands inside another."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    definitions = schema.get("$defs", definitions)
+    target = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else {}
+    return {
+        word: _inlined(part, definitions) for word, part in (target | schema).items() if word not in {"$ref", "$defs"}
+    }

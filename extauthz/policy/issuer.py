@@ -13,6 +13,9 @@ from pydantic import ConfigDict, Field
 
 from extauthz.model.time import Seconds
 from extauthz.model.token import KeyAlgAbsent, RolesShape
+from extauthz.policy.claim_words import ClaimFlags, ClaimValues
+from extauthz.policy.incluster import InCluster
+from extauthz.policy.key_set import KeySetSpec
 from extauthz.policy.ruled import CelRule, Ruled, Union
 from extauthz.policy.words import (
     STRICT,
@@ -94,8 +97,8 @@ class KeysSpec(Union):
     """From the issuer's metadata."""
     jwks_uri: HttpsUrl | None = None
     """From a key set at this URL (RFC 7517, section 5)."""
-    inline: dict[str, Any] | None = None
-    """A key set, written here."""
+    inline: Annotated[dict[str, Any], InCluster(KeySetSpec, "write the members of public keys only")] | None = None
+    """A key set, written here. A folder takes it as the issuer publishes it, a cluster the members named here."""
     file: FilePath | None = None
     """A file with a key set, relative to the policy file that names it. Read again when it changes."""
     secret_ref: DataRefSpec | None = None
@@ -195,6 +198,11 @@ class TokenIssuerSpec(Ruled):
             lambda spec: spec.keys.authentication is not None and spec.ca_bundle is not None,
         ),
         CelRule(
+            "!has(self.claimFlags) || !has(self.claimEquals) || self.claimFlags.all(name, !(name in self.claimEquals))",
+            "`claimFlags` and `claimEquals` name one claim; leave it in one of them",
+            lambda spec: next(iter(spec.claim_flags.keys() & spec.claim_equals.keys()), ""),
+        ),
+        CelRule(
             "!has(self.algorithms) || self.algorithms.all(name, name.startsWith('HS')) "
             "|| !self.algorithms.exists(name, name.startsWith('HS'))",
             "`algorithms` mixes symmetric and asymmetric ones; make two issuers of it",
@@ -230,8 +238,11 @@ class TokenIssuerSpec(Ruled):
     """Accepted `typ` of the token's header, without `application/`. `JWT` and `Absent` only count when written here."""
     required_claims: Annotated[tuple[ClaimWord, ...], Field(max_length=32)] = ("sub",)
     """Claims that must be there besides `exp`, `iss` and the audience."""
-    claim_equals: Annotated[dict[ClaimWord, Any], Field(max_length=32)] = field(default_factory=dict)
-    """Claims and the JSON values they must be equal to, type included: tells access tokens from ID tokens."""
+    claim_equals: ClaimValues = field(default_factory=dict)
+    """Claims and the values they must be equal to, type included: tells access tokens from ID tokens. A folder takes
+    any JSON value, a cluster texts and whole numbers."""
+    claim_flags: ClaimFlags = field(default_factory=dict)
+    """Claims that must be `true` or `false`, as said here."""
     claim_present: Annotated[tuple[ClaimWord, ...], Field(max_length=32)] = ()
     """Claims that must be there."""
     mapping: MappingSpec = field(default_factory=MappingSpec)

@@ -110,7 +110,7 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
         token_types=frozenset(_absent(word).lower().removeprefix("application/") for word in spec.token_types),
         required_claims=frozenset(spec.required_claims),
         subject_pattern=spec.subject_pattern or "",
-        claim_equals={ClaimPath(claim): value for claim, value in spec.claim_equals.items()},
+        claim_equals={ClaimPath(claim): value for claim, value in (spec.claim_equals | spec.claim_flags).items()},
         claim_present=frozenset(claim_paths(spec.claim_present)),
         mapping=ClaimMapping(
             scope=claim_paths(mapping.scope),

@@ -5,20 +5,21 @@ A source hands over what it holds, a folder or a cluster alike, so both accept a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.alias_generators import to_camel
 
+from extauthz.policy.fields import field_names, without_nulls
 from extauthz.policy.held import HELD_KINDS, HeldData, read_held
+from extauthz.policy.incluster import CLUSTER
 from extauthz.policy.issuer import ClusterTokenIssuerSpec, TokenIssuerSpec
-from extauthz.policy.problem import FieldPath, ObjectRef, Problem, closest, problems_of, shown
+from extauthz.policy.problem import ObjectRef, Problem, closest, problems_of, shown
+from extauthz.policy.revocation import TokenRevocationSpec
 from extauthz.policy.spec import AccessPolicySpec
 from extauthz.policy.words import ObjectName
 
@@ -27,10 +28,11 @@ KINDS: Final[Mapping[str, type]] = {
     "AccessPolicy": AccessPolicySpec,
     "TokenIssuer": TokenIssuerSpec,
     "ClusterTokenIssuer": ClusterTokenIssuerSpec,
+    "TokenRevocation": TokenRevocationSpec,
 }
 CLUSTER_KINDS: Final = frozenset({"ClusterTokenIssuer"})
 ISSUER_KINDS: Final = frozenset({"TokenIssuer", "ClusterTokenIssuer"})
-Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | HeldData
+Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | TokenRevocationSpec | HeldData
 
 _ALL_KINDS: Final = frozenset(KINDS) | HELD_KINDS
 _TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
@@ -63,8 +65,11 @@ class Broken:
     problems: tuple[Problem, ...]
 
 
-def parse(raw: object) -> Parsed | Broken:
-    """Check one object. Its `status` is ignored; unknown fields are mistakes everywhere else."""
+def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
+    """Check one object. Its `status` is ignored; unknown fields are mistakes everywhere else.
+
+    With `cluster`, what only a folder takes is a mistake too: then this and an API server with our CRDs agree.
+    """
     if not isinstance(raw, dict):
         ref = ObjectRef("", "", "")
         return Broken(ref, float("inf"), {}, (Problem(ref, (), f"found `{shown(raw)}`, an object is needed"),))
@@ -82,18 +87,22 @@ def parse(raw: object) -> Parsed | Broken:
         if schema is not None:
             problems.append(Problem(ref, ("spec",), "is missing, and is needed"))
         return Broken(ref, created, {}, tuple(problems))
-    spec, mistakes = _validate(schema, raw_spec, ref)
+    spec, mistakes = _validate(schema, raw_spec, ref, CLUSTER if cluster else None)
     problems.extend(mistakes)
     if spec is None or problems:
         return Broken(ref, created, raw_spec, tuple(problems))
     return Parsed(ref, created, spec)
 
 
-def _validate(schema: type, raw_spec: dict[str, Any], ref: ObjectRef) -> tuple[Spec | None, tuple[Problem, ...]]:
+def _validate(
+    schema: type, raw_spec: dict[str, Any], ref: ObjectRef, context: str | None
+) -> tuple[Spec | None, tuple[Problem, ...]]:
+    known = field_names(schema)
     try:
-        return _adapter(schema).validate_json(json.dumps(raw_spec, allow_nan=False)), ()
+        text = json.dumps(without_nulls(raw_spec, known), allow_nan=False)
+        return _adapter(schema).validate_json(text, context=context), ()
     except ValidationError as error:
-        return None, problems_of(error, ref, _field_names(schema))
+        return None, problems_of(error, ref, known)
     except (TypeError, ValueError) as error:
         return None, (Problem(ref, ("spec",), f"cannot be written as JSON: {error}"),)
 
@@ -171,25 +180,3 @@ def _adapter(schema: type) -> TypeAdapter[Any]:
 @cache
 def _name_adapter() -> TypeAdapter[str]:
     return TypeAdapter(ObjectName)
-
-
-@cache
-def _field_names(schema: type) -> Mapping[FieldPath, frozenset[str]]:
-    """The field names of a spec and of every spec inside it, by path, for hints about misspelt ones."""
-    names: dict[FieldPath, frozenset[str]] = {}
-    _walk(schema, (), names)
-    return names
-
-
-def _walk(schema: object, path: FieldPath, names: dict[FieldPath, frozenset[str]]) -> None:
-    if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-        # pydantic reads a field under its camelCase name; `from_` is `from`, which Python keeps for itself
-        fields = {to_camel(f.name).rstrip("_"): f.name for f in dataclasses.fields(schema)}
-        names[path] = frozenset(fields)
-        hints = get_type_hints(schema)
-        for shown_name, name in fields.items():
-            _walk(hints[name], (*path, shown_name), names)
-        return
-    inner = (*path, 0) if get_origin(schema) is tuple else path
-    for part in get_args(schema):
-        _walk(part, inner, names)

@@ -79,6 +79,7 @@ def _is_parameter(part: str) -> bool:
         len(part) > 2
         and part[0] == "{"
         and part[-1] == "}"
+        and part.isascii()
         and part[1:-1].replace("_", "a").replace("-", "a").isalnum()
     )
 

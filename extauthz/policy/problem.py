@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +15,9 @@ from extauthz.policy.words import SHAPES
 
 FieldPath = tuple[str | int, ...]
 """Where in an object: names and list indexes, from the top."""
+
+_HIDDEN: Final = frozenset({"jti", "tokenHash"})
+"""Fields that tell one token from another: whoever reads a log has no use for them."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,7 +71,8 @@ def _echo_of_another(detail: ErrorDetails) -> bool:
 
 
 def _message(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> str:
-    found, context = shown(detail["input"]), detail.get("ctx", {})
+    hidden = not _HIDDEN.isdisjoint(detail["loc"])
+    found, context = "a value that is not shown here" if hidden else shown(detail["input"]), detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
             return (

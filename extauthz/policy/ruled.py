@@ -23,6 +23,9 @@ PATTERN: Final = "x-pattern"
 UNION: Final = "x-union"
 """The members of which exactly one is set."""
 
+LIST_KEY: Final = "x-list-key"
+"""The field that tells the entries of a list apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class CelRule:
@@ -49,6 +52,10 @@ class ApiServer:
     pattern: str | None = None
     rules: tuple[tuple[str, str], ...] = ()
     """CEL and message."""
+    form: str | None = None
+    """A `format` that it knows."""
+    list_key: str | None = None
+    """The field that tells the entries of a list apart."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return self.amend(handler(schema))
@@ -56,7 +63,8 @@ class ApiServer:
     def amend(self, schema: JsonSchemaValue) -> JsonSchemaValue:
         """The schema of a field, with what the API server needs to know."""
         own = [*schema.get(RULES, ()), *(_shown(*rule) for rule in self.rules)]
-        return {**schema, RULES: own} | ({} if self.pattern is None else {PATTERN: self.pattern})
+        more = {PATTERN: self.pattern, "format": self.form, LIST_KEY: self.list_key}
+        return {**schema, RULES: own} | {word: part for word, part in more.items() if part is not None}
 
 
 class Ruled:

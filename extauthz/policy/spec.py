@@ -12,16 +12,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from extauthz.model.reuse import BindTo, CountScope, LimitBy, ReuseKey
+from extauthz.model.reuse import LimitBy
 from extauthz.model.target import PathOddity
 from extauthz.model.verdict import Mode
+from extauthz.policy.claim_words import ClaimHeaders
 from extauthz.policy.clauses.authentication import AuthenticationSpec
 from extauthz.policy.clauses.cel import Expression
 from extauthz.policy.clauses.claims import ClaimSpec
+from extauthz.policy.counts import LimitSpec, ReuseSpec
+from extauthz.policy.lists import once, once_named, twin
 from extauthz.policy.ruled import CelRule, Ruled, Union
 from extauthz.policy.words import (
     STRICT,
-    ClaimWord,
     CookieName,
     HeaderName,
     HeaderValue,
@@ -34,11 +36,9 @@ from extauthz.policy.words import (
     ParameterName,
     Pattern,
     Realm,
-    RetryWithin,
     Scope,
     Template,
     TokenLifetime,
-    Window,
     Word,
 )
 
@@ -72,26 +72,6 @@ _OPEN_TO_CLAIMS = " && ".join(
 def _reserved(names: Iterable[str]) -> str:
     """The first name that a claim cannot set."""
     return next((name for name in names if name in _RESERVED_HEADERS or name.startswith(_RESERVED_PREFIXES)), "")
-
-
-def _twin(names: Iterable[str]) -> str:
-    """The first name that stands there twice."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return ""
-
-
-def _once(items: str) -> str:
-    """CEL: a list that may be absent holds nothing twice."""
-    return f"!has({items}) || {items}.all(x, {items}.exists_one(y, y == x))"
-
-
-def _once_named(items: str) -> str:
-    """CEL: a list that may be absent names nothing twice."""
-    return f"!has({items}) || {items}.all(x, {items}.exists_one(y, y.name == x.name))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,99 +176,6 @@ class RequireSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrySpec:
-    """A grace for lost responses: the same safe request, again, is not counted."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    within: RetryWithin
-    """How long after the counted use, at most 5s. Needs `bindTo`: for a plain bearer token it is a replay window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReuseSpec(Ruled):
-    """How often one token may be reused."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            "(self.key == 'Claim') == has(self.claim)",
-            "`claim` goes with `key: Claim`, and only with it",
-            lambda spec: (spec.key is ReuseKey.CLAIM) != (spec.claim is not None),
-        ),
-        CelRule(
-            "(has(self.bindTo) && 'Header' in self.bindTo) == has(self.bindHeader)",
-            "`bindHeader` goes with `bindTo: [Header]`, and only with it",
-            lambda spec: (BindTo.HEADER in spec.bind_to) != (spec.bind_header is not None),
-        ),
-        CelRule(
-            _once("self.bindTo"),
-            "`bindTo` names the same thing twice; name it once",
-            lambda spec: len(set(spec.bind_to)) != len(spec.bind_to),
-        ),
-        CelRule(
-            "!has(self.retry) || has(self.bindTo) && self.bindTo.size() > 0",
-            "`retry` needs `bindTo`: without it, whoever steals the token could use the grace too",
-            lambda spec: spec.retry is not None and not spec.bind_to,
-        ),
-        CelRule(
-            "!has(self.retry) || !has(self.window)",
-            "`retry` goes with uses counted over the token's life; remove `window` or `retry`",
-            lambda spec: spec.retry is not None and spec.window is not None,
-        ),
-    )
-    max_uses: Annotated[int, Field(ge=1, le=1_000_000)]
-    """How many uses; 1 without a window is single use."""
-    window: Window | None = None
-    """With a window, the uses are counted in any interval of this length (429 when spent); without, over the token's
-    whole life (401 when spent)."""
-    key: ReuseKey = ReuseKey.TOKEN
-    """What counts as the same token."""
-    claim: ClaimWord | None = None
-    """The claim that counts, with `key: Claim`."""
-    scope: CountScope = CountScope.POLICY
-    """Which requests share the count."""
-    bind_to: Annotated[tuple[BindTo, ...], Field(max_length=3)] = ()
-    """The first use ties the token to these; a use from elsewhere is refused."""
-    bind_header: HeaderName | None = None
-    """The header with the caller's identity, with `bindTo: [Header]`. The mesh must set it and remove clients' own."""
-    retry: RetrySpec | None = None
-    """Absent: every request counts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitSpec(Ruled):
-    """At most so many requests in any interval of a length, told apart by who sends them."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    cel_rules: ClassVar[tuple[CelRule, ...]] = (
-        CelRule(
-            "('Claim' in self.by) == has(self.claim)",
-            "`claim` goes with `by: [Claim]`, and only with it",
-            lambda spec: (LimitBy.CLAIM in spec.by) != (spec.claim is not None),
-        ),
-        CelRule(
-            _once("self.by"),
-            "`by` names the same thing twice; name it once",
-            lambda spec: len(set(spec.by)) != len(spec.by),
-        ),
-    )
-    name: Label
-    """Names the limit; with `scope: Global`, limits of one name share their counts."""
-    by: Annotated[tuple[LimitBy, ...], Field(min_length=1, max_length=6)]
-    """What tells the requests apart; several together make one key."""
-    claim: ClaimWord | None = None
-    """The claim that counts, with `by: [Claim]`."""
-    requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
-    """How many requests."""
-    window: Window
-    """The length of the interval."""
-    scope: CountScope = CountScope.POLICY
-    """Which requests share the count."""
-    on_store_error: Literal["Deny", "Allow"] = "Deny"
-    """What happens when the store of counts cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSpec(Ruled):
     """What goes upstream."""
 
@@ -300,7 +187,7 @@ class UpstreamSpec(Ruled):
             lambda spec: _reserved(spec.claim_headers),
         ),
     )
-    claim_headers: Annotated[dict[HeaderName, ClaimWord], Field(max_length=16)] = field(default_factory=dict)
+    claim_headers: ClaimHeaders = field(default_factory=dict)
     """Headers set from claims. They are ours: on every admitted request the client's own are overwritten or removed."""
     forward_token: bool = False
     """Whether the upstream sees the token; by default it is removed."""
@@ -318,9 +205,9 @@ class RuleSpec(Ruled):
             lambda spec: spec.anonymous == (spec.token is not None),
         ),
         CelRule(
-            _once_named("self.limits"),
+            once_named("self.limits"),
             "`limits` has one name twice; give each a name of its own",
-            lambda spec: _twin(limit.name for limit in spec.limits),
+            lambda spec: twin(limit.name for limit in spec.limits),
         ),
         CelRule(
             "!self.anonymous || !has(self.require) && !has(self.reuse) && "
@@ -370,14 +257,14 @@ class AccessPolicySpec(Ruled):
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
-            _once_named("self.rules"),
+            once_named("self.rules"),
             "`rules` has one name twice; give each a name of its own",
-            lambda spec: _twin(rule.name for rule in spec.rules),
+            lambda spec: twin(rule.name for rule in spec.rules),
         ),
         CelRule(
-            _once("self.hosts"),
+            once("self.hosts"),
             "`hosts` has one host twice; name it once",
-            lambda spec: _twin(spec.hosts),
+            lambda spec: twin(spec.hosts),
         ),
     )
     hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1, max_length=64)]

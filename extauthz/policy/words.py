@@ -110,7 +110,7 @@ HostPattern: TypeAlias = Annotated[
 
 Method: TypeAlias = Annotated[
     str,
-    Field(min_length=1, max_length=32),
+    Field(min_length=1, max_length=32, description="A request method."),
     checked(parse_method),
     ApiServer(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
 ]
@@ -149,6 +149,9 @@ ParameterName: TypeAlias = Annotated[str, shaped(r"^[A-Za-z0-9._~-]+$", "letters
 
 Word: TypeAlias = Annotated[str, shaped(r"^[\x20-\x7e]+$", "printable ASCII")]
 """Printable ASCII."""
+
+Text: TypeAlias = Annotated[str, shaped(r"^[^\x00-\x1f\x7f]+$", "text without control characters", high=1024)]
+"""What a claim may say."""
 
 ClaimWord: TypeAlias = Word
 """A claim by name, or by JSON Pointer (RFC 6901) when it begins with `/`."""

@@ -1,0 +1,106 @@
+"""What counts as authors write it: how often a token may be reused, and how many requests may come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from extauthz.model.reuse import BindTo, CountScope, LimitBy, ReuseKey
+from extauthz.policy.lists import once
+from extauthz.policy.ruled import CelRule, Ruled
+from extauthz.policy.words import STRICT, ClaimWord, HeaderName, Label, RetryWithin, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySpec:
+    """A grace for lost responses: the same safe request, again, is not counted."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    within: RetryWithin
+    """How long after the counted use, at most 5s. Needs `bindTo`: for a plain bearer token it is a replay window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReuseSpec(Ruled):
+    """How often one token may be reused."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "(self.key == 'Claim') == has(self.claim)",
+            "`claim` goes with `key: Claim`, and only with it",
+            lambda spec: (spec.key is ReuseKey.CLAIM) != (spec.claim is not None),
+        ),
+        CelRule(
+            "(has(self.bindTo) && 'Header' in self.bindTo) == has(self.bindHeader)",
+            "`bindHeader` goes with `bindTo: [Header]`, and only with it",
+            lambda spec: (BindTo.HEADER in spec.bind_to) != (spec.bind_header is not None),
+        ),
+        CelRule(
+            once("self.bindTo"),
+            "`bindTo` names the same thing twice; name it once",
+            lambda spec: len(set(spec.bind_to)) != len(spec.bind_to),
+        ),
+        CelRule(
+            "!has(self.retry) || has(self.bindTo) && self.bindTo.size() > 0",
+            "`retry` needs `bindTo`: without it, whoever steals the token could use the grace too",
+            lambda spec: spec.retry is not None and not spec.bind_to,
+        ),
+        CelRule(
+            "!has(self.retry) || !has(self.window)",
+            "`retry` goes with uses counted over the token's life; remove `window` or `retry`",
+            lambda spec: spec.retry is not None and spec.window is not None,
+        ),
+    )
+    max_uses: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many uses; 1 without a window is single use."""
+    window: Window | None = None
+    """With a window, the uses are counted in any interval of this length (429 when spent); without, over the token's
+    whole life (401 when spent)."""
+    key: ReuseKey = ReuseKey.TOKEN
+    """What counts as the same token."""
+    claim: ClaimWord | None = None
+    """The claim that counts, with `key: Claim`."""
+    scope: CountScope = CountScope.POLICY
+    """Which requests share the count."""
+    bind_to: Annotated[tuple[BindTo, ...], Field(max_length=3)] = ()
+    """The first use ties the token to these; a use from elsewhere is refused."""
+    bind_header: HeaderName | None = None
+    """The header with the caller's identity, with `bindTo: [Header]`. The mesh must set it and remove clients' own."""
+    retry: RetrySpec | None = None
+    """Absent: every request counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSpec(Ruled):
+    """At most so many requests in any interval of a length, told apart by who sends them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "('Claim' in self.by) == has(self.claim)",
+            "`claim` goes with `by: [Claim]`, and only with it",
+            lambda spec: (LimitBy.CLAIM in spec.by) != (spec.claim is not None),
+        ),
+        CelRule(
+            once("self.by"),
+            "`by` names the same thing twice; name it once",
+            lambda spec: len(set(spec.by)) != len(spec.by),
+        ),
+    )
+    name: Label
+    """Names the limit; with `scope: Global`, limits of one name share their counts."""
+    by: Annotated[tuple[LimitBy, ...], Field(min_length=1, max_length=6)]
+    """What tells the requests apart; several together make one key."""
+    claim: ClaimWord | None = None
+    """The claim that counts, with `by: [Claim]`."""
+    requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
+    """How many requests."""
+    window: Window
+    """The length of the interval."""
+    scope: CountScope = CountScope.POLICY
+    """Which requests share the count."""
+    on_store_error: Literal["Deny", "Allow"] = "Deny"
+    """What happens when the store of counts cannot be reached."""
