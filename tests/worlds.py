@@ -38,7 +38,8 @@ class Asked:
         self.clock = clock or FakeClock()
         self.snapshot: Snapshot | None = None
         self.keys = keys or KeyRing(self.clock)
-        self.store = store or MemoryStore(self.clock)
+        # A store that holds nothing yet is false.
+        self.store = store if store is not None else MemoryStore(self.clock)
         self.seen: list[Observation] = []
         self._verifier = Verifier()
         self._pepper = Pepper(b"p" * 32)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.checks import Response
@@ -62,25 +63,35 @@ def admitted(response: Response) -> None:
 
 def refused(response: Response, word: Word, reason: str | None = None) -> None:
     """Insist on an outcome word in full, and on the reason when one is given."""
-    found = response.metadata.get("reason")
-    assert (word.name, response.http_status) == (word.name, word.status), response.metadata
+    metadata = response.metadata
+    found = metadata.get("reason")
+    assert (word.name, response.http_status) == (word.name, word.status), metadata
     assert response.code != 0
-    assert response.metadata["decision"] == "deny"
+    assert metadata["decision"] == "deny"
     assert found in word.reasons
     assert reason is None or found == reason
-    assert response.headers["cache-control"] == "no-store"
-    assert response.headers["content-type"] == "application/problem+json"
-    assert json.loads(response.body)["status"] == word.status
-    _insist_on_challenge(response, word)
+    told(response.http_status, response.headers, response.body, word)
+    # A request that is not read has no policy, and so nobody's metadata to tell of.
+    if word.error is not None and "policy" in metadata:
+        assert challenge_of(response.headers)["resource_metadata"] == METADATA
+
+
+def told(status: int, headers: Mapping[str, str], body: str, word: Word) -> None:
+    """Insist on what a client reads, whoever brings it."""
+    assert (word.name, status) == (word.name, word.status), body
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["status"] == word.status
+    _insist_on_challenge(headers, word)
     if word.retry:
-        assert 1 <= int(response.headers["retry-after"]) <= 3600
+        assert 1 <= int(headers["retry-after"]) <= 3600
     else:
-        assert "retry-after" not in response.headers
+        assert "retry-after" not in headers
 
 
-def challenge_of(response: Response) -> dict[str, str]:
+def challenge_of(headers: Mapping[str, str]) -> dict[str, str]:
     """The parameters of the Bearer challenge, each of which occurs once and in its own alphabet."""
-    text = response.headers["www-authenticate"]
+    text = headers["www-authenticate"]
     assert text.startswith("Bearer ")
     pairs = _PARAMETER.findall(text)
     assert text == "Bearer " + ", ".join(f'{name}="{value}"' for name, value in pairs)
@@ -88,16 +99,14 @@ def challenge_of(response: Response) -> dict[str, str]:
     return dict(pairs)
 
 
-def _insist_on_challenge(response: Response, word: Word) -> None:
+def _insist_on_challenge(headers: Mapping[str, str], word: Word) -> None:
     if word.error is None:
-        assert "www-authenticate" not in response.headers
+        assert "www-authenticate" not in headers
         return
-    challenge = challenge_of(response)
+    challenge = challenge_of(headers)
     assert challenge["realm"]
     assert challenge.get("error", "") == word.error
     assert ("error_description" in challenge) == bool(word.error)
-    # A request that is not read has no policy, and so nobody's metadata to tell of.
-    assert "policy" not in response.metadata or challenge["resource_metadata"] == METADATA
     if word is USED:
         assert challenge["error_description"] == "the token was already used"
     if word is SCOPE:

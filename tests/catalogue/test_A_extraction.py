@@ -26,7 +26,7 @@ def test_A01_without_a_credential(guarded: Guarded, raw: bool) -> None:
     refused(guarded.send(raw=raw), NOAUTH)
     refused(guarded.send(authorization(""), raw=raw), NOAUTH)
     refused(guarded.send(authorization("  "), raw=raw), NOAUTH)
-    needed = challenge_of(guarded.send(path="/scoped", raw=raw))
+    needed = challenge_of(guarded.send(path="/scoped", raw=raw).headers)
     assert (needed["realm"], needed["scope"]) == ("catalogue", "orders.read orders.admin")
 
 

@@ -258,14 +258,14 @@ def test_D17_scopes_under_another_name() -> None:
 def test_D18_a_scope_is_missing(guarded: Guarded, value: Any) -> None:
     response = guarded.present(token(claims(scope=value)), "/scoped")
     refused(response, SCOPE)
-    assert challenge_of(response)["scope"] == "orders.read orders.admin"
+    assert challenge_of(response.headers)["scope"] == "orders.read orders.admin"
 
 
 @pytest.mark.parametrize("value", [..., None, "pwd", "", "MFA", "mfa hwk", 1, ["mfa"], True])
 def test_D19_a_weaker_authentication(guarded: Guarded, value: Any) -> None:
     response = guarded.present(token(claims(acr=value)), "/strong")
     refused(response, STEPUP)
-    assert challenge_of(response)["acr_values"] == "mfa hwk"
+    assert challenge_of(response.headers)["acr_values"] == "mfa hwk"
     admitted(guarded.present(token(claims(acr="hwk")), "/strong"))
 
 
@@ -273,7 +273,7 @@ def test_D19_a_weaker_authentication(guarded: Guarded, value: Any) -> None:
 def test_D19_an_authentication_too_long_ago(guarded: Guarded, value: Any) -> None:
     response = guarded.present(token(claims(auth_time=value)), "/fresh")
     refused(response, STEPUP)
-    assert challenge_of(response)["max_age"] == "300"
+    assert challenge_of(response.headers)["max_age"] == "300"
     for good in (NOW - 300, NOW, NOW + 30):
         admitted(guarded.present(token(claims(auth_time=good)), "/fresh"))
 

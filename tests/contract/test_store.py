@@ -48,7 +48,7 @@ def is_committed(outcome: Outcome) -> bool:
     return isinstance(outcome, Committed)
 
 
-def test_f01_a_second_use_is_refused_and_waiting_does_not_help(make: Make) -> None:
+def test_F01_a_second_use_is_refused_and_waiting_does_not_help(make: Make) -> None:
     store = make(FakeClock(NOW))
     assert is_committed(store.commit((use(),), None))
     second = store.commit((use(),), None)
@@ -64,7 +64,7 @@ def test_n_uses_are_n_and_what_is_left_is_told(make: Make) -> None:
     assert not is_committed(store.commit((use(most=3),), None))
 
 
-def test_f02_of_racing_uses_exactly_one_wins(make: Make) -> None:
+def test_F02_of_racing_uses_exactly_one_wins(make: Make) -> None:
     store, barrier, wins = make(FakeClock(NOW)), threading.Barrier(32), []
 
     def run() -> None:
@@ -80,7 +80,7 @@ def test_f02_of_racing_uses_exactly_one_wins(make: Make) -> None:
     assert len(wins) == 1
 
 
-def test_f04_f05_f06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolong_it(make: Make) -> None:
+def test_F04_F05_F06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolong_it(make: Make) -> None:
     clock = FakeClock(NOW)
     store = make(clock)
     assert all(is_committed(store.commit((rate(),), None)) for _ in range(5))
@@ -94,7 +94,7 @@ def test_f04_f05_f06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolo
     assert is_committed(store.commit((rate(),), None))
 
 
-def test_f07_all_or_nothing(make: Make) -> None:
+def test_F07_all_or_nothing(make: Make) -> None:
     clock = FakeClock(NOW)
     store = make(clock)
     assert is_committed(store.commit((rate(amount=1),), None))
@@ -102,7 +102,7 @@ def test_f07_all_or_nothing(make: Make) -> None:
     assert is_committed(store.commit((use(),), None))
 
 
-def test_f11_a_use_is_remembered_until_its_time_and_refused_past_it(make: Make) -> None:
+def test_F11_a_use_is_remembered_until_its_time_and_refused_past_it(make: Make) -> None:
     clock = FakeClock(NOW)
     store = make(clock)
     store.commit((use(),), None)
@@ -112,7 +112,7 @@ def test_f11_a_use_is_remembered_until_its_time_and_refused_past_it(make: Make) 
     assert isinstance(store.commit((use(),), None), Unavailable)
 
 
-def test_f13_a_repeated_attempt_is_answered_the_same_and_counted_once(make: Make) -> None:
+def test_F13_a_repeated_attempt_is_answered_the_same_and_counted_once(make: Make) -> None:
     store = make(FakeClock(NOW))
     first = store.commit((use(most=2),), b"attempt")
     assert store.commit((use(most=2),), b"attempt") == first
@@ -151,7 +151,7 @@ def test_the_first_use_binds_and_another_value_is_refused(make: Make) -> None:
     assert store.commit((bind(b"alice"), use(most=9)), None) == Committed(6)
 
 
-def test_f17_a_grace_repeats_the_same_request_for_its_time_only(make: Make) -> None:
+def test_a_grace_repeats_the_same_request_for_its_time_only(make: Make) -> None:
     clock = FakeClock(NOW)
     store = make(clock)
     same, other = Grace(b"same", Seconds(3)), Grace(b"other", Seconds(3))
@@ -164,7 +164,7 @@ def test_f17_a_grace_repeats_the_same_request_for_its_time_only(make: Make) -> N
     assert not is_committed(store.commit((use(grace=same),), None))
 
 
-def test_f19_an_edited_limit_keeps_its_count(make: Make) -> None:
+def test_F19_an_edited_limit_keeps_its_count(make: Make) -> None:
     store = make(FakeClock(NOW))
     for _ in range(3):
         store.commit((rate(amount=5), use(most=5)), None)
@@ -174,7 +174,7 @@ def test_f19_an_edited_limit_keeps_its_count(make: Make) -> None:
     assert not is_committed(store.commit((rate(amount=4, window=3600),), None))
 
 
-def test_f10_a_full_store_refuses_new_keys_and_forgets_none() -> None:
+def test_F10_a_full_store_refuses_new_keys_and_forgets_none() -> None:
     clock = FakeClock(NOW)
     store = MemoryStore(clock, capacity=10)
     assert all(is_committed(store.commit((use(bytes([n])),), None)) for n in range(10))
@@ -185,7 +185,7 @@ def test_f10_a_full_store_refuses_new_keys_and_forgets_none() -> None:
     assert is_committed(store.commit((use(b"new", until=clock.now() + 10),), None))
 
 
-def test_f12_a_wall_clock_that_is_set_back_forgets_nothing(make: Make) -> None:
+def test_F12_a_wall_clock_that_is_set_back_forgets_nothing(make: Make) -> None:
     clock = FakeClock(NOW)
     store = make(clock)
     store.commit((use(),), None)

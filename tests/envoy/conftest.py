@@ -61,6 +61,8 @@ HOPS = (
     Hop(name="rough-map", normalize=False, raw_headers=False),
     Hop(name="pinning", context=(("extauthz.dev/policy", "shop/pinned"),)),
     Hop(name="retrying", retry_check=True),
+    Hop(name="inner", edge=False),
+    Hop(name="inner-rough-map", edge=False, normalize=False, raw_headers=False),
 )
 
 
@@ -72,6 +74,8 @@ class Theatre(Stage):
         return Setup(
             upstream_port=self.upstream.port,
             sidecar=str(self.sidecar.socket),
+            # What is asked here is what is answered, not how soon.
+            timeout="10s",
             hops=HOPS,
             access_log=self.folder / "access.log",
         )
@@ -81,7 +85,7 @@ class Theatre(Stage):
 def theatre() -> Iterator[Theatre]:
     """The shared stage."""
     with tempfile.TemporaryDirectory(prefix="extauthz-") as folder:
-        stage = Theatre(Path(folder), {**FILES, "tests.yaml": POLICIES}, SystemClock())
+        stage = Theatre(Path(folder), {**FILES, "tests.yaml": POLICIES}, SystemClock(), "--check-budget", "10s")
         yield stage
         stage.stop()
 

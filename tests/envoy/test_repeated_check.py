@@ -59,7 +59,7 @@ def lossy() -> Iterator[Lossy]:
         stage.wire.close()
 
 
-def test_f13_a_check_that_envoy_repeats_is_answered_the_same_and_counted_once(lossy: Lossy) -> None:
+def test_F13_a_check_that_envoy_repeats_is_answered_the_same_and_counted_once(lossy: Lossy) -> None:
     client, token = lossy.client("retrying"), lossy.issuer.token()
     assert client.send("/healthz").status == 200
     lossy.wire.lose_next()
@@ -71,7 +71,7 @@ def test_f13_a_check_that_envoy_repeats_is_answered_the_same_and_counted_once(lo
     assert client.send("/orders", token, method="POST").status == 401
 
 
-def test_f13_another_request_with_the_same_request_id_is_no_repetition(lossy: Lossy) -> None:
+def test_F13_another_request_with_the_same_request_id_is_no_repetition(lossy: Lossy) -> None:
     client, token = lossy.client("retrying"), lossy.issuer.token()
     statuses = [client.send("/orders", token, method="POST", x_request_id="same").status for _ in range(3)]
     assert statuses == [200, 401, 401]

@@ -18,7 +18,7 @@ EVERY_HOP = [hop.name for hop in HOPS if hop.name != "pinning"]
 
 
 @pytest.mark.parametrize("hop", EVERY_HOP)
-def test_a14_the_identity_header_is_ours_alone(theatre: Theatre, hop: str) -> None:
+def test_A14_the_identity_header_is_ours_alone(theatre: Theatre, hop: str) -> None:
     client = theatre.client(hop)
     reply = client.send("/orders", theatre.issuer.token(), x_auth_sub="admin", X_AUTH_SUB="admin")
     assert reply.status == 200
@@ -26,7 +26,7 @@ def test_a14_the_identity_header_is_ours_alone(theatre: Theatre, hop: str) -> No
 
 
 @pytest.mark.parametrize("hop", EVERY_HOP)
-def test_a14_forged_headers_sent_twice_or_with_underscores_are_gone(theatre: Theatre, hop: str) -> None:
+def test_A14_forged_headers_sent_twice_or_with_underscores_are_gone(theatre: Theatre, hop: str) -> None:
     forged = (b"x-auth-sub: admin", b"x-auth-sub: root", b"x_auth_sub: admin", b"X-Auth-Sub: evil")
     status, answer = exchange(theatre.envoy.ports[hop], get(b"/public/a", *forged))
     assert status == 200
@@ -88,7 +88,7 @@ def test_a_query_token_that_envoy_could_leave_in_the_query_is_refused(theatre: T
 
 
 @pytest.mark.parametrize("hop", EVERY_HOP)
-def test_a14_a_client_certificate_in_a_header_goes_no_further(theatre: Theatre, hop: str) -> None:
+def test_A14_a_client_certificate_in_a_header_goes_no_further(theatre: Theatre, hop: str) -> None:
     reply = theatre.client(hop).send(
         "/orders", theatre.issuer.token(), x_forwarded_client_cert="By=spiffe://a;URI=spiffe://b"
     )
@@ -96,7 +96,7 @@ def test_a14_a_client_certificate_in_a_header_goes_no_further(theatre: Theatre, 
     assert "x-forwarded-client-cert" not in reply.upstream_headers
 
 
-def test_a16_a_client_that_repeats_its_request_id_spends_each_time(theatre: Theatre) -> None:
+def test_A16_a_client_that_repeats_its_request_id_spends_each_time(theatre: Theatre) -> None:
     client, token = theatre.client(), theatre.issuer.token()
     statuses = [client.send("/orders", token, method="POST", x_request_id="mine").status for _ in range(2)]
     assert statuses == [200, 401]
@@ -128,7 +128,7 @@ def test_of_the_cookies_only_the_token_is_taken_out(theatre: Theatre) -> None:
         (b"authorization: Bearer %s\x00",),
     ],
 )  # fmt: skip
-def test_a01_to_a09_a_credential_with_no_single_reading_is_refused(
+def test_A01_to_A09_a_credential_with_no_single_reading_is_refused(
     theatre: Theatre, hop: str, lines: tuple[bytes, ...]
 ) -> None:
     token = theatre.issuer.token(scope="admin").encode()
@@ -215,7 +215,7 @@ def test_the_decision_reaches_envoys_access_log(theatre: Theatre) -> None:
     assert (refused["decision"], refused["reason"]) == ("deny", "credential_absent")
 
 
-def test_f02_of_200_racing_requests_exactly_one_is_admitted(theatre: Theatre) -> None:
+def test_F02_of_200_racing_requests_exactly_one_is_admitted(theatre: Theatre) -> None:
     token, statuses, lock = theatre.issuer.token(), Counter[int](), threading.Lock()
     barrier = threading.Barrier(40)
 

@@ -123,7 +123,7 @@ def test_shadow_counts_apart() -> None:
     assert keys(plan(reuse)) != keys(plan(reuse, owner=replace(OWNER, shadow=True)))
 
 
-def test_f15_another_issuer_cannot_spend_anothers_token_id_or_subject() -> None:
+def test_F15_another_issuer_cannot_spend_anothers_token_id_or_subject() -> None:
     evil = replace(TRUST, ref=IssuerRef("TokenIssuer", "evil", "corp"), issuer="https://evil.example")
     for reuse, limits in (
         (Reuse(max_uses=1, key=ReuseKey.JTI, scope=CountScope.GLOBAL), ()),
@@ -169,7 +169,7 @@ def test_a_value_to_bind_or_count_by_that_is_missing_refuses() -> None:
     assert isinstance(plan(None, limit), Refusal)
 
 
-def test_a16_only_envoys_own_id_tells_a_repetition() -> None:
+def test_A16_only_envoys_own_id_tells_a_repetition() -> None:
     token = verified()
     assert attempt_key(view("/"), token, PEPPER) is None
     one = attempt_key(view("/", stream_id="7"), token, PEPPER)

@@ -80,20 +80,20 @@ def test_a_refused_request_spends_nothing() -> None:
     assert asked.reason("/", text, headers={"x-ok": "yes"}) == "token_reused"
 
 
-def test_f09_garbage_never_writes_to_the_store() -> None:
+def test_F09_garbage_never_writes_to_the_store() -> None:
     asked = Asked(policy("p", with_token("r", reuse={"maxUses": 1})))
     for text in ("garbage", token()[:-4] + "AAAA", token(claims(aud="x")), token(claims(exp=NOW - 100, iat=NOW - 200))):
         asked.ask("/", text)
     assert len(asked.store) == 0  # type: ignore[arg-type]
 
 
-def test_f13_envoys_repetition_is_counted_once() -> None:
+def test_F13_envoys_repetition_is_counted_once() -> None:
     asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 1}))), token()
     assert [asked.reason("/", text, stream_id="9") for _ in range(3)] == ["allow"] * 3
     assert asked.reason("/", text, stream_id="10") == "token_reused"
 
 
-def test_f04_a_window_tells_when_to_come_again() -> None:
+def test_F04_a_window_tells_when_to_come_again() -> None:
     asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 2, "window": "1m"}))), token()
     assert [asked.reason("/", text) for _ in range(2)] == ["allow", "allow"]
     refused = asked.ask("/", text)
@@ -104,7 +104,7 @@ def test_f04_a_window_tells_when_to_come_again() -> None:
     assert asked.reason("/", text) == "allow"
 
 
-def test_f19_a_count_survives_an_edit_of_its_limit() -> None:
+def test_F19_a_count_survives_an_edit_of_its_limit() -> None:
     asked, text = Asked(policy("p", with_token("r", reuse={"maxUses": 1}))), token()
     asked.ask("/", text)
     asked.load(policy("p", with_token("r", reuse={"maxUses": 2})))

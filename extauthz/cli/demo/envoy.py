@@ -38,6 +38,10 @@ class Hop:
     """`normalize_path`, `merge_slashes`, and escaped slashes rejected."""
     retry_check: bool = False
     """Whether a Check that ends as UNAVAILABLE is sent again."""
+    retry_upstream: int = 0
+    """How often a request that the upstream answers with 5xx is sent again."""
+    edge: bool = True
+    """Whether the peer is the client itself; where it is not, `x-forwarded-proto` and the like are believed."""
     context: tuple[tuple[str, str], ...] = ()
     """`context_extensions` of the route."""
 
@@ -150,7 +154,7 @@ def _listener(setup: Setup, hop: Hop) -> dict[str, Any]:
     manager: dict[str, Any] = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": hop.name,
-        "use_remote_address": True,
+        "use_remote_address": hop.edge,
         "delayed_close_timeout": "0.1s",
         # The demo finds its requests in the decision log by this id.
         "preserve_external_request_id": True,
@@ -172,6 +176,8 @@ def _listener(setup: Setup, hop: Hop) -> dict[str, Any]:
 
 def _virtual_host(hop: Hop) -> dict[str, Any]:
     route: dict[str, Any] = {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "10s"}}
+    if hop.retry_upstream:
+        route["route"]["retry_policy"] = {"retry_on": "5xx", "num_retries": hop.retry_upstream}
     if hop.context:
         route["typed_per_filter_config"] = {
             "envoy.filters.http.ext_authz": {

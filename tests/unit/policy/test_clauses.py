@@ -75,7 +75,7 @@ def test_a_claim_that_is_missing_is_refused_without_its_value() -> None:
         ({"acr": "mfa", "auth_time": NOW + 3600}, Reason.TOKEN_MALFORMED),
     ],
 )
-def test_d19_step_up(claims: dict[str, Json], expected: Reason | None) -> None:
+def test_D19_step_up(claims: dict[str, Json], expected: Reason | None) -> None:
     clause = RequireAuthentication(AuthenticationSpec(acr_values=("mfa", "hwk"), max_age=Seconds(300)))
     assert reason(clause, verified(claims)) is expected
 

@@ -88,7 +88,7 @@ def test_of_the_cookies_only_the_token_is_taken_out() -> None:
         ([], None),
     ],
 )
-def test_d22_a_claim_never_reaches_a_header_unescaped(value: Json, header: str | None) -> None:
+def test_D22_a_claim_never_reaches_a_header_unescaped(value: Json, header: str | None) -> None:
     headers = dict(changes(rule(), sub=value).set_headers)
     assert headers.get("x-auth-sub") == header
 

@@ -59,7 +59,7 @@ def test_a_use_is_remembered_beyond_every_instant_of_acceptance() -> None:
 
 @pytest.mark.parametrize("value", ["1", True, None, [], -1, 0, 2**53, 10**400])
 @pytest.mark.parametrize("name", ["iat", "nbf"])
-def test_d02_to_d04_a_time_that_is_there_must_be_one(name: str, value: Any) -> None:
+def test_D02_to_D04_a_time_that_is_there_must_be_one(name: str, value: Any) -> None:
     assert reason(claims(**{name: value})) is Reason.TOKEN_MALFORMED
 
 
@@ -68,13 +68,13 @@ def test_an_exp_that_is_not_after_iat_is_refused() -> None:
     assert reason(claims(iat=NOW + 10, exp=NOW + 9)) is Reason.TOKEN_MALFORMED
 
 
-def test_d05_a_lifetime_is_counted_from_iat_and_never_from_nbf() -> None:
+def test_D05_a_lifetime_is_counted_from_iat_and_never_from_nbf() -> None:
     said = claims(iat=NOW - 3500, nbf=NOW - 1, exp=NOW + 300)
     assert reason(said) is Reason.TOKEN_TOO_LONG_LIVED
     assert reason(claims(iat=NOW - 3300, nbf=NOW - 3900, exp=NOW + 300)) is None
 
 
-def test_d05_without_iat_what_is_left_of_a_token_counts_each_time() -> None:
+def test_D05_without_iat_what_is_left_of_a_token_counts_each_time() -> None:
     said = claims(iat=..., nbf=NOW - 1, exp=NOW + 3700)
     verified, demand = read(said), Demand(slot=SLOT, issuers=(TRUST,))
     early = refuse(verified, demand, Instant(NOW))
@@ -83,7 +83,7 @@ def test_d05_without_iat_what_is_left_of_a_token_counts_each_time() -> None:
     assert refuse(verified, demand, Instant(NOW + 100)) is None
 
 
-def test_d05_a_rule_tightens_the_lifetime_and_never_widens_it() -> None:
+def test_D05_a_rule_tightens_the_lifetime_and_never_widens_it() -> None:
     assert reason(claims(), max_lifetime=Seconds(359)) is Reason.TOKEN_TOO_LONG_LIVED
     assert reason(claims(), max_lifetime=Seconds(360)) is None
     long = claims(exp=NOW + 7200)
@@ -124,7 +124,7 @@ def test_a_null_aud_is_no_missing_aud() -> None:
     assert reason(claims(aud=None, client_id="orders-api"), mapped(audience=("client_id",))) is Reason.TOKEN_MALFORMED
 
 
-def test_d08_at_most_64_audiences_are_read() -> None:
+def test_D08_at_most_64_audiences_are_read() -> None:
     assert reason(claims(aud=["orders-api"] + [f"a{n}" for n in range(63)])) is None
     assert reason(claims(aud=["orders-api"] + [f"a{n}" for n in range(64)])) is Reason.TOKEN_MALFORMED
 
@@ -137,19 +137,19 @@ def test_subject_client_and_token_id_come_from_the_first_mapped_claim_that_is_th
 
 @pytest.mark.parametrize("value", [1, "", [], {"a": "b"}, True])
 @pytest.mark.parametrize("name", ["sub", "client_id", "jti"])
-def test_d15_d16_a_standard_claim_keeps_its_type_even_where_another_is_mapped(name: str, value: Any) -> None:
+def test_D15_D16_a_standard_claim_keeps_its_type_even_where_another_is_mapped(name: str, value: Any) -> None:
     trust = mapped(subject=("oid",), client=("azp",), token_id=("uti",))
     assert reason(claims(oid="o", azp="a", uti="t"), trust) is None
     assert reason(claims(oid="o", azp="a", uti="t", **{name: value}), trust) is Reason.TOKEN_MALFORMED
 
 
 @pytest.mark.parametrize("name", ["oid", "azp", "uti"])
-def test_d15_d16_a_mapped_claim_must_be_a_text(name: str) -> None:
+def test_D15_D16_a_mapped_claim_must_be_a_text(name: str) -> None:
     trust = mapped(subject=("oid",), client=("azp",), token_id=("uti",))
     assert reason(claims(**{"oid": "o", "azp": "a", "uti": "t", name: 7}), trust) is Reason.TOKEN_MALFORMED
 
 
-def test_d15_a_token_id_of_512_characters_is_the_longest() -> None:
+def test_D15_a_token_id_of_512_characters_is_the_longest() -> None:
     assert reason(claims(jti="j" * 512)) is None
     found = refusal(claims(jti="s3cr3t" * 100))
     assert found is not None
@@ -169,7 +169,7 @@ def test_a_claim_that_must_be_present_must_not_be_null() -> None:
         assert "`azp`" in missing.detail
 
 
-def test_d21_a_refresh_token_is_told_apart_by_its_claims() -> None:
+def test_D21_a_refresh_token_is_told_apart_by_its_claims() -> None:
     trust = replace(TRUST, claim_equals={ClaimPath("typ"): "Bearer"})
     assert reason(claims(typ="Bearer"), trust) is None
     assert reason(claims(typ="Refresh"), trust) is Reason.TOKEN_MALFORMED

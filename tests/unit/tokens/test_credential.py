@@ -28,17 +28,8 @@ def found(slot: Slot, path: str = "/", **headers: str | tuple[str, ...]) -> str 
 @pytest.mark.parametrize(
     "value", ["bearer tok.en", "BEARER tok.en", "bEaReR tok.en", "Bearer   tok.en", "Bearer tok.en  "]
 )
-def test_a03_a07_the_scheme_has_no_case_and_spaces_may_be_many(value: str) -> None:
+def test_A03_A07_the_scheme_has_no_case_and_spaces_may_be_many(value: str) -> None:
     assert found(AUTHORIZATION, authorization=value) == "tok.en"
-
-
-@pytest.mark.parametrize("value", ["", "Basic dXNlcjpwYXNz", "Negotiate abc", "DPoP tok.en", "Bearerx tok.en", "token"])
-def test_a01_a02_without_a_bearer_scheme_there_is_no_credential(value: str) -> None:
-    assert found(AUTHORIZATION, authorization=value) is Reason.CREDENTIAL_ABSENT
-
-
-def test_a01_no_header_at_all_is_no_credential() -> None:
-    assert found(AUTHORIZATION) is Reason.CREDENTIAL_ABSENT
 
 
 @pytest.mark.parametrize(
@@ -49,37 +40,28 @@ def test_a01_no_header_at_all_is_no_credential() -> None:
         "Bearer/abc", "Bearer=", 'Bearer"a"',
     ],
 )  # fmt: skip
-def test_a04_to_a09_what_is_no_single_token68_is_malformed(value: str) -> None:
+def test_A04_to_A09_what_is_no_single_token68_is_malformed(value: str) -> None:
     assert found(AUTHORIZATION, authorization=value) is Reason.CREDENTIAL_MALFORMED
 
 
-def test_a05_two_raw_headers_are_malformed() -> None:
-    assert found(AUTHORIZATION, authorization=("Bearer A", "Bearer B")) is Reason.CREDENTIAL_MALFORMED
-    assert found(AUTHORIZATION, authorization=("Bearer A", "Bearer A")) is Reason.CREDENTIAL_MALFORMED
-
-
-def test_a10_header_and_query_together_are_ambiguous() -> None:
+def test_A10_header_and_query_together_are_ambiguous() -> None:
     assert found(AUTHORIZATION, "/?access_token=B", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
     assert found(AUTHORIZATION, "/?x=1&access%5Ftoken=B", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
 
 
-def test_a11_a_token_in_the_query_alone_is_no_credential() -> None:
-    assert found(AUTHORIZATION, "/?access_token=B") is Reason.CREDENTIAL_ABSENT
-
-
-def test_a12_a_second_filled_slot_is_ambiguous() -> None:
+def test_A12_a_second_filled_slot_is_ambiguous() -> None:
     assert found(API_KEY, x_api_key="A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
     assert found(COOKIE, cookie="session=A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
     assert found(QUERY, "/?access_token=A", authorization="Bearer B") is Reason.CREDENTIAL_MALFORMED
 
 
 @pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "DPoP tok.en", "anything", "a,b"])
-def test_a12_any_authorization_beside_another_slot_is_ambiguous(value: str) -> None:
+def test_A12_any_authorization_beside_another_slot_is_ambiguous(value: str) -> None:
     assert found(API_KEY, x_api_key="A", authorization=value) is Reason.CREDENTIAL_MALFORMED
     assert found(API_KEY, x_api_key="A", authorization=" ") == "A"
 
 
-def test_a10_a_token_in_the_query_is_ambiguous_beside_every_slot() -> None:
+def test_A10_a_token_in_the_query_is_ambiguous_beside_every_slot() -> None:
     query = "/?access_token=B"
     assert found(API_KEY, query, x_api_key="A") is Reason.CREDENTIAL_MALFORMED
     assert found(COOKIE, query, cookie="session=A") is Reason.CREDENTIAL_MALFORMED
@@ -89,33 +71,25 @@ def test_a10_a_token_in_the_query_is_ambiguous_beside_every_slot() -> None:
 
 
 @pytest.mark.parametrize("query", ["a=1;access_token=B", "+access_token=B", "%61%63cess_token=B", "access%5ftoken=B"])
-def test_a10_a_token_in_the_query_is_seen_in_every_spelling_that_some_server_reads(query: str) -> None:
+def test_A10_a_token_in_the_query_is_seen_in_every_spelling_that_some_server_reads(query: str) -> None:
     assert found(AUTHORIZATION, f"/?{query}", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
 
 
 @pytest.mark.parametrize(
     "value", ["Basic a,Bearer b", "Basic a, DPoP b", "Negotiate a ,\tbearer b", "token,", "\x01", "(a) b"]
 )
-def test_a06_a_second_credential_behind_another_scheme_is_malformed(value: str) -> None:
+def test_A06_a_second_credential_behind_another_scheme_is_malformed(value: str) -> None:
     assert found(AUTHORIZATION, authorization=value) is Reason.CREDENTIAL_MALFORMED
 
 
-def test_a02_the_commas_inside_another_scheme_are_its_own() -> None:
+def test_A02_the_commas_inside_another_scheme_are_its_own() -> None:
     digest = 'Digest username="a", realm="b", uri="/", qop=auth, nc=00000001'
     assert found(AUTHORIZATION, authorization=digest) is Reason.CREDENTIAL_ABSENT
 
 
-def test_a08_an_unfolded_header_is_malformed() -> None:
-    assert found(AUTHORIZATION, authorization="Bearer a b") is Reason.CREDENTIAL_MALFORMED
-
-
-def test_a13_an_overlong_token_is_a_bad_token() -> None:
+def test_A13_an_overlong_token_is_a_bad_token() -> None:
     assert found(AUTHORIZATION, authorization="Bearer " + "a" * (MAX_TOKEN + 1)) is Reason.TOKEN_MALFORMED
     assert found(AUTHORIZATION, authorization="Bearer " + "a" * MAX_TOKEN) == "a" * MAX_TOKEN
-
-
-def test_a19_proxy_authorization_is_not_ours() -> None:
-    assert found(AUTHORIZATION, proxy_authorization="Bearer A") is Reason.CREDENTIAL_ABSENT
 
 
 def test_another_header_holds_the_bare_token() -> None:
