@@ -72,7 +72,7 @@ class _Maker:
                 made["format"] = "int64"
             case None if INT_OR_STRING not in found:
                 raise ValueError(f"no structural schema holds {found}")
-        rules = [*_in_words(found, around), *_union(found, made), *map(_ordered, found.get(RULES, ()))]
+        rules = [*_of_its_kind(found, made, around), *map(_ordered, found.get(RULES, ()))]
         return made | ({"x-kubernetes-validations": rules} if rules else {})
 
     def _object(self, found: Schema, around: tuple[int, ...]) -> Schema:
@@ -89,7 +89,8 @@ class _Maker:
         inner = found.get("additionalProperties") or next(iter(found.get("patternProperties", {}).values()), None)
         if not isinstance(inner, dict):
             raise ValueError(f"no structural schema holds an object of any shape: {found}")
-        return {"additionalProperties": self.value(inner, (*around, found["maxProperties"]))}
+        # Without `nullable`, an API server would drop an entry that is null: what it demands would be lost unsaid.
+        return {"additionalProperties": self.value(inner, (*around, found["maxProperties"])) | {"nullable": True}}
 
     def _resolved(self, found: Schema) -> Schema:
         """With references followed, `null` left out, and the shape that a cluster takes."""
@@ -152,8 +153,12 @@ def _literal(pattern: str) -> str:
     return f"r{quote}{pattern}{quote}"
 
 
-def _union(found: Schema, made: Schema) -> Iterator[dict[str, str]]:
+def _of_its_kind(found: Schema, made: Schema, around: tuple[int, ...]) -> Iterator[dict[str, str]]:
+    """The rules that follow from what a value is."""
+    yield from _in_words(found, around)
     members = [name for name in found.get(UNION, ()) if name in made["properties"]]
     if members:
         given = ", ".join(f"has(self.{name})" for name in members)
         yield {"rule": f"[{given}].filter(each, each).size() == 1", "message": exactly_one(members)}
+    if "additionalProperties" in made:
+        yield {"rule": "self.all(name, dyn(self[name]) != null)", "message": "an entry is null; remove it or say more"}

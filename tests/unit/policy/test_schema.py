@@ -86,8 +86,8 @@ def test_no_definition_keeps_fields_that_it_does_not_know() -> None:
 def test_a_definition_holds_no_word_that_a_structural_schema_has_not() -> None:
     known = {
         "type", "description", "format", "enum", "default", "pattern", "minLength", "maxLength", "minimum", "maximum",
-        "items", "minItems", "maxItems", "properties", "required", "additionalProperties", "maxProperties", "anyOf",
-        "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+        "items", "minItems", "nullable", "maxItems", "properties", "required", "additionalProperties", "maxProperties",
+        "anyOf", "x-kubernetes-validations", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
         "x-kubernetes-int-or-string",
     }  # fmt: skip
     assert {word for node in NODES.values() for word in node} <= known

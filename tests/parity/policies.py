@@ -1,0 +1,316 @@
+"""AccessPolicy objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tests.building import obj
+from tests.parity.row import Row, Rows, Spec
+
+TOKEN: Spec = {"issuers": [{"name": "corp"}], "audiences": ["orders-api"]}
+RULE: Spec = {"name": "place-order", "token": TOKEN}
+GOOD: Spec = {"hosts": ["orders.shop.example"], "rules": [RULE]}
+OPEN: Spec = {"name": "health", "anonymous": True}
+
+
+def policies() -> list[Row]:
+    rows = Rows("AccessPolicy", GOOD)
+    rows.holds("the smallest policy")
+    rows.holds("a rule without a token", rules=[OPEN])
+    rows.holds("shadow", mode="Shadow")
+    rows.holds("every form of host", hosts=["*", "*.shop.example", "a", "10.0.0.1", "[fd00::1]", "_srv.example"])
+    rows.holds("64 hosts", hosts=[f"h{number}.example" for number in range(64)])
+    rows.holds("64 rules", rules=[{**OPEN, "name": f"r{number}"} for number in range(64)])
+    rows.holds("a host of 253 characters", hosts=["a" * 253])
+    rows.holds("null for what may be left out", mode=None, challenge=None, allowOddPaths=None)
+    rows.holds("odd paths", allowOddPaths=["EmptySegment", "EncodedSlash", "Backslash"])
+    rows.holds("a challenge", challenge={"realm": "shop", "resourceMetadata": "https://shop.example/.well-known/x"})
+    return [
+        *rows.rows,
+        *_hosts(),
+        *_rules(),
+        *_matches(),
+        *_tokens(),
+        *_requirements(),
+        *_counts(),
+        *_limits(),
+        *_upstreams(),
+    ]
+
+
+def _hosts() -> list[Row]:
+    rows = Rows("AccessPolicy", GOOD)
+    rows.breaks("no hosts", "spec.hosts", hosts=[])
+    rows.breaks("65 hosts", "spec.hosts", hosts=[f"h{number}.example" for number in range(65)])
+    rows.breaks("a host with a port", "spec.hosts[0]", "without scheme, port", hosts=["shop.example:443"])
+    rows.breaks("a host in upper case", "spec.hosts[0]", "in lower case", hosts=["Shop.example"])
+    rows.breaks("a host with a scheme", "spec.hosts[0]", "without scheme", hosts=["https://shop.example"])
+    rows.breaks("a star in the middle", "spec.hosts[0]", "`*.example`", hosts=["a.*.example"])
+    rows.breaks("a host with a dot at its end", "spec.hosts[0]", "trailing dot", hosts=["shop.example."])
+    rows.breaks("an empty host", "spec.hosts[0]", hosts=[""])
+    rows.breaks("a host that is null", "spec.hosts[0]", hosts=[None])
+    rows.breaks("a host of 254 characters", "spec.hosts[0]", hosts=["a" * 254])
+    rows.breaks("a host twice", "spec", "`hosts` has one host twice", hosts=["a.example", "b.example", "a.example"])
+    rows.breaks("hosts as a text", "spec.hosts", hosts="shop.example")
+    rows.breaks("an unknown mode", "spec.mode", mode="Audit")
+    rows.breaks("a mode in lower case", "spec.mode", mode="shadow")
+    rows.breaks("no rules", "spec.rules", rules=[])
+    rows.breaks("65 rules", "spec.rules", rules=[{**OPEN, "name": f"r{number}"} for number in range(65)])
+    rows.breaks("two rules of one name", "spec", "`rules` has one name twice", rules=[RULE, OPEN, RULE])
+    rows.breaks("an unknown field", "spec.host", host="shop.example")
+    rows.breaks("an odd path that is not known", "spec.allowOddPaths[0]", allowOddPaths=["DotSegment"])
+    rows.breaks("a realm with a quote", "spec.challenge.realm", 'without `"`', challenge={"realm": 'a"b'})
+    rows.breaks(
+        "metadata over http",
+        "spec.challenge.resourceMetadata",
+        "`https://`",
+        challenge={"resourceMetadata": "http://a.example"},
+    )
+    return rows.rows
+
+
+def _of_rules(changes: Mapping[str, Any], rule: Mapping[str, Any] = RULE) -> Spec:
+    return {"hosts": ["orders.shop.example"], "rules": [{**rule, **changes}]}
+
+
+class _RuleRows:
+    """Rows made by changing one part of a good rule."""
+
+    def __init__(self, part: str | None = None, wrap: Any = None) -> None:
+        self.rows: list[Row] = []
+        self._part = part
+        self._wrap = wrap or (lambda value: value)
+
+    def _object(self, change: Any, rule: Mapping[str, Any]) -> Mapping[str, Any]:
+        changes = change if self._part is None else {self._part: self._wrap(change)}
+        return obj("AccessPolicy", "under-test", _of_rules(changes, rule))
+
+    def holds(self, title: str, change: Any, rule: Mapping[str, Any] = RULE) -> None:
+        """A good object."""
+        self.rows.append(Row(title, self._object(change, rule)))
+
+    def breaks(self, title: str, field: str, words: str, change: Any, rule: Mapping[str, Any] = RULE) -> None:
+        """A bad one; `field` counts from the rule."""
+        where = "spec.rules[0]" + (f".{field}" if field else "")
+        self.rows.append(Row(title, self._object(change, rule), where, words))
+
+
+def _rules() -> list[Row]:
+    rows = _RuleRows()
+    only = "without a token, limits can only count"
+    limit = {"name": "l", "by": ["SourceAddress"], "requests": 1, "window": "1m"}
+    rows.holds("anonymous with a limit by address", {"limits": [limit]}, OPEN)
+    rows.holds("anonymous that forwards", {"upstream": {"forwardToken": True, "claimHeaders": {}}}, OPEN)
+    rows.holds("null for parts of a rule", {"reuse": None, "require": None, "anonymous": None, "match": None})
+    rows.breaks("neither token nor anonymous", "", "exactly one of `token`", {"token": None})
+    rows.breaks("token and anonymous", "", "exactly one of `token`", {"anonymous": True})
+    rows.breaks("anonymous as a text", "anonymous", "", {"anonymous": "yes"}, OPEN)
+    rows.breaks("a rule without a name", "name", "", {"name": None})
+    rows.breaks("a rule's name in upper case", "name", "lower-case letters", {"name": "Place"})
+    rows.breaks("a rule's name of 64 characters", "name", "", {"name": "a" * 64})
+    rows.breaks("anonymous with require", "", "need a token", {"require": {"scopes": ["a"]}}, OPEN)
+    rows.breaks("anonymous with reuse", "", "need a token", {"reuse": {"maxUses": 1}}, OPEN)
+    rows.breaks("anonymous with headers", "", "need a token", {"upstream": {"claimHeaders": {"x-a": "sub"}}}, OPEN)
+    rows.breaks("anonymous with a limit by subject", "", only, {"limits": [{**limit, "by": ["Subject"]}]}, OPEN)
+    rows.breaks("two limits of one name", "", "`limits` has one name twice", {"limits": [limit, limit]}, OPEN)
+    rows.breaks("an unknown part", "requires", "", {"requires": {}})
+    return rows.rows
+
+
+def _matches() -> list[Row]:
+    paths = _RuleRows("match", lambda path: [{"path": path}])
+    for form, text in (
+        ("exact", "/"), ("exact", "/api/orders"), ("exact", "/a b/%20/é/%C3%A9/🙂/%F0%9F%99%82"),
+        ("exact", "/a;v=1/x...y/.hidden/%2e%2ex"), ("prefix", "/api/"), ("prefix", "/a%2Fb"),
+        ("template", "/users/{id}/orders"), ("template", "/{a_b-1}/"), ("template", "/plain"),
+        ("regex", "/v[0-9]+/.*"), ("regex", "(?i)/a|/b"), ("regex", r"/\pL{1,100}"),
+    ):  # fmt: skip
+        paths.holds(f"path {form} {text}", {form: text})
+    odd = (
+        ("a path with a query", "/a?b=c", "remove `?`"), ("a dot segment", "/a/../b", "dot segment"),
+        ("a dot at the end", "/a/.", "dot segment"), ("an encoded dot segment", "/a/%2e%2E/b", "dot segment"),
+        ("a dot segment after an encoded slash", "/a%2f..", "dot segment"),
+        ("a dot segment after a backslash", "/a\\..\\b", "dot segment"),
+        ("a dot segment with a parameter", "/..;x/b", "dot segment"), ("no slash first", "api", "begins with `/`"),
+        ("a fragment", "/a#b", ""), ("a broken escape", "/a%2", ""), ("an escape that is none", "/a%zz", ""),
+        ("an encoded control character", "/a%0Ab", ""), ("a control character", "/a\x01b", ""),
+        ("octets that are not UTF-8", "/a%C3%28", ""), ("an overlong octet", "/a%C0%AF", ""),
+        ("a surrogate in UTF-8", "/a%ED%A0%80", ""), ("an empty path", "", ""),
+        ("a path of 1025 characters", "/" + "a" * 1024, ""),
+    )  # fmt: skip
+    for title, text, words in odd:
+        for form in ("exact", "prefix"):
+            paths.breaks(f"{title}, {form}", f"match[0].path.{form}", words, {form: text})
+    for title, text in (
+        ("half a segment", "/a{id}/b"), ("an open brace", "/{id"), ("no name", "/{}/b"),
+        ("a name with a dot", "/{a.b}"),
+        ("a name outside ASCII", "/{é}"), ("a template of one character", "/"),
+        ("a template with a query", "/{id}?a"),
+        ("a template with a dot segment", "/{id}/.."), ("a template with a broken escape", "/{id}/%f"),
+    ):  # fmt: skip
+        paths.breaks(title, "match[0].path.template", "", {"template": text})
+    for title, text in (
+        ("an open group", "/(a"),
+        ("a look-ahead", "/(?=a)"),
+        ("1001 times", "a{1001}"),
+        ("513", "a" * 513),
+    ):
+        paths.breaks(f"a pattern with {title}", "match[0].path.regex", "", {"regex": text})
+    paths.breaks("two ways to match a path", "match[0].path", "exactly one of", {"exact": "/a", "prefix": "/b"})
+    paths.breaks("no way to match a path", "match[0].path", "exactly one of", {})
+    heads = _RuleRows("match", lambda header: [{"headers": [header], "methods": ["GET", "M-SEARCH"]}])
+    heads.holds("a header with a value", {"name": "x-tenant", "exact": "a b"})
+    heads.holds("a header that is there", {"name": "x-tenant", "present": True})
+    heads.breaks(
+        "a header in upper case", "match[0].headers[0].name", "in lower case", {"name": "X-A", "present": True}
+    )
+    heads.breaks("a value with a space at its end", "match[0].headers[0].exact", "", {"name": "x", "exact": "a "})
+    heads.breaks("a header that is not there", "match[0].headers[0].present", "", {"name": "x", "present": False})
+    heads.breaks("a header without value", "match[0].headers[0]", "exactly one of", {"name": "x"})
+    methods = _RuleRows("match", lambda method: [{"methods": [method]}])
+    methods.breaks("a method with a space", "match[0].methods[0]", "", "GET POST")
+    methods.breaks("a method that is a truth value", "match[0].methods[0]", "", True)
+    methods.breaks("a method of 33 characters", "match[0].methods[0]", "", "A" * 33)
+    return [*paths.rows, *heads.rows, *methods.rows]
+
+
+def _tokens() -> list[Row]:
+    rows = _RuleRows("token", lambda changes: TOKEN | changes)
+    rows.holds("a cluster's issuer", {"issuers": [{"kind": "ClusterTokenIssuer", "name": "corp"}]})
+    rows.holds("a lifetime", {"maxLifetime": "1h30m"})
+    rows.holds("the longest lifetime", {"maxLifetime": "9600h"})
+    for slot in ({"header": "x-token"}, {"cookie": "Session"}, {"query": "access_token"}):
+        rows.holds(f"a token in {next(iter(slot))}", {"from": slot})
+    rows.breaks("no issuer", "token.issuers", "", {"issuers": []})
+    rows.breaks("nine issuers", "token.issuers", "", {"issuers": [{"name": "corp"}] * 9})
+    rows.breaks(
+        "an issuer of an unknown kind", "token.issuers[0].kind", "", {"issuers": [{"kind": "Issuer", "name": "a"}]}
+    )
+    rows.breaks("an issuer without a name", "token.issuers[0].name", "", {"issuers": [{"kind": "TokenIssuer"}]})
+    rows.breaks(
+        "an issuer elsewhere", "token.issuers[0].namespace", "", {"issuers": [{"name": "corp", "namespace": "b"}]}
+    )
+    rows.breaks("an audience with a line end", "token.audiences[0]", "printable ASCII", {"audiences": ["a\nb"]})
+    rows.breaks("an empty audience", "token.audiences[0]", "", {"audiences": [""]})
+    rows.breaks("a lifetime of nothing", "token.maxLifetime", "allowed is 1s to 9600h", {"maxLifetime": "0s"})
+    rows.breaks("a lifetime too long", "token.maxLifetime", "allowed is 1s to 9600h", {"maxLifetime": "9600h1s"})
+    for text in ("10", "1.5h", "-1m", "1d", "1m1h", "", "1h ", "1us", "1234567s"):
+        rows.breaks(f"a lifetime written `{text}`", "token.maxLifetime", "", {"maxLifetime": text})
+    rows.breaks("a lifetime as a number", "token.maxLifetime", "", {"maxLifetime": 600})
+    rows.breaks("two slots", "token.from", "exactly one of", {"from": {"header": "x-token", "query": "t"}})
+    rows.breaks("an empty slot", "token.from", "exactly one of", {"from": {}})
+    rows.breaks("a cookie with a space", "token.from.cookie", "a cookie name", {"from": {"cookie": "a b"}})
+    rows.breaks("a parameter with a sign", "token.from.query", "letters, digits", {"from": {"query": "a&b"}})
+    rows.breaks("a slot in upper case", "token.from.header", "in lower case", {"from": {"header": "X-Token"}})
+    return rows.rows
+
+
+def _requirements() -> list[Row]:
+    rows = _RuleRows("require")
+    rows.holds(
+        "all requirements",
+        {
+            "scopes": ["orders.write"], "roles": ["clerk"], "authentication": {"acrValues": ["gold"], "maxAge": "5m"},
+            "claims": [
+                {"claim": "tenant", "oneOf": ["acme", "globex"]}, {"claim": "/a/b", "contains": "x"},
+                {"claim": "azp", "present": True},
+            ],
+            "cel": "claims.sub != request.headers['x-on-behalf-of']",
+        },
+    )  # fmt: skip
+    rows.holds("nothing required", {})
+    rows.breaks("a scope with a space", "require.scopes[0]", "without spaces", {"scopes": ["a b"]})
+    rows.breaks("33 scopes", "require.scopes", "", {"scopes": [f"s{number}" for number in range(33)]})
+    rows.breaks("no authentication", "require.authentication", "at least one of `acrValues`", {"authentication": {}})
+    rows.breaks(
+        "an age too high", "require.authentication.maxAge", "0s to 744h", {"authentication": {"maxAge": "745h"}}
+    )
+    rows.breaks("a claim without a test", "require.claims[0]", "exactly one of", {"claims": [{"claim": "a"}]})
+    rows.breaks(
+        "two tests",
+        "require.claims[0]",
+        "exactly one of",
+        {"claims": [{"claim": "a", "contains": "b", "present": True}]},
+    )
+    rows.breaks("one of none", "require.claims[0].oneOf", "", {"claims": [{"claim": "a", "oneOf": []}]})
+    rows.breaks(
+        "a claim that is not there", "require.claims[0].present", "", {"claims": [{"claim": "a", "present": False}]}
+    )
+    rows.breaks("a number for a text", "require.claims[0].contains", "", {"claims": [{"claim": "a", "contains": 1}]})
+    rows.breaks("an empty condition", "require.cel", "", {"cel": ""})
+    rows.breaks("a condition of 4097 characters", "require.cel", "", {"cel": "true" + " " * 4093})
+    return rows.rows
+
+
+def _counts() -> list[Row]:
+    rows = _RuleRows("reuse", lambda changes: {"maxUses": 1} | changes)
+    rows.holds("single use", {})
+    rows.holds("single use by claim", {"key": "Claim", "claim": "txn"})
+    rows.holds("many in a window", {"maxUses": 1_000_000, "window": "744h", "scope": "Global"})
+    rows.holds("bound to a header", {"bindTo": ["Header", "SourceAddress"], "bindHeader": "x-caller"})
+    rows.holds("a retry", {"bindTo": ["SourcePrincipal"], "retry": {"within": "2s500ms"}})
+    rows.breaks("no use", "reuse.maxUses", "", {"maxUses": 0})
+    rows.breaks("too many uses", "reuse.maxUses", "", {"maxUses": 1_000_001})
+    rows.breaks("uses as a text", "reuse.maxUses", "", {"maxUses": "1"})
+    rows.breaks("half a use", "reuse.maxUses", "", {"maxUses": 1.5})
+    rows.breaks("uses left out", "reuse.maxUses", "", {"maxUses": None})
+    rows.breaks("a window too long", "reuse.window", "allowed is 1s to 744h", {"window": "745h"})
+    rows.breaks("a window too short", "reuse.window", "allowed is 1s to 744h", {"window": "999ms"})
+    rows.breaks("an unknown key", "reuse.key", "", {"key": "Subject"})
+    rows.breaks("key Claim without a claim", "reuse", "`claim` goes with `key: Claim`", {"key": "Claim"})
+    rows.breaks("a claim without key Claim", "reuse", "`claim` goes with `key: Claim`", {"claim": "txn"})
+    rows.breaks("bindTo Header without one", "reuse", "`bindHeader` goes with", {"bindTo": ["Header"]})
+    rows.breaks("a header that is not bound", "reuse", "`bindHeader` goes with", {"bindHeader": "x-caller"})
+    rows.breaks("bound twice", "reuse", "`bindTo` names the same thing twice", {"bindTo": ["SourceAddress"] * 2})
+    rows.breaks("a retry for everyone", "reuse", "`retry` needs `bindTo`", {"retry": {"within": "1s"}})
+    rows.breaks(
+        "a retry in a window", "reuse", "`retry` goes with uses counted",
+        {"retry": {"within": "1s"}, "bindTo": ["SourceAddress"], "window": "1m"},
+    )  # fmt: skip
+    retry = {"bindTo": ["SourceAddress"], "retry": {"within": "6s"}}
+    rows.breaks("a retry too late", "reuse.retry.within", "allowed is 100ms to 5s", retry)
+    return rows.rows
+
+
+def _limits() -> list[Row]:
+    rows = _RuleRows(
+        "limits", lambda changes: [{"name": "l", "by": ["Subject"], "requests": 60, "window": "1m"} | changes]
+    )
+    rows.holds(
+        "a limit by everything",
+        {"by": ["Subject", "Client", "Token", "Issuer", "SourceAddress", "Claim"], "claim": "t"},
+    )
+    rows.holds("a limit that gives way", {"onStoreError": "Allow", "scope": "Rule"})
+    rows.breaks("a limit by nothing", "limits[0].by", "", {"by": []})
+    rows.breaks(
+        "a limit by one thing twice", "limits[0]", "`by` names the same thing twice", {"by": ["Token", "Token"]}
+    )
+    rows.breaks("by Claim without a claim", "limits[0]", "`claim` goes with `by: [Claim]`", {"by": ["Claim"]})
+    rows.breaks("a claim that does not count", "limits[0]", "`claim` goes with `by: [Claim]`", {"claim": "t"})
+    rows.breaks("no requests", "limits[0].requests", "", {"requests": 0})
+    rows.breaks("a limit without a window", "limits[0].window", "", {"window": None})
+    rows.breaks("an unknown answer to a lost store", "limits[0].onStoreError", "", {"onStoreError": "Ignore"})
+    return rows.rows
+
+
+def _upstreams() -> list[Row]:
+    rows = _RuleRows("upstream", lambda headers: {"claimHeaders": headers})
+    rows.holds("identity headers", {"x-auth-sub": "sub", "x-auth'~!#$%&*+.^_`|": "/a/b", "a" * 128: "c"})
+    for name in (
+        "host",
+        "authorization",
+        "content-length",
+        "x-envoy-peer",
+        "x-forwarded-for",
+        "sec-fetch-site",
+        "cookie",
+    ):
+        rows.breaks(f"a claim for {name}", "upstream", "a claim cannot set a header of Envoy", {name: "sub"})
+    for name in (":path", "X-Auth", "x auth", "", "a" * 129, "x-é", "x:y"):
+        rows.breaks(f"a header called `{name[:10]}`", "upstream.claimHeaders", "", {name: "sub"})
+    rows.breaks("a header from null", "upstream.claimHeaders", "", {"x-a": None})
+    rows.breaks("a header from no claim", "upstream.claimHeaders", "", {"x-a": ""})
+    rows.breaks("a header from a number", "upstream.claimHeaders", "", {"x-a": 1})
+    rows.breaks("17 headers", "upstream.claimHeaders", "", {f"x-{number}": "sub" for number in range(17)})
+    return rows.rows
