@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from definitions import definition_page
 from pydantic import TypeAdapter
 
 from extauthz.config import settings
 from extauthz.model.reason import Reason
 from extauthz.model.time import format_duration
 from extauthz.policy.issuer import TokenIssuerSpec
+from extauthz.policy.revocation import TokenRevocationSpec
 from extauthz.policy.spec import AccessPolicySpec
 from extauthz.policy.words import SHAPES
 
@@ -98,6 +100,13 @@ def setting_page() -> str:
     )
 
 
+PAGED = {
+    "AccessPolicy": AccessPolicySpec,
+    "TokenIssuer and ClusterTokenIssuer": TokenIssuerSpec,
+    "TokenRevocation": TokenRevocationSpec,
+}
+
+
 def policy_page() -> str:
     """Every field of every kind."""
     lines = [
@@ -108,7 +117,7 @@ def policy_page() -> str:
         "it is a TokenIssuer that policies of every namespace, or of `allowedNamespaces`, may name.",
         "",
     ]
-    for title, spec in (("AccessPolicy", AccessPolicySpec), ("TokenIssuer and ClusterTokenIssuer", TokenIssuerSpec)):
+    for title, spec in PAGED.items():
         schema = TypeAdapter(spec).json_schema()
         lines += [f"## {title}", "", *_fields(schema, schema), ""]
         for name, inner in sorted(schema.get("$defs", {}).items()):
@@ -127,7 +136,8 @@ def _fields(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[str]:
         if isinstance(default, int | float) and "duration" in _type(field, root):
             default = format_duration(default)
         shown = "needed" if needed else "none" if default in (None, [], {}) else f"`{default}`"
-        doc = " ".join(str(field.get("description", "")).split()).replace("|", "or")
+        inner = root["$defs"][field["$ref"].rpartition("/")[2]] if "$ref" in field else {}
+        doc = " ".join(str(field.get("description", inner.get("description", ""))).split()).replace("|", "or")
         yield f"| `{name}` | {_type(field, root)} | {shown} | {doc} |"
 
 
@@ -178,7 +188,13 @@ def cli_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"reasons.md": reasons, "settings.md": setting_page, "policy.md": policy_page, "cli.md": cli_page}
+PAGES = {
+    "reasons.md": reasons,
+    "settings.md": setting_page,
+    "policy.md": policy_page,
+    "crds.md": definition_page,
+    "cli.md": cli_page,
+}
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 )
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
-_KINDS = ("kind: AccessPolicy", "kind: TokenIssuer", "kind: ClusterTokenIssuer")
+_KINDS = ("kind: AccessPolicy", "kind: TokenIssuer", "kind: ClusterTokenIssuer", "kind: TokenRevocation")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
