@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from extauthz.decide import World
+from extauthz.decide import Grants, World
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Clock, Seconds, SystemClock
 from extauthz.policy.compile import compile_snapshot
@@ -38,7 +38,7 @@ class Service:
         log: bool = True,
     ) -> None:
         clock = clock or SystemClock()
-        keys, pepper = KeyRing(clock), Pepper(b"p" * 32)
+        keys, grants = KeyRing(clock), Grants(Pepper(b"p" * 32))
         snapshot = compile_snapshot([parse(each) for each in objects])
         keys.reconcile(snapshot.issuer_keys)
         self.verifier = Verifier(cache_size)
@@ -46,7 +46,7 @@ class Service:
         self._audit = AuditLog(LogFile(Path("/dev/null")))
         metrics = Metrics(lambda: Readings(now=clock.now()), version="0")
         self._answerer = Answerer(
-            world=lambda: World(snapshot, keys.states(), self.verifier, pepper),
+            world=lambda: World(snapshot, keys.states(), self.verifier, grants),
             store=self.store,
             clock=clock,
             observe=to_all(metrics.observe, self._audit.observe) if log else metrics.observe,

@@ -14,7 +14,7 @@ from typing import Any, Final
 from extauthz import __version__
 from extauthz.config import LogSink, Settings
 from extauthz.control.reconcile import FolderReconciler
-from extauthz.decide import World
+from extauthz.decide import Grants, World
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Instant, Seconds, SystemClock
@@ -58,6 +58,8 @@ class App:
         self._published: Instant | None = None
         self._verifier = Verifier(settings.token_cache_size)
         self._pepper = _pepper(settings)
+        self._grants = Grants(self._pepper, settings.token_cache_size)
+        self._last_world: World | None = None
         self._store = MemoryStore(self._clock, settings.store_capacity)
         self._keys = KeyRing(
             self._clock,
@@ -153,11 +155,16 @@ class App:
     def _publish(self, snapshot: Snapshot) -> None:
         # Keys first: a policy must not be in force before its issuers are known to the ring.
         self._keys.reconcile(snapshot.issuer_keys)
+        # What was worked out for rules that are gone need not be kept.
+        self._grants = Grants(self._pepper, self._settings.token_cache_size)
         self._snapshot = snapshot
         self._published = self._clock.now()
 
     def _world(self) -> World:
-        return World(self._snapshot, self._keys.states(), self._verifier, self._pepper)
+        snapshot, keys, last = self._snapshot, self._keys.states(), self._last_world
+        if last is None or last.snapshot is not snapshot or last.keys is not keys:
+            last = self._last_world = World(snapshot, keys, self._verifier, self._grants)
+        return last
 
     def _read(self) -> Readings:
         snapshot = self._snapshot

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
@@ -20,10 +20,11 @@ from extauthz.model.token import IssuerRef, VerifiedToken
 from extauthz.model.verdict import Allow, Challenge, Deny, Ground, Mode, Refusal, Verdict
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
-from extauthz.policy.upstream import changes_of
+from extauthz.policy.upstream import changes_of, depends_on_request
 from extauthz.replay.plan import Owner, attempt_key, plan_spends
 from extauthz.replay.spend import Pepper, Rate, Spend
 from extauthz.replay.store import Committed, Refused, Unavailable
+from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
 from extauthz.tokens.verify import Verifier
 
@@ -35,10 +36,10 @@ class World:
     snapshot: Snapshot | None
     keys: Mapping[IssuerRef, KeyState]
     verifier: Verifier
-    pepper: Pepper
+    grants: Grants
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Admission:
     """Everything holds but the counts: the verdict when they hold too, and what a refusal needs when they do not."""
 
@@ -51,6 +52,50 @@ class Admission:
     """What a Shadow policy answers in place of a denial: the request as it came, but for headers that are ours."""
 
 
+class Grant(NamedTuple):
+    """What a rule makes of a token, whatever else the request holds."""
+
+    rule: Rule
+    token: VerifiedToken | None
+    ground: Ground
+    allow: Allow | None
+    """The changes to a request that brings none of the headers that are ours; None where they depend on the request."""
+    admission: Admission | None
+    """The admission of such a request where the rule counts nothing."""
+
+
+class Grants:
+    """Remembers what was worked out once for a rule and a token. Safe to share among threads.
+
+    INVARIANT: nothing in it decides: every requirement is asked for every request. And a grant counts only for the very
+    objects that it was worked out for: a token that is verified anew, or a rule that is compiled anew, gets a new one.
+    """
+
+    def __init__(self, pepper: Pepper, size: int = 10_000) -> None:
+        self.pepper = pepper
+        self._known: GenerationalCache[tuple[int, int], Grant] = GenerationalCache(size)
+
+    def of(self, rule: Rule, token: VerifiedToken | None) -> Grant:
+        """The grant of this token under this rule."""
+        key = (id(rule), id(token))
+        grant = self._known.get(key)
+        if grant is None or grant.rule is not rule or grant.token is not token:
+            grant = self._work_out(rule, token)
+            self._known.put(key, grant)
+        return grant
+
+    def _work_out(self, rule: Rule, token: VerifiedToken | None) -> Grant:
+        ground = _ground(rule, token, self.pepper)
+        allow = None if depends_on_request(rule) else changes_of(rule, token, None, ())
+        if not isinstance(allow, Allow):
+            return Grant(rule, token, ground, None, None)
+        allow = replace(allow, ground=ground, lasting=not rule.counts)
+        if rule.counts:
+            return Grant(rule, token, ground, allow, None)
+        bare = Allow(ground=ground)
+        return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge, bare))
+
+
 def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
     """Decide everything but the counts."""
     snapshot = world.snapshot
@@ -59,23 +104,21 @@ def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
     rule = snapshot.choose(view)
     if isinstance(rule, Refusal):
         return Deny(refusal=rule)
-    ours = tuple(snapshot.ours(view.headers))
+    ours = snapshot.ours(view.headers)
     token = _authenticate(view, rule, world, now)
-    ground = _ground(rule, token, world.pepper)
-    judged = token if isinstance(token, Refusal) else _judge(view, rule, token, ours, world.pepper, now)
-    bare = Allow(ground=ground, remove_headers=ours)
-    if isinstance(judged, Refusal):
-        return _refuse(judged, ground, rule.challenge, bare)
-    allow, spends = judged
-    return Admission(
-        allow=replace(allow, ground=ground),
-        spends=spends,
-        attempt=attempt_key(view, token if isinstance(token, VerifiedToken) else None, world.pepper)
-        if spends
-        else None,
-        challenge=rule.challenge,
-        bare=bare,
-    )
+    if isinstance(token, Refusal):
+        ground = Ground(policy=rule.policy, rule=rule.name, mode=rule.mode, issuer=token.issuer)
+        return _refuse(token, ground, rule.challenge, Allow(ground=ground, remove_headers=ours))
+    grant = world.grants.of(rule, token)
+    refusal = _ask(view, rule, token, now)
+    if refusal is None:
+        if grant.admission is not None and not ours:
+            return grant.admission
+        admitted = _admit(view, grant, ours, world.grants.pepper, now)
+        if isinstance(admitted, Admission):
+            return admitted
+        refusal = admitted
+    return _refuse(refusal, grant.ground, rule.challenge, Allow(ground=grant.ground, remove_headers=ours))
 
 
 def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> Verdict:
@@ -112,23 +155,32 @@ def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> 
     return world.verifier.verify(credential, rule.demand, world.keys, now)
 
 
-def _judge(
-    view: RequestView, rule: Rule, token: VerifiedToken | None, ours: tuple[str, ...], pepper: Pepper, now: Instant
-) -> tuple[Allow, tuple[Spend, ...]] | Refusal:
-    """Ask every clause, then say what the request changes and spends."""
+def _ask(view: RequestView, rule: Rule, token: VerifiedToken | None, now: Instant) -> Refusal | None:
+    """The first clause's refusal, None when all hold."""
     if token is not None:
         for clause in rule.clauses:
             refusal = clause.check(token, view, now)
             if refusal is not None:
                 return refusal
-    allow = changes_of(rule, token, view, ours)
-    if isinstance(allow, Refusal):
-        return allow
-    if rule.reuse is None and not rule.limits:
-        return allow, ()
+    return None
+
+
+def _admit(view: RequestView, grant: Grant, ours: tuple[str, ...], pepper: Pepper, now: Instant) -> Admission | Refusal:
+    """What the request changes and spends."""
+    rule, token, ground, allow, _ = grant
+    if allow is None or ours:
+        changes = changes_of(rule, token, view, ours)
+        if isinstance(changes, Refusal):
+            return changes
+        allow = replace(changes, ground=ground)
+    bare = Allow(ground=ground, remove_headers=ours)
+    if not rule.counts:
+        return Admission(allow, (), None, rule.challenge, bare)
     owner = Owner(rule.policy, rule.name, rule.mode is Mode.SHADOW)
     spends = plan_spends(rule.reuse, rule.limits, token, view, owner, pepper, now)
-    return spends if isinstance(spends, Refusal) else (allow, spends)
+    if isinstance(spends, Refusal):
+        return spends
+    return Admission(allow, spends, attempt_key(view, token, pepper), rule.challenge, bare)
 
 
 def _refuse(refusal: Refusal, ground: Ground, challenge: Challenge, bare: Allow) -> Deny | Admission:
@@ -140,21 +192,15 @@ def _refuse(refusal: Refusal, ground: Ground, challenge: Challenge, bare: Allow)
     return Admission(allow=shadow, spends=(), attempt=None, challenge=challenge, bare=shadow)
 
 
-def _ground(rule: Rule, token: VerifiedToken | None | Refusal, pepper: Pepper) -> Ground:
-    match token:
-        case VerifiedToken():
-            return Ground(
-                policy=rule.policy,
-                rule=rule.name,
-                mode=rule.mode,
-                issuer=token.trust.ref,
-                subject=token.subject,
-                client=token.client,
-                token_hash=pepper.fingerprint(token.identity),
-            )
-        case Refusal(issuer=issuer):
-            return Ground(policy=rule.policy, rule=rule.name, mode=rule.mode, issuer=issuer)
-        case None:
-            return Ground(policy=rule.policy, rule=rule.name, mode=rule.mode)
-        case _:
-            assert_never(token)
+def _ground(rule: Rule, token: VerifiedToken | None, pepper: Pepper) -> Ground:
+    if token is None:
+        return Ground(policy=rule.policy, rule=rule.name, mode=rule.mode)
+    return Ground(
+        policy=rule.policy,
+        rule=rule.name,
+        mode=rule.mode,
+        issuer=token.trust.ref,
+        subject=token.subject,
+        client=token.client,
+        token_hash=pepper.fingerprint(token.identity),
+    )

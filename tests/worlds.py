@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from extauthz.decide import World
+from extauthz.decide import Grants, World
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Seconds
 from extauthz.policy.compile import compile_snapshot
@@ -42,10 +42,10 @@ class Asked:
         self.store = store if store is not None else MemoryStore(self.clock)
         self.seen: list[Observation] = []
         self._verifier = Verifier()
-        self._pepper = Pepper(b"p" * 32)
+        self._grants = Grants(Pepper(b"p" * 32))
         self._count = 0
         self.answerer = Answerer(
-            world=lambda: World(self.snapshot, self.keys.states(), self._verifier, self._pepper),
+            world=lambda: World(self.snapshot, self.keys.states(), self._verifier, self._grants),
             store=self.store,
             clock=self.clock,
             observe=self.seen.append,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from extauthz.model.target import Host, Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(NamedTuple):
     """The peer that sent the request, as Envoy vouches for it (`attributes.source`)."""
 
     address: str = ""
@@ -18,10 +17,12 @@ class Source:
     """Authenticated identity of the peer, such as a SPIFFE ID; empty without mutual TLS."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestView:
+class RequestView(NamedTuple):
     """One HTTP request, read once. Header names are in lower case; a value that was repeated is repeated here when
-    Envoy sent raw headers, and joined by commas when it sent the map form."""
+    Envoy sent raw headers, and joined by commas when it sent the map form.
+
+    A named tuple: one is made for every Check, and nothing else that cannot be changed is made as fast.
+    """
 
     method: str
     host: Host

@@ -8,10 +8,9 @@ stands. Paths are compared in one canonical form: each octet is percent-decoded 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
 
 Host = NewType("Host", str)
 """A host in lower case, without port or trailing dot; an IPv6 address keeps its brackets."""
@@ -39,8 +38,7 @@ class PathOddity(Enum):
     """`%25` before two hexadecimal digits: some servers decode twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A request target, split and normalised."""
 
     path: Path

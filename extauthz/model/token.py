@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from extauthz.model.encoding import Json
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
@@ -36,16 +36,17 @@ class Slot:
     """Header, cookie or parameter name; header names in lower case."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """The token text that was presented. Never logged; its repr shows nothing of it."""
 
-    token: str = field(repr=False)
+    token: str
     slot: Slot
 
+    def __repr__(self) -> str:
+        return f"Credential(slot={self.slot!r})"
 
-@dataclass(frozen=True, slots=True, order=True)
-class IssuerRef:
+
+class IssuerRef(NamedTuple):
     """The object that describes an issuer; `namespace` is empty for a ClusterTokenIssuer."""
 
     kind: str

@@ -104,6 +104,8 @@ class Allow(NoTruth):
     """Uses left of the scarcest count that this request spent from; None when nothing was counted."""
     shadowed: Deny | None = None
     """In Shadow mode, the denial that would have been."""
+    lasting: bool = field(default=False, compare=False, repr=False)
+    """Whether this very object answers other requests too, so that what is made of it may be kept."""
 
 
 Verdict: TypeAlias = Allow | Deny

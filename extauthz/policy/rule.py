@@ -32,3 +32,8 @@ class Rule:
     """Kinds of odd paths that this rule lets through."""
     broken: str | None = None
     """Why this rule can only refuse, for the operator; None in a good one."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether requests of this rule spend anything."""
+        return self.reuse is not None or bool(self.limits)

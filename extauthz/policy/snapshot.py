@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 from extauthz.keys.jwks import IssuerKeys
@@ -46,9 +46,11 @@ class Snapshot:
             return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
         return rule
 
-    def ours(self, names: Iterable[str]) -> list[str]:
+    def ours(self, names: Collection[str]) -> tuple[str, ...]:
         """Which of these header names some policy sets from claims; `_` is taken for `-`, as many servers do."""
-        return [name for name in names if _fold(name) in self._asserted] if self._asserted else []
+        if self._asserted.isdisjoint(names) and "_" not in "".join(names):
+            return ()
+        return tuple(name for name in names if _fold(name) in self._asserted)
 
     @cached_property
     def _tables(self) -> dict[str, PathTable]:

@@ -6,7 +6,7 @@ so no client can send one that an upstream would believe.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from extauthz.model.encoding import Json, printable
@@ -19,8 +19,17 @@ from extauthz.policy.rule import Rule
 _MAX_VALUE: Final = 4096
 
 
-def changes_of(rule: Rule, token: VerifiedToken | None, view: RequestView, ours: Iterable[str]) -> Allow | Refusal:
+def depends_on_request(rule: Rule) -> bool:
+    """Whether the changes depend on more than the token: a cookie is taken out from among others."""
+    return rule.demand is not None and rule.demand.slot.kind is SlotKind.COOKIE and not rule.forward_token
+
+
+def changes_of(
+    rule: Rule, token: VerifiedToken | None, view: RequestView | None, ours: Iterable[str]
+) -> Allow | Refusal:
     """The changes to a request that `rule` admits. `ours` are the headers sent by the client that some policy sets.
+
+    `view` may be None where the changes do not depend on the request.
 
     Refuses with `claim_refused` when a claim cannot be a header value.
     """
@@ -39,7 +48,7 @@ def changes_of(rule: Rule, token: VerifiedToken | None, view: RequestView, ours:
             # Whether or not the token may go upstream: URLs end up in logs.
             query = (name,)
         case Slot(SlotKind.COOKIE, name) if not rule.forward_token:
-            _keep_other_cookies(view, name, headers, removed)
+            _keep_other_cookies(view.headers if view is not None else {}, name, headers, removed)
         case Slot(_, name) if not rule.forward_token:
             removed.append(name)
         case _:
@@ -72,9 +81,11 @@ def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:
     return text
 
 
-def _keep_other_cookies(view: RequestView, name: str, headers: list[tuple[str, str]], removed: list[str]) -> None:
+def _keep_other_cookies(
+    sent: Mapping[str, tuple[str, ...]], name: str, headers: list[tuple[str, str]], removed: list[str]
+) -> None:
     """Take one cookie out of the `cookie` header (RFC 6265, section 5.4) and leave the others as they are."""
-    pairs = [pair.strip() for value in view.headers.get("cookie", ()) for pair in value.split(";")]
+    pairs = [pair.strip() for value in sent.get("cookie", ()) for pair in value.split(";")]
     others = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != name]
     if others:
         headers.append(("cookie", "; ".join(others)))

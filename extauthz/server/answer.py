@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from extauthz.decide import World, decide, settle
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
-from extauthz.model.time import Clock, Seconds
+from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
-from extauthz.model.verdict import Deny, Refusal, Verdict
+from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
 from extauthz.replay.store import Committed, Refused, Store, Unavailable
 from extauthz.server.codec import INTERNAL_DENIAL, read_check, write_verdict
 from extauthz.telemetry.log import frames_of
 from extauthz.telemetry.observation import Observation, SpendOutcome
+from extauthz.tokens.cache import GenerationalCache
 
 _LOG: Final = logging.getLogger(__name__)
 _LATE: Final = Deny(refusal=Refusal(Reason.OVERLOADED, "the time for this Check was over before its uses were counted"))
@@ -38,10 +39,14 @@ class Answerer:
     """Is told of every answer; must not wait."""
     want_keys: Callable[[IssuerRef], None]
     """Is told when a token names a key that its issuer's set lacks; must not wait."""
+    _written: GenerationalCache[int, tuple[Allow, bytes]] = field(
+        default_factory=lambda: GenerationalCache(10_000), init=False, repr=False
+    )
+    """Answers that last, in bytes; each with the value that it was written for."""
 
     def answer(self, data: bytes, budget: Seconds) -> bytes:
         """Answer one serialised CheckRequest, within `budget` seconds from now."""
-        started = self.clock.monotonic()
+        started, now = self.clock.monotonic(), self.clock.now()
         world: World | None = None
         view: RequestView | None = None
         outcome = SpendOutcome.NONE
@@ -52,37 +57,53 @@ class Answerer:
                 verdict: Verdict = Deny(refusal=read)
             else:
                 view = read
-                verdict, outcome = self._decide(view, world, started + budget)
-            response = write_verdict(verdict)
+                verdict, outcome = self._decide(view, world, now, started + budget)
+            response = write_verdict(verdict) if isinstance(verdict, Deny) else self._write(verdict)
         except Exception as error:  # noqa: BLE001  # INVARIANT: the one broad except: a bug denies
             _LOG.error("a bug denied a request: %s", _where(error))
             verdict = Deny(refusal=Refusal(Reason.INTERNAL, type(error).__name__))
             response = INTERNAL_DENIAL
-        self._tell(verdict, view, outcome, started, world)
+        self._tell(verdict, view, outcome, started, now, world)
         return response
 
     def refuse(self, refusal: Refusal) -> bytes:
         """The recorded denial of a request that is not even read, and for which no policy is asked."""
         verdict = Deny(refusal=refusal)
-        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), None)
+        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), self.clock.now(), None)
         return write_verdict(verdict)
 
-    def _decide(self, view: RequestView, world: World, deadline: float) -> tuple[Verdict, SpendOutcome]:
-        decided = decide(view, world, self.clock.now())
+    def _decide(self, view: RequestView, world: World, now: Instant, deadline: float) -> tuple[Verdict, SpendOutcome]:
+        decided = decide(view, world, now)
         if isinstance(decided, Deny):
             issuer = decided.refusal.issuer
             if decided.reason is Reason.KEY_UNKNOWN and issuer is not None:
                 self.want_keys(issuer)
             return decided, SpendOutcome.NONE
         if not decided.spends:
-            return settle(decided, Committed(remaining=None)), SpendOutcome.NONE
+            return decided.allow, SpendOutcome.NONE
         if self.clock.monotonic() >= deadline:
             return _LATE, SpendOutcome.NONE
         committed = self.store.commit(decided.spends, decided.attempt)
         return settle(decided, committed), _outcome(committed)
 
+    def _write(self, allow: Allow) -> bytes:
+        if not allow.lasting:
+            return write_verdict(allow)
+        known = self._written.get(id(allow))
+        # INVARIANT: the bytes of one value never answer for another that took its place in memory.
+        if known is None or known[0] is not allow:
+            known = (allow, write_verdict(allow))
+            self._written.put(id(allow), known)
+        return known[1]
+
     def _tell(
-        self, verdict: Verdict, view: RequestView | None, outcome: SpendOutcome, started: float, world: World | None
+        self,
+        verdict: Verdict,
+        view: RequestView | None,
+        outcome: SpendOutcome,
+        started: float,
+        now: Instant,
+        world: World | None,
     ) -> None:
         try:
             self.observe(
@@ -91,7 +112,7 @@ class Answerer:
                     view,
                     spends=outcome,
                     seconds=Seconds(self.clock.monotonic() - started),
-                    at=self.clock.now(),
+                    at=now,
                     snapshot_version="" if world is None or world.snapshot is None else world.snapshot.version,
                 )
             )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from operator import and_
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -29,8 +30,10 @@ MAX_HEADERS: Final = 1000
 PINNED_POLICY: Final = "extauthz.dev/policy"
 """Key of the route's `context_extensions` that names the policy."""
 
-_FOREIGN: Final = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z:-]")
+_FOREIGN: Final = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z:\n-]")
 _MAX_ADDRESS: Final = 64
+_MAX_REMEMBERED: Final = 2048
+"""Characters of the names of a request's headers, beyond which they are not kept."""
 _MAX_REQUEST_ID: Final = 128
 
 _Headers = dict[str, tuple[str, ...]]
@@ -59,91 +62,140 @@ def read_check(data: bytes) -> RequestView | Refusal:
 
 
 def _view(attributes: AttributeContext) -> RequestView:
-    if not attributes.request.HasField("http"):
+    request = attributes.request
+    if not request.HasField("http"):
         raise Malformed("the CheckRequest has no http attributes")
-    http = attributes.request.http
-    headers = _headers(http)
-    _settle_pseudo_headers(headers, http)
+    http = request.http
+    told = _Told(http.method, http.path, http.host)
+    headers = _headers(http, told)
     return RequestView(
-        method=parse_method(http.method),
-        host=parse_host(http.host),
-        target=_target(http),
-        headers=headers,
-        source=_source(attributes.source),
-        stream_id=http.id,
-        request_id=_request_id(headers),
-        pinned_policy=attributes.context_extensions.get(PINNED_POLICY),
+        parse_method(told.method),
+        parse_host(told.host),
+        _target(http, told.path),
+        headers,
+        _source(attributes.source),
+        http.id,
+        _request_id(headers),
+        attributes.context_extensions.get(PINNED_POLICY),
     )
 
 
-def _target(http: AttributeContext.HttpRequest) -> Target:
-    target = parse_target(http.path)
+class _Told(NamedTuple):
+    """What the attributes tell besides the headers."""
+
+    method: str
+    path: str
+    host: str
+
+
+def _target(http: AttributeContext.HttpRequest, path: str) -> Target:
+    target = parse_target(path)
     # Envoy leaves both empty. A caller that fills them must not smuggle past us what `path` does not show.
-    if http.fragment or http.query not in {"", target.query}:
+    query = http.query
+    if http.fragment or (query and query != target.query):
         raise Malformed("the `query` or `fragment` attribute disagrees with the path")
     return target
 
 
-def _headers(http: AttributeContext.HttpRequest) -> _Headers:
-    """The headers from whichever of the two forms Envoy used (`encode_raw_headers` chooses)."""
-    plain, raw = len(http.headers), len(http.header_map.headers)
-    if plain + raw > MAX_HEADERS:
+def _headers(http: AttributeContext.HttpRequest, told: _Told) -> _Headers:
+    """The headers from whichever of the two forms Envoy used (`encode_raw_headers` chooses), pseudo headers left out.
+
+    Names and values are joined by line feeds, which neither may hold, and looked at as one text each: that costs a
+    fraction of looking at each.
+    """
+    raw, plain = http.header_map.headers, http.headers
+    count = len(plain) + len(raw)
+    if not count:
+        return {}
+    if count > MAX_HEADERS:
         raise Malformed(f"the request has more than {MAX_HEADERS} headers")
     if plain and raw:
         raise Malformed("the headers came both as `headers` and as `header_map`")
-    return _from_raw(http) if raw else _from_map(http)
-
-
-def _from_map(http: AttributeContext.HttpRequest) -> _Headers:
-    pairs = list(http.headers.items())
-    _refuse_unsound([name for name, _ in pairs], [value for _, value in pairs])
-    headers: _Headers = {name.lower(): (value,) for name, value in pairs}
-    if len(headers) != len(pairs):
-        raise Malformed("two header names differ only in case")
-    return headers
-
-
-def _from_raw(http: AttributeContext.HttpRequest) -> _Headers:
-    names, values = [], []
-    for header in http.header_map.headers:
-        text, octets = header.value, header.raw_value
-        if text and octets:
-            raise Malformed("a header has both `value` and `raw_value`")
-        names.append(header.key)
-        values.append(text or octets.decode("latin-1"))
-    _refuse_unsound(names, values)
-    headers: _Headers = {}
-    for name, value in zip(map(str.lower, names), values, strict=True):
-        headers[name] = (*headers[name], value) if name in headers else (value,)
-    return headers
-
-
-def _refuse_unsound(names: list[str], values: list[str]) -> None:
-    """Refuse names that are no tokens and values with CR, LF or NUL (RFC 9110, sections 5.1 and 5.5)."""
-    # One look at the joined text costs less than a look at each.
-    if not all(names) or _FOREIGN.search("".join(names)) is not None:
+    if plain:
+        names, values = "\n".join(plain), "\n".join(plain.values())
+    else:
+        keys, texts, octets = zip(*[(header.key, header.value, header.raw_value) for header in raw], strict=True)
+        names, values = "\n".join(keys), _raw_values(texts, octets)
+    known = _read_names(names) if len(names) <= _MAX_REMEMBERED else _Names.of(names)
+    if not known.sound or len(known.keys) != count:
         raise Malformed("a header name is not a token")
-    joined = "".join(values)
-    if "\0" in joined or "\r" in joined or "\n" in joined:
-        raise _broken_value(names, values)
+    if "\0" in values or "\r" in values or values.count("\n") != count - 1:
+        raise _broken_value(http)
+    headers = _paired(known, values.split("\n"), in_map=bool(plain))
+    if known.pseudo or "host" in headers:
+        _settle_pseudo_headers(headers, told, known.pseudo)
+    return headers
 
 
-def _broken_value(names: list[str], values: list[str]) -> Malformed:
-    broken = {name.lower() for name, value in zip(names, values, strict=True) if any(sign in value for sign in _BREAKS)}
+class _Names(NamedTuple):
+    """The names of a request's headers, looked at."""
+
+    keys: tuple[str, ...]
+    """In lower case."""
+    sound: bool
+    """Whether each is a token, or the name of a pseudo header."""
+    repeated: bool
+    pseudo: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: str) -> _Names:
+        """Look at names that are joined by line feeds."""
+        keys = tuple(names.lower().split("\n"))
+        pseudo = tuple(key for key in keys if ":" in key)
+        sound = _FOREIGN.search(names) is None and "" not in keys and all(key.rfind(":") == 0 for key in pseudo)
+        return cls(keys, sound, len(set(keys)) != len(keys), tuple(dict.fromkeys(pseudo)))
+
+
+# Clients and proxies send the same names over and over.
+_read_names: Final = lru_cache(maxsize=1024)(_Names.of)
+
+
+def _raw_values(texts: tuple[str, ...], octets: tuple[bytes, ...]) -> str:
+    if not any(texts):
+        return b"\n".join(octets).decode("latin-1")
+    if any(map(and_, map(bool, texts), map(bool, octets))):
+        raise Malformed("a header has both `value` and `raw_value`")
+    return "\n".join(text or octet.decode("latin-1") for text, octet in zip(texts, octets, strict=True))
+
+
+def _broken_value(http: AttributeContext.HttpRequest) -> Malformed:
+    """What to say of values with CR, LF or NUL (RFC 9110, section 5.5)."""
+    raw = [(header.key, header.value or header.raw_value.decode("latin-1")) for header in http.header_map.headers]
+    pairs = [*http.headers.items(), *raw]
+    broken = {name.lower() for name, value in pairs if any(sign in value for sign in _BREAKS)}
     words = "a header value holds CR, LF or NUL"
     return _BadCredential(words) if broken == {"authorization"} else Malformed(words)
 
 
-def _settle_pseudo_headers(headers: _Headers, http: AttributeContext.HttpRequest) -> None:
+def _paired(names: _Names, texts: list[str], *, in_map: bool) -> _Headers:
+    """Names and values of as many headers, those of one name together (RFC 9110, section 5.3)."""
+    if not names.repeated:
+        return dict(zip(names.keys, zip(texts, strict=True), strict=True))
+    if in_map:
+        raise Malformed("two header names differ only in case")
+    headers: _Headers = {}
+    for name, value in zip(names.keys, texts, strict=True):
+        headers[name] = (*headers[name], value) if name in headers else (value,)
+    return headers
+
+
+def _settle_pseudo_headers(headers: _Headers, told: _Told, pseudo: tuple[str, ...]) -> None:
     """Drop the pseudo headers (RFC 9113, section 8.3) after checking that they tell what the attributes tell."""
-    for name, told in ((":method", http.method), (":path", http.path), (":authority", http.host), ("host", http.host)):
-        seen = headers.get(name)
-        if seen is not None and seen != (told,):
+    if headers.get("host", (told.host,)) != (told.host,):
+        raise Malformed("the header `host` disagrees with the request's attributes")
+    for name in pseudo:
+        seen = headers.pop(name)
+        match name:
+            case ":method":
+                wanted = told.method
+            case ":path":
+                wanted = told.path
+            case ":authority":
+                wanted = told.host
+            case _:
+                continue
+        if seen != (wanted,):
             raise Malformed(f"the header `{name}` disagrees with the request's attributes")
-    for name in [name for name in headers if ":" in name]:
-        if name.rfind(":") != 0:
-            raise Malformed("a header name is not a token")
-        del headers[name]
 
 
 def _request_id(headers: _Headers) -> str:
@@ -155,7 +207,7 @@ def _request_id(headers: _Headers) -> str:
 def _source(peer: AttributeContext.Peer) -> Source:
     # A pipe or an internal listener leaves this text empty.
     text = peer.address.socket_address.address
-    return Source(address=_address(text) if len(text) <= _MAX_ADDRESS else "", principal=peer.principal)
+    return Source(_address(text) if len(text) <= _MAX_ADDRESS else "", peer.principal)
 
 
 @lru_cache(maxsize=4096)

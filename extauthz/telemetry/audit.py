@@ -6,13 +6,14 @@ Denials are always written, allows by sample. A decision never waits for its lin
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import count
 from typing import Final, NamedTuple
 
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, PolicyRef
-from extauthz.telemetry.line import json_line, timestamp
+from extauthz.telemetry.line import json_members, line_from, timestamp
 from extauthz.telemetry.observation import Decision, Observation, judged
 from extauthz.telemetry.output import Output
 from extauthz.telemetry.writer import CAPACITY, LineWriter
@@ -72,6 +73,9 @@ class Entry(NamedTuple):
     remaining: int | None
     seconds: float
     snapshot: str
+
+
+_WHO: Final = slice(Entry._fields.index("mode"), Entry._fields.index("token") + 1)
 
 
 class AuditLog:
@@ -139,19 +143,17 @@ def entry_of(observation: Observation) -> Entry:
 
 def line_of(entry: Entry) -> bytes:
     """The line of one decision. What is not known is left out."""
-    return json_line(
+    what = json_members(
         {
             "time": timestamp(entry.at),
             "decision": entry.decision.value,
             "reason": entry.reason,
             "detail": entry.detail,
-            "mode": entry.mode,
-            "policy": "" if entry.policy is None else str(entry.policy),
-            "rule": entry.rule,
-            "issuer": "" if entry.issuer is None else str(entry.issuer),
-            "subject": entry.subject,
-            "client": entry.client,
-            "token": entry.token,
+        },
+        BOUNDS,
+    )
+    request = json_members(
+        {
             "method": entry.method,
             "host": entry.host,
             "path": entry.path,
@@ -162,6 +164,25 @@ def line_of(entry: Entry) -> bytes:
             "remaining": entry.remaining,
             "latency_us": round(entry.seconds * 1e6),
             "snapshot": entry.snapshot,
+        },
+        BOUNDS,
+    )
+    return line_from(what, _who(entry[_WHO]), request)
+
+
+@lru_cache(maxsize=1024)
+def _who(ground: tuple[str, PolicyRef | None, str, IssuerRef | None, str, str, str]) -> str:
+    """The part of a line that is the same for all requests of a token under a rule."""
+    mode, policy, rule, issuer, subject, client, token = ground
+    return json_members(
+        {
+            "mode": mode,
+            "policy": "" if policy is None else str(policy),
+            "rule": rule,
+            "issuer": "" if issuer is None else str(issuer),
+            "subject": subject,
+            "client": client,
+            "token": token,
         },
         BOUNDS,
     )

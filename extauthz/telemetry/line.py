@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from extauthz.model.time import Instant
@@ -19,6 +20,7 @@ MAX_LINE: Final = 4095
 
 _QUOTE: Final = json.JSONEncoder(ensure_ascii=True).encode
 _CUT: Final = r"\u2026"
+_PLAIN: Final = re.compile(r"[ !#-\[\]-~]*", re.ASCII)
 _LONE: Final = re.compile("[\ud800-\udfff]")
 # The longest run of whole characters in escaped text: neither an escape nor a surrogate pair is torn.
 _WHOLE: Final = re.compile(r"(?:[^\\]|\\[^u]|\\u(?!d[89ab])[0-9a-f]{4}|\\ud[89ab][0-9a-f]{2}\\u[0-9a-f]{4})*", re.ASCII)
@@ -33,6 +35,11 @@ def json_line(values: Mapping[str, str | int | None], limits: Mapping[str, int])
     Each text takes at most so many bytes as `limits` says under its name. What looks like a token is blotted out,
     wherever it stands.
     """
+    return line_from(json_members(values, limits))
+
+
+def json_members(values: Mapping[str, str | int | None], limits: Mapping[str, int]) -> str:
+    """The members of such a line, to be put together by `line_from`; empty when there are none."""
     members = []
     for name, value in values.items():
         if isinstance(value, str):
@@ -40,11 +47,18 @@ def json_line(values: Mapping[str, str | int | None], limits: Mapping[str, int])
                 members.append(f'"{name}":{quoted(value, limits[name])}')
         elif value is not None:
             members.append(f'"{name}":{value:d}')
-    return _TOKEN.sub("[token]", f"{{{','.join(members)}}}\n").encode("ascii")
+    return ",".join(members)
+
+
+def line_from(*members: str) -> bytes:
+    """The line with these members, in their order."""
+    return _TOKEN.sub("[token]", f"{{{','.join(filter(None, members))}}}\n").encode("ascii")
 
 
 def quoted(text: str, limit: int) -> str:
     """The text as a JSON string of at most `limit` bytes (at least 6) between its quotes; `…` ends what was cut."""
+    if len(text) <= limit and _PLAIN.fullmatch(text) is not None:
+        return f'"{text}"'
     if not text.isascii():
         text = _LONE.sub("\ufffd", text)
     string = _QUOTE(text[: limit + 1])
@@ -56,4 +70,10 @@ def quoted(text: str, limit: int) -> str:
 
 def timestamp(at: Instant) -> str:
     """An instant as RFC 3339 writes it, in UTC with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{_second(second)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from extauthz.model.request import RequestView
 from extauthz.model.time import Instant, Seconds
@@ -30,11 +30,13 @@ class Decision(Enum):
     """Admitted, because the policy only records its denials."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(NamedTuple):
     """One answered Check. What stands here of the request may have been chosen by an attacker."""
 
     verdict: Verdict
+    seconds: Seconds
+    """How long the answer took."""
+    at: Instant
     method: str = ""
     host: str = ""
     path: str = ""
@@ -47,9 +49,6 @@ class Observation:
     traceparent: str = ""
     """The header of W3C Trace Context (section 3.2), as sent; empty when absent or sent twice."""
     spends: SpendOutcome = SpendOutcome.NONE
-    seconds: Seconds
-    """How long the answer took."""
-    at: Instant
     snapshot_version: str = ""
     """Which policies were loaded; empty for none."""
 
@@ -66,20 +65,20 @@ class Observation:
     ) -> Observation:
         """What is seen of an answer; `view` is None when the request could not be read."""
         if view is None:
-            return cls(verdict=verdict, spends=spends, seconds=seconds, at=at, snapshot_version=snapshot_version)
+            return cls(verdict, seconds, at, spends=spends, snapshot_version=snapshot_version)
         return cls(
-            verdict=verdict,
-            method=view.method,
-            host=view.host,
-            path=view.target.path,
-            request_id=view.request_id,
-            stream_id=view.stream_id,
-            source_address=view.source.address,
-            traceparent=view.header("traceparent") or "",
-            spends=spends,
-            seconds=seconds,
-            at=at,
-            snapshot_version=snapshot_version,
+            verdict,
+            seconds,
+            at,
+            view.method,
+            view.host,
+            view.target.path,
+            view.request_id,
+            view.stream_id,
+            view.source.address,
+            (view.header("traceparent") or "") if "traceparent" in view.headers else "",
+            spends,
+            snapshot_version,
         )
 
 

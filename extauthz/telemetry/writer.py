@@ -20,6 +20,8 @@ CAPACITY: Final = 4096
 """How many lines may wait to be written; more are lost."""
 
 _LOG: Final = logging.getLogger(__name__)
+_PAUSE: Final = 0.01
+"""How long the first line of a group waits for more, in seconds."""
 _LOOK_UP_MS: Final = 100
 """How often a writer that waits for a reader looks whether it should give up."""
 
@@ -42,6 +44,7 @@ class LineWriter(Generic[T]):
         self._torn = False
         self._problem: str | None = None
         self._closed = False
+        self._ending = threading.Event()
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -69,6 +72,7 @@ class LineWriter(Generic[T]):
     def stop(self, timeout: Seconds) -> None:
         """Write what waits, for at most `timeout`, then count the rest as lost. Offers after this are lost."""
         self._closed = True
+        self._ending.set()
         self._queue.put(None)
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -90,7 +94,7 @@ class LineWriter(Generic[T]):
 
     def _run(self) -> None:
         chunk = bytearray()
-        while (item := self._queue.get()) is not None:
+        while (item := self._next(waiting=not chunk)) is not None:
             line = self._line(item)
             if len(chunk) + len(line) > MAX_LINE:
                 self._write(bytes(chunk))
@@ -102,6 +106,16 @@ class LineWriter(Generic[T]):
         if chunk:
             self._write(bytes(chunk))
         self._output.close()
+
+    def _next(self, *, waiting: bool) -> T | None:
+        """The next item; None at the end."""
+        if waiting and self._queue.empty():
+            # A pause after the first of a group: waking for each line would take time from those who decide.
+            item = self._queue.get()
+            if item is not None:
+                self._ending.wait(_PAUSE)
+            return item
+        return self._queue.get()
 
     def _line(self, item: T) -> bytes:
         try:

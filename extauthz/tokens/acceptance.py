@@ -19,8 +19,11 @@ def refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
     if not token.window.accepts(now):
         return _out_of_time(verified, now)
     wanted = trust.audiences if demand.audiences is None else demand.audiences
-    if not verified.audience_claims or any(wanted.isdisjoint(found) for found in verified.audience_claims):
+    if not verified.audience_claims:
         return _for_others(verified, wanted)
+    for found in verified.audience_claims:
+        if wanted.isdisjoint(found):
+            return _for_others(verified, wanted)
     # Without `iat` nobody knows when the token began: what is left of it counts. Never `nbf`, which may lie anywhere.
     lifetime = verified.expires - (now if verified.issued is None else verified.issued)
     longest = trust.max_lifetime if demand.max_lifetime is None else min(trust.max_lifetime, demand.max_lifetime)

@@ -23,6 +23,7 @@ QUERY_NAME: Final = "access_token"
 """The query parameter of RFC 6750, section 2.3. Never read unless a slot names it, and never ignored beside a token."""
 
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_PLAIN_BEARER: Final = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/-]+=*)", re.ASCII)
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # A comma, then a word that no `=` follows: the next credential, not the next parameter of this one.
 _SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]|\Z)|\Z)", re.ASCII)
@@ -43,6 +44,10 @@ def find_credential(view: RequestView, slot: Slot) -> Credential | Refusal:
     holds anything but exactly one token68 (RFC 9110, section 11.2) or a second place holds a credential as well, and
     with `token_malformed` beyond MAX_TOKEN and for a token in JSON form.
     """
+    if slot.kind is SlotKind.AUTHORIZATION:
+        plain = _plain(view)
+        if plain is not None:
+            return Credential(plain, slot)
     try:
         token = _read(view, slot)
     except _Unclear as problem:
@@ -57,6 +62,16 @@ def find_credential(view: RequestView, slot: Slot) -> Credential | Refusal:
         found = f"a token of {len(token)} characters, allowed are {MAX_TOKEN}"
         return Refusal(Reason.TOKEN_MALFORMED, f"{_place(slot)} holds {found}")
     return Credential(token, slot)
+
+
+def _plain(view: RequestView) -> str | None:
+    """The token of nearly every request, found at one look; None where it takes a closer one."""
+    values = view.headers.get("authorization", ())
+    query = view.target.query
+    if len(values) != 1 or QUERY_NAME in query or "%" in query:
+        return None
+    found = _PLAIN_BEARER.fullmatch(values[0])
+    return found[1] if found is not None and len(found[1]) <= MAX_TOKEN else None
 
 
 def _read(view: RequestView, slot: Slot) -> str | None:
