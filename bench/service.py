@@ -38,7 +38,7 @@ class Service:
         log: bool = True,
     ) -> None:
         clock = clock or SystemClock()
-        keys, grants = KeyRing(clock), Grants(Pepper(b"p" * 32))
+        keys, grants = KeyRing(clock), Grants(Pepper(b"p" * 32), cache_size)
         snapshot = compile_snapshot([parse(each) for each in objects])
         keys.reconcile(snapshot.issuer_keys)
         self.verifier = Verifier(cache_size)
