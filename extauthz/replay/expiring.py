@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from itertools import islice
 from math import ceil
 from typing import Generic, TypeVar
 
@@ -58,6 +59,11 @@ class Expiring(Generic[Value]):
                 self._drop_or_file(keys.pop(), now)
             if not keys:
                 del self._due[heapq.heappop(self._seconds)]
+
+    def due(self, now: Instant, steps: int) -> frozenset[bytes]:
+        """The keys of the entries that `drop_due` would drop. Drops none."""
+        filed = (key for second in sorted(self._seconds) if second <= now for key in reversed(self._due[second]))
+        return frozenset(key for key in islice(filed, steps) if self._entries[key][0] <= now)
 
     def _drop_or_file(self, key: bytes, now: Instant) -> None:
         until = self._entries[key][0]

@@ -15,7 +15,7 @@ from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.replay.expiring import Expiring
 from extauthz.replay.rate import RateLog
 from extauthz.replay.spend import Bind, Rate, Spend, Use
-from extauthz.replay.store import Committed, Outcome, Refused, Unavailable
+from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
 
 _STEPS: Final = 32
 """Due entries looked at per commit: more than a commit makes, so they never pile up, and few enough to take no time."""
@@ -81,19 +81,52 @@ class MemoryStore:
             if repeated is not None and repeated.marks == marks and now < repeated.until:
                 return repeated.committed
             for spend in spends:
-                no = self._no(spend, now)
+                no = self._ask(spend, now)
                 if no is not None:
                     return no
             if not self._has_room(spends):
-                return Unavailable(f"the memory store is full: {self._capacity} keys are live, and this needs another")
+                return self._full()
             left = [self._count(spend, now) for spend in spends]
             committed = Committed(min((each for each in left if each is not None), default=None))
             if attempt is not None:
                 self._remember(attempt, _Attempt(Instant(now + self._attempt_ttl), marks, committed))
             return committed
 
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        """What is left for each spend. Counts nothing, and drops nothing either."""
+        with self._lock:
+            now = self._clock.now()
+            left = tuple(self._left(spend, now) for spend in spends)
+            possible = all(each.no is None for each in left)
+            return left if not possible or self._has_room(spends, self._due(now)) else self._full()
+
+    def _left(self, spend: Spend, now: Instant) -> Left:
+        no = self._no(spend, now)
+        match spend:
+            case Bind():
+                return Left(spend=spend, before=None, after=None, no=no)
+            case Use():
+                before = max(0, spend.max_uses - (self._uses.get(spend.key, now) or 0))
+                counted = no is None and not self._is_repeat(spend, now)
+            case Rate():
+                log = self._rates.get(spend.key, now)
+                before = max(0, spend.amount - (0 if log is None else log.count(spend.window, now)))
+                counted = no is None
+            case _:
+                assert_never(spend)
+        return Left(spend=spend, before=before, after=max(0, before - counted), no=no)
+
+    def _ask(self, spend: Spend, now: Instant) -> Refused | Unavailable | None:
+        """Why a spend is not possible now, with note taken that it was asked for. Counts nothing."""
+        log = self._rates.get(spend.key, now) if isinstance(spend, Rate) else None
+        if isinstance(spend, Rate) and log is not None:
+            log.note(spend.window, now)
+            # A longer window than asked before has the same requests remembered for longer.
+            self._rates.put(spend.key, log, log.until)
+        return self._no(spend, now)
+
     def _no(self, spend: Spend, now: Instant) -> Refused | Unavailable | None:
-        """Why a spend is not possible now. Counts nothing."""
+        """Why a spend is not possible now. Changes nothing."""
         match spend:
             case Bind() | Use() if spend.until <= now:
                 return Unavailable(_LATE)
@@ -104,18 +137,11 @@ class MemoryStore:
                 spent = self._uses.get(spend.key, now) or 0
                 return None if spent < spend.max_uses or self._is_repeat(spend, now) else Refused(spend, None)
             case Rate():
-                return self._no_rate(spend, now)
+                log = self._rates.get(spend.key, now)
+                wait = None if log is None else log.wait(spend.amount, spend.window, now)
+                return None if wait is None else Refused(spend, wait)
             case _:
                 assert_never(spend)
-
-    def _no_rate(self, spend: Rate, now: Instant) -> Refused | None:
-        log = self._rates.get(spend.key, now)
-        if log is None:
-            return None
-        wait = log.wait(spend.amount, spend.window, now)
-        # A longer window than asked before has the same requests remembered for longer.
-        self._rates.put(spend.key, log, log.until)
-        return None if wait is None else Refused(spend, wait)
 
     def _count(self, spend: Spend, now: Instant) -> int | None:
         """Count a possible spend. Returns what is left."""
@@ -150,9 +176,16 @@ class MemoryStore:
     def _is_repeat(self, spend: Use, now: Instant) -> bool:
         return spend.grace is not None and self._graces.get(spend.key, now) == spend.grace.fingerprint
 
-    def _has_room(self, spends: tuple[Spend, ...]) -> bool:
-        new = {spend.key for spend in spends if spend.key not in self._shelf(spend)}
-        return len(self) + len(new) <= self._capacity
+    def _has_room(self, spends: tuple[Spend, ...], due: frozenset[bytes] = frozenset()) -> bool:
+        """Whether all keys fit. Those in `due` take up room, but would be dropped before."""
+        new = {spend.key for spend in spends if spend.key in due or spend.key not in self._shelf(spend)}
+        return len(self) - len(due) + len(new) <= self._capacity
+
+    def _due(self, now: Instant) -> frozenset[bytes]:
+        return self._binds.due(now, _STEPS) | self._uses.due(now, _STEPS) | self._rates.due(now, _STEPS)
+
+    def _full(self) -> Unavailable:
+        return Unavailable(f"the memory store is full: {self._capacity} keys are live, and this needs another")
 
     def _shelf(self, spend: Spend) -> Expiring[bytes] | Expiring[int] | Expiring[RateLog]:
         match spend:

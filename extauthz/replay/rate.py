@@ -43,8 +43,7 @@ class RateLog:
         return Instant(self._groups[-2] + self._span) if self._groups else Instant(0.0)
 
     def wait(self, amount: int, window: Seconds, now: Instant) -> Seconds | None:
-        """How long until one more request is within `amount`: None for now, else at most `window`."""
-        self._look_back(window, now)
+        """How long until one more request is within `amount`: None for now, else at most `window`. Changes nothing."""
         excess = self.count(window, now) + 1 - amount
         if excess <= 0:
             return None
@@ -54,13 +53,19 @@ class RateLog:
                 return Seconds(min(window, self._groups[at + 1] + window - now))
         return window
 
+    def note(self, window: Seconds, now: Instant) -> None:
+        """Take note that a window of this length asks, and forget what none asks for."""
+        if window >= self._span or now >= self._span_until:
+            self._span, self._span_until = window, Instant(now + window)
+        del self._groups[: self._oldest(self._span, now)]
+
     def count(self, window: Seconds, now: Instant) -> int:
         """How many requests count against a window that ends now."""
         return int(sum(self._groups[self._oldest(window, now) + 2 :: 3]))
 
     def add(self, window: Seconds, now: Instant) -> None:
         """Count one request. `now` is never before that of an earlier call."""
-        self._look_back(window, now)
+        self.note(window, now)
         groups = self._groups
         if groups and now - groups[-3] < window / _PARTS:
             groups[-2] = now
@@ -69,12 +74,6 @@ class RateLog:
             groups.extend((now, now, 1.0))
             if len(self) > _COMPACT_ABOVE:
                 self._compact(window, now)
-
-    def _look_back(self, window: Seconds, now: Instant) -> None:
-        """Take note of who asks, and forget what nobody asks for."""
-        if window >= self._span or now >= self._span_until:
-            self._span, self._span_until = window, Instant(now + window)
-        del self._groups[: self._oldest(self._span, now)]
 
     def _oldest(self, window: Seconds, now: Instant) -> int:
         """Where the oldest group that still counts begins. The sum, not the difference, is compared: `until` is one."""

@@ -38,6 +38,29 @@ class Unavailable(NoTruth):
 Outcome: TypeAlias = Committed | Refused | Unavailable
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left(NoTruth):
+    """What a store would say to one spend now, as if it came alone."""
+
+    spend: Spend
+    before: int | None
+    """How many `Use`s or `Rate`s of the key are left now; None for a `Bind`."""
+    after: int | None
+    """And once this one is counted: the same number when it would not be, because it repeats or is refused."""
+    no: Refused | Unavailable | None
+    """Why this spend is not possible; None when it is."""
+
+
+def foreseen(looked: tuple[Left, ...] | Unavailable) -> Outcome:
+    """What a commit would have answered at the moment of the look."""
+    if isinstance(looked, Unavailable):
+        return looked
+    refused = next((each.no for each in looked if each.no is not None), None)
+    if refused is not None:
+        return refused
+    return Committed(min((each.after for each in looked if each.after is not None), default=None))
+
+
 class Store(Protocol):
     """Where counts live. Safe to call from many threads.
 
@@ -48,6 +71,7 @@ class Store(Protocol):
     - A `Use` or `Bind` that arrives at or after its `until` is Unavailable: its count may be forgotten by now.
     - A commit with the same attempt and the same spends as one that was Committed moments ago gets that answer again
       and is not counted. Forgetting an attempt early is allowed: the repeat is then counted, or refused.
+    - A look changes no later answer: it counts, ties, prolongs and forgets nothing. What it tells may be old at once.
     """
 
     def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
@@ -55,3 +79,11 @@ class Store(Protocol):
 
     def ready(self) -> bool:
         """Whether the store can be asked now."""
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        """What is left for each spend, in their order, without counting any: for people who ask why.
+
+        `foreseen` of it is what `commit` would answer at the same moment without an attempt, for spends of different
+        keys. Unavailable where the store cannot tell, or has no room for keys that are new. A store that is asked over
+        a network may take several round trips: no request waits for a look.
+        """

@@ -11,8 +11,8 @@ import pytest
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.memory import MemoryStore
-from extauthz.replay.spend import Bind, Grace, Rate, Use
-from extauthz.replay.store import Committed, Outcome, Refused, Store, Unavailable
+from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
+from extauthz.replay.store import Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
 from tests.building import NOW
 from tests.clock import FakeClock
 
@@ -191,3 +191,64 @@ def test_F12_a_wall_clock_that_is_set_back_forgets_nothing(make: Make) -> None:
     store.commit((use(),), None)
     clock.set_wall(NOW - 600)
     assert not is_committed(store.commit((use(),), None))
+
+
+def seen(store: Store, *spends: Spend) -> list[tuple[int | None, int | None, Seconds | None | str]]:
+    """What a look tells of each spend: before, after, and how a refusal says to wait."""
+    looked = store.look(spends)
+    assert isinstance(looked, tuple)
+    return [(left.before, left.after, _no(left)) for left in looked]
+
+
+def _no(left: Left) -> Seconds | None | str:
+    match left.no:
+        case None:
+            return "possible"
+        case Refused(retry_after=wait):
+            return wait
+        case Unavailable(detail=detail):
+            return detail
+
+
+def test_a_look_tells_what_is_left_before_and_after(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    fresh = seen(store, bind(b"alice"), use(most=3), rate())
+    assert fresh == [(None, None, "possible"), (3, 2, "possible"), (5, 4, "possible")]
+    store.commit((bind(b"alice"), use(most=3), rate()), None)
+    assert seen(store, use(most=3), rate()) == [(2, 1, "possible"), (4, 3, "possible")]
+
+
+def test_a_look_at_what_is_spent_tells_it_of_each_spend_and_how_long_to_wait(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    assert is_committed(store.commit((bind(b"alice"), use(), rate(amount=1)), None))
+    clock.advance(20)
+    assert seen(store, bind(b"eve"), use(), rate(amount=1)) == [(None, None, None), (0, 0, None), (0, 0, Seconds(40.0))]
+    assert seen(store, bind(b"alice")) == [(None, None, "possible")]
+
+
+def test_a_look_at_a_repeat_within_its_grace_finds_it_possible_and_costing_nothing(make: Make) -> None:
+    store, same = make(FakeClock(NOW)), Grace(b"same", Seconds(3))
+    store.commit((use(grace=same),), None)
+    assert seen(store, use(grace=same)) == [(0, 0, "possible")]
+
+
+def test_a_look_past_the_time_of_a_use_cannot_tell(make: Make) -> None:
+    clock = FakeClock(NOW)
+    store = make(clock)
+    clock.advance(300)
+    assert isinstance(foreseen(store.look((use(),))), Unavailable)
+
+
+def test_looking_uses_up_nothing_however_often(make: Make) -> None:
+    store = make(FakeClock(NOW))
+    for _ in range(20):
+        store.look((bind(b"eve"), use(), rate(amount=1)))
+    assert is_committed(store.commit((bind(b"alice"), use(), rate(amount=1)), None))
+
+
+def test_a_look_into_a_full_store_cannot_tell_of_new_keys_but_of_those_it_knows() -> None:
+    store = MemoryStore(FakeClock(NOW), capacity=1)
+    store.commit((use(most=2),), None)
+    assert isinstance(store.look((use(b"new"),)), Unavailable)
+    assert seen(store, use(most=2)) == [(1, 0, "possible")]

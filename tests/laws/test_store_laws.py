@@ -20,7 +20,7 @@ from extauthz.model.verdict import PolicyRef, Refusal
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, plan_spends
 from extauthz.replay.spend import Bind, Pepper, Rate, Spend, Use
-from extauthz.replay.store import Committed, Outcome, Refused, Unavailable
+from extauthz.replay.store import Committed, Outcome, Refused, Unavailable, foreseen
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock
 
@@ -103,6 +103,43 @@ def test_every_history_is_answered_as_an_exact_store_would(commits: list[tuple[f
                 assert (wait is not None and 0 < wait <= 60) == isinstance(refused, Rate)
             case Unavailable(detail=detail):
                 raise AssertionError(detail)
+
+
+_MORTAL = st.one_of(
+    st.builds(lambda k, n: ("u", k, n), st.sampled_from([b"u1", b"u2", b"u3"]), st.integers(1, 40)),
+    st.builds(lambda k, n: ("r", k, n), st.sampled_from([b"r1", b"r2"]), st.sampled_from([10, 60, 300])),
+    st.builds(lambda k, n: ("b", k, n), st.sampled_from([b"b1", b"b2"]), st.integers(1, 40)),
+)
+
+
+def mortal(kind: str, key: bytes, number: int, now: Instant) -> Spend:
+    """A spend that is forgotten soon, so that a small store fills and empties."""
+    match kind:
+        case "u":
+            return Use(key=key, max_uses=2, until=Instant(now + number))
+        case "r":
+            return Rate(key=key, amount=2, window=Seconds(number), label="l")
+        case _:
+            return Bind(key=key, value=bytes([number % 2]), until=Instant(now + number))
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(st.tuples(_TICKS, st.lists(_MORTAL, max_size=3, unique_by=lambda each: each[1])), max_size=40),
+)
+@settings(max_examples=300)
+def test_a_look_foresees_the_next_commit_and_a_store_looked_at_answers_like_one_that_was_not(
+    capacity: int, history: list[tuple[float, list[tuple[str, bytes, int]]]]
+) -> None:
+    clock = FakeClock(NOW)
+    looked, other = MemoryStore(clock, capacity), MemoryStore(clock, capacity)
+    for gap, drawn in history:
+        clock.advance(gap)
+        spends = tuple(mortal(*each, clock.now()) for each in drawn)
+        foreknown = foreseen(looked.look(spends))
+        assert foreknown == looked.commit(spends, None)
+        assert foreknown == other.commit(spends, None)
+        assert len(looked) == len(other)
 
 
 @given(st.lists(st.tuples(_TICKS, st.booleans()), max_size=120), st.integers(1, 5), st.integers(1, 20))

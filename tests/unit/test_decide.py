@@ -6,7 +6,7 @@ import pytest
 
 from extauthz.model.time import Seconds
 from extauthz.replay.spend import Spend
-from extauthz.replay.store import Outcome, Unavailable
+from extauthz.replay.store import Left, Outcome, Unavailable
 from tests.building import NOW, anonymous, obj, policy, with_token
 from tests.issuing import claims, token
 from tests.worlds import Asked
@@ -24,6 +24,10 @@ class Outage:
     def ready(self) -> bool:
         """Not now."""
         return False
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        """Say so."""
+        return Unavailable("the store does not answer")
 
 
 def test_nothing_loaded_denies_as_not_ready() -> None:

@@ -79,9 +79,11 @@ def test_a_longer_window_holds_the_log_no_longer_than_it_is_asked_for() -> None:
     assert log.until == at(3660)
 
 
-def test_a_refused_question_about_a_longer_window_prolongs_the_memory() -> None:
+def test_a_refused_question_about_a_longer_window_prolongs_the_memory_once_it_is_noted() -> None:
     log = filled(0)
     assert log.wait(1, HOUR, at(30)) == Seconds(3570.0)
+    assert log.until == at(60)
+    log.note(HOUR, at(30))
     assert log.until == at(3600)
 
 

@@ -13,7 +13,7 @@ from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Deny, Refusal
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Spend
-from extauthz.replay.store import Outcome, Unavailable
+from extauthz.replay.store import Left, Outcome, Unavailable
 from extauthz.server.answer import Answerer
 from extauthz.server.codec import INTERNAL_DENIAL
 from extauthz.telemetry.observation import Observation, SpendOutcome
@@ -40,6 +40,9 @@ class BrokenStore:
     def ready(self) -> bool:
         return True
 
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        raise Broken(SECRET)
+
 
 class AbsentStore:
     """A store that cannot be reached."""
@@ -49,6 +52,9 @@ class AbsentStore:
 
     def ready(self) -> bool:
         return False
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        return Unavailable("nobody there")
 
 
 @pytest.fixture
