@@ -1,6 +1,7 @@
-"""Resident memory of policies and of live keys, each in a fresh process: what one holds more than another.
+"""Resident memory of policies and of live keys, each in a fresh process.
 
-`python -m bench.memory WHAT COUNT` is such a process. It prints its resident memory in bytes.
+`python -m bench.memory WHAT COUNT` is such a process. It first holds a single one, so that all code is loaded, then so
+many, and prints how many bytes it has more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from bench.choosing import write_policies
 from bench.measure import Effort, Reading, Report, Variant, interleave
@@ -67,7 +68,7 @@ def hold_policies(count: int) -> object:
 def hold_keys(kind: str, count: int) -> object:
     """Live keys of one kind in the memory store."""
     clock = SystemClock()
-    store, pepper = MemoryStore(clock, _KEYS + 1), Pepper(b"p" * 32)
+    store, pepper = MemoryStore(clock, _KEYS), Pepper(b"p" * 32)
     until = Instant(clock.now() + 3600.0)
     for number in range(count):
         key = pepper.key(kind, str(number))
@@ -95,33 +96,33 @@ HOLDERS: Final[Mapping[str, Holder]] = {
 
 def run(effort: Effort) -> Report:
     """The benchmark `memory`."""
-    policies, keys = effort.of(_POLICIES) + 1, effort.of(_KEYS) + 1
+    policies, keys = effort.of(_POLICIES), effort.of(_KEYS)
     names = {"use": "single uses", "bind": "ties to a caller", "rate": "rates with one request"}
     variants = [
-        Variant(f"per {policies - 1:,} policies", partial(_more, "policies", policies)),
-        *(Variant(f"per {keys - 1:,} live keys: {name}", partial(_more, kind, keys)) for kind, name in names.items()),
+        Variant(f"per {policies:,} policies", partial(_more, "policies", policies)),
+        *(Variant(f"per {keys:,} live keys: {name}", partial(_more, kind, keys)) for kind, name in names.items()),
     ]
     rows = interleave(variants, min(effort.rounds, _ROUNDS), warm_up=0)
     return Report("memory", "resident memory, fresh processes", rows)
 
 
 def _more(what: str, count: int) -> Reading:
-    """What a process that holds `count` has more than one that holds one."""
-    return {"MB": max(0, _in_fresh_process(what, count) - _in_fresh_process(what, 1)) / _MB}
-
-
-def _in_fresh_process(what: str, count: int) -> int:
+    """What holding `count` takes, in a process of its own."""
     command = [sys.executable, "-m", "bench.memory", what, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=2 * _PATIENCE, check=True)
-    return int(done.stdout)
+    return {"MB": int(done.stdout) / _MB}
 
 
 def main(arguments: list[str]) -> None:
-    """Hold what the arguments say, and print the resident memory."""
+    """Hold what the arguments say, and print what it takes."""
     what, count = arguments
-    held: Any = HOLDERS[what](int(count))
+    hold = HOLDERS[what]
+    held = [hold(1)]
     gc.collect()
-    print(resident())
+    before = resident()
+    held.append(hold(int(count)))
+    gc.collect()
+    print(max(0, resident() - before))
     del held
 
 
