@@ -149,7 +149,7 @@ def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> 
         )
     if rule.demand is None:
         return None
-    credential = find_credential(view, rule.demand.slot)
+    credential = find_credential(view, rule.demand.slot, rule.demand.alongside)
     if isinstance(credential, Refusal):
         return credential
     return world.verifier.verify(credential, rule.demand, world.keys, now)

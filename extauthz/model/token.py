@@ -160,6 +160,10 @@ class Demand:
     """One of them must be in the token; None leaves it to the issuer's own."""
     max_lifetime: Seconds | None = None
     """Tightens the issuer's, never widens it."""
+    exact_audience: bool = False
+    """Whether the token must be for nobody besides."""
+    alongside: frozenset[str] = frozenset()
+    """Headers for API keys that may be filled beside the token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,7 +157,12 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
             trusts.append(found)
     audiences = frozenset(token.audiences) or None
     return Demand(
-        slot=_slot(token.from_), issuers=tuple(trusts), audiences=audiences, max_lifetime=token.max_lifetime
+        slot=_slot(token.from_),
+        issuers=tuple(trusts),
+        audiences=audiences,
+        max_lifetime=token.max_lifetime,
+        exact_audience=token.audience_mode == "Exact",
+        alongside=frozenset(token.alongside),
     ), unmet
 
 

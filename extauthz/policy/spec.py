@@ -152,10 +152,15 @@ class TokenSpec(Ruled):
     """Whose tokens count."""
     audiences: Annotated[tuple[Word, ...], Field(max_length=16)] = ()
     """One of these must be in the token's audience, byte for byte; none leaves it to the issuer's `audiences`."""
+    audience_mode: Literal["Contains", "Exact"] = "Contains"
+    """`Exact` refuses a token that is for others too: each of its audiences must be one of these."""
     max_lifetime: TokenLifetime | None = None
     """Refuses tokens issued for longer; tightens the issuer's `maxLifetime`."""
     from_: Annotated[SlotSpec, Field(alias="from")] = field(default_factory=lambda: SlotSpec(header="authorization"))
     """The one place where the credential stands; the default is the `Authorization` header."""
+    alongside: Annotated[tuple[Literal["x-api-key", "x-goog-api-key", "api-key"], ...], Field(max_length=3)] = ()
+    """Headers for API keys that may be filled beside the token; they go upstream unread. A request that fills another
+    of them carries two credentials and is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

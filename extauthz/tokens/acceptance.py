@@ -24,6 +24,8 @@ def refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
     for found in verified.audience_claims:
         if wanted.isdisjoint(found):
             return _for_others(verified, wanted)
+        if demand.exact_audience and not found <= wanted:
+            return _for_others(verified, wanted, " and nobody else, as the rule's `audienceMode` says")
     # Without `iat` nobody knows when the token began: what is left of it counts. Never `nbf`, which may lie anywhere.
     lifetime = verified.expires - (now if verified.issued is None else verified.issued)
     longest = trust.max_lifetime if demand.max_lifetime is None else min(trust.max_lifetime, demand.max_lifetime)
@@ -43,11 +45,13 @@ def _out_of_time(verified: Verified, now: Instant) -> Refusal:
     return Refusal(Reason.TOKEN_NOT_YET_VALID, words, issuer=trust.ref)
 
 
-def _for_others(verified: Verified, wanted: frozenset[str]) -> Refusal:
+def _for_others(verified: Verified, wanted: frozenset[str], how: str = "") -> Refusal:
     trust = verified.token.trust
     found = " and ".join(quote_all(audience) for audience in verified.audience_claims) or "nobody"
     wants = f"one of {quote_all(wanted)} is wanted" if wanted else "neither the rule nor the issuer names an audience"
-    return Refusal(Reason.AUDIENCE_MISMATCH, f"the token is for {found}; {wants}{_hint(verified)}", issuer=trust.ref)
+    return Refusal(
+        Reason.AUDIENCE_MISMATCH, f"the token is for {found}; {wants}{how}{_hint(verified)}", issuer=trust.ref
+    )
 
 
 def _hint(verified: Verified) -> str:

@@ -22,6 +22,9 @@ MAX_TOKEN: Final = 8192
 QUERY_NAME: Final = "access_token"
 """The query parameter of RFC 6750, section 2.3. Never read unless a slot names it, and never ignored beside a token."""
 
+KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
+"""Where servers of AI models and their gateways take a credential besides `Authorization`."""
+
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _PLAIN_BEARER: Final = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/-]+=*)", re.ASCII)
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
@@ -37,12 +40,13 @@ class _Unclear(ValueError):
         self.reason = reason
 
 
-def find_credential(view: RequestView, slot: Slot) -> Credential | Refusal:
+def find_credential(view: RequestView, slot: Slot, alongside: frozenset[str] = frozenset()) -> Credential | Refusal:
     """The one bearer token of a request.
 
     Refuses with `credential_absent` when the slot is empty or holds another scheme, with `credential_malformed` when it
     holds anything but exactly one token68 (RFC 9110, section 11.2) or a second place holds a credential as well, and
-    with `token_malformed` beyond MAX_TOKEN and for a token in JSON form.
+    with `token_malformed` beyond MAX_TOKEN and for a token in JSON form. `alongside` are headers for API keys that may
+    be filled besides.
     """
     if slot.kind is SlotKind.AUTHORIZATION:
         plain = _plain(view)
@@ -52,7 +56,7 @@ def find_credential(view: RequestView, slot: Slot) -> Credential | Refusal:
         token = _read(view, slot)
     except _Unclear as problem:
         return Refusal(problem.reason, f"{_place(slot)} {problem}")
-    other = _elsewhere(view, slot)
+    other = _elsewhere(view, slot, alongside)
     if token is None:
         hint = f"; {other} is filled, but not what this rule reads" if other else ""
         return Refusal(Reason.CREDENTIAL_ABSENT, f"{_place(slot)} holds no bearer token{hint}")
@@ -68,7 +72,7 @@ def _plain(view: RequestView) -> str | None:
     """The token of nearly every request, found at one look; None where it takes a closer one."""
     values = view.headers.get("authorization", ())
     query = view.target.query
-    if len(values) != 1 or QUERY_NAME in query or "%" in query:
+    if len(values) != 1 or QUERY_NAME in query or "%" in query or not view.headers.keys().isdisjoint(KEY_HEADERS):
         return None
     found = _PLAIN_BEARER.fullmatch(values[0])
     return found[1] if found is not None and len(found[1]) <= MAX_TOKEN else None
@@ -173,10 +177,13 @@ def _leniently(text: str, separators: str, name: str) -> list[str]:
     return [value for found, _, value in pairs if unquote_plus(found).strip() == name]
 
 
-def _elsewhere(view: RequestView, slot: Slot) -> str | None:
+def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str | None:
     """Another place of the request that holds a credential."""
     if slot.kind is not SlotKind.AUTHORIZATION and any(v.strip(" ") for v in view.headers.get("authorization", ())):
         return "`Authorization`"
+    for name in KEY_HEADERS:
+        if name != slot.name and name not in alongside and any(v.strip(" ") for v in view.headers.get(name, ())):
+            return f"`{name}`, which the rule does not list in `alongside`,"
     query = view.target.query
     if (QUERY_NAME in query or "%" in query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
         return f"the query parameter `{QUERY_NAME}`" if any(_leniently(query, "&;", QUERY_NAME)) else None

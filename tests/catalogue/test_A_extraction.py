@@ -123,6 +123,22 @@ def test_A12_an_api_key_header_and_authorization(guarded: Guarded, raw: bool, va
     admitted(guarded.send(key, path="/key", raw=raw))
 
 
+@pytest.mark.parametrize("name", ["x-api-key", "x-goog-api-key", "api-key", "X-Api-Key"])
+def test_A12_authorization_and_an_api_key_that_the_rule_does_not_expect(raw: bool, name: str) -> None:
+    lenient = at("lenient")
+    lenient["token"]["alongside"] = [name.lower()]
+    guarded = Guarded(api(at("plain"), lenient))
+    lines = (authorization("Bearer TOKEN"), (name, "k"))
+    refused(guarded.send(*lines, raw=raw), INVREQ)
+    refused(guarded.send(lines[1], raw=raw), NOAUTH)
+    admitted(guarded.send(lines[0], (name, ""), raw=raw))
+    response = guarded.send(*lines, path="/lenient", raw=raw)
+    admitted(response)
+    assert response.removed == ("authorization",)
+    for other in {"x-api-key", "x-goog-api-key", "api-key"} - {name.lower()}:
+        refused(guarded.send(*lines, (other, "k"), path="/lenient", raw=raw), INVREQ)
+
+
 def test_A13_a_token_beyond_the_bound(guarded: Guarded, raw: bool) -> None:
     for length in (MAX_TOKEN + 1, 16_384, 1 << 20):
         refused(guarded.send(authorization("Bearer " + "a" * length), raw=raw), INVTOK, "token_malformed")

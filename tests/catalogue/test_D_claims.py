@@ -131,6 +131,17 @@ def test_D10_ours_among_others(guarded: Guarded, value: list[str]) -> None:
     admitted(guarded.present(token(claims(aud=value))))
 
 
+def test_D10_ours_and_nobody_elses() -> None:
+    rule = at("plain")
+    rule["token"] |= {"audiences": ["orders-api", "web"], "audienceMode": "Exact"}
+    guarded = Guarded(api(rule))
+    for good in ("orders-api", ["orders-api"], ["web", "orders-api"]):
+        admitted(guarded.present(token(claims(aud=good))))
+    for wide in (["orders-api", "billing"], ["billing", "web", "orders-api"], "billing"):
+        for _ in range(2):
+            refused(guarded.present(token(claims(aud=wide))), INVTOK, "audience_mismatch")
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [

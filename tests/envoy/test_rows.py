@@ -147,6 +147,12 @@ def test_A10_A12_authorization_beside_another_slot(theatre: Theatre, hop: str, v
     refused(twice, INVREQ)
 
 
+@pytest.mark.parametrize("name", [b"x-api-key", b"X-Goog-Api-Key", b"api-key"])
+def test_A12_an_api_key_that_the_rule_does_not_expect(theatre: Theatre, hop: str, name: bytes) -> None:
+    refused(send(theatre, hop, b"authorization: Bearer TOKEN", name + b": k"), INVREQ)
+    refused(send(theatre, hop, name + b": TOKEN"), NOAUTH)
+
+
 def test_A13_a_token_beyond_the_bound(theatre: Theatre, hop: str) -> None:
     for length in (MAX_TOKEN + 1, 3 * MAX_TOKEN):
         refused(send(theatre, hop, b"authorization: Bearer " + b"a" * length), INVTOK)
