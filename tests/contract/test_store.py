@@ -1,10 +1,11 @@
-"""What every store of counts promises. Another store joins by one more entry in STORES."""
+"""What every store of counts promises: the embedded one, and the shared one on real servers."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,17 +16,68 @@ from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
 from tests.building import NOW
 from tests.clock import FakeClock
+from tests.redis.servers import Server, ServerClock, connected, running
 
-Make: TypeAlias = Callable[[FakeClock], Store]
-STORES: dict[str, Make] = {"memory": lambda clock: MemoryStore(clock, capacity=1000)}
 UNTIL = Instant(NOW + 300)
 
 
-@pytest.fixture(params=list(STORES.values()), ids=list(STORES))
-def make(request: pytest.FixtureRequest) -> Make:
-    """How to make a store under test."""
-    made: Make = request.param
-    return made
+@dataclass(frozen=True)
+class Place:
+    """A store under test, empty, and the clock that it goes by."""
+
+    store: Store
+    clock: FakeClock
+
+
+class StandingClock(FakeClock):
+    """The test's clock beside a server whose clock runs by itself."""
+
+    def advance(self, seconds: float) -> None:
+        raise AssertionError("this server's clock cannot be turned: mark the test with `turns_time`")
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Server]:
+    with running("valkey", turned=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Server]:
+    with running("redis") as server:
+        yield server
+
+
+def places(*kinds: str) -> tuple[Any, ...]:
+    """Parameters for the fixture `place`."""
+    return tuple(pytest.param(kind, marks=() if kind == "memory" else pytest.mark.redis, id=kind) for kind in kinds)
+
+
+turns_time = pytest.mark.parametrize("place", places("memory", "valkey"), indirect=True)
+
+
+@pytest.fixture(params=places("memory", "valkey", "redis"))
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A store under test."""
+    if request.param == "memory":
+        clock = FakeClock(NOW)
+        yield Place(MemoryStore(clock, capacity=1000), clock)
+        return
+    server: Server = request.getfixturevalue(request.param)
+    server.client().flushall()
+    clock = StandingClock(NOW) if server.clock_file is None else ServerClock(server.clock_file, NOW)
+    with connected(server.target, clock) as store:
+        yield Place(store, clock)
+
+
+@pytest.fixture
+def store(place: Place) -> Store:
+    return place.store
+
+
+@pytest.fixture
+def clock(place: Place) -> FakeClock:
+    return place.clock
 
 
 def use(key: bytes = b"k", most: int = 1, until: float = UNTIL, grace: Grace | None = None) -> Use:
@@ -48,8 +100,7 @@ def is_committed(outcome: Outcome) -> bool:
     return isinstance(outcome, Committed)
 
 
-def test_F01_a_second_use_is_refused_and_waiting_does_not_help(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_F01_a_second_use_is_refused_and_waiting_does_not_help(store: Store) -> None:
     assert is_committed(store.commit((use(),), None))
     second = store.commit((use(),), None)
     assert isinstance(second, Refused)
@@ -57,15 +108,14 @@ def test_F01_a_second_use_is_refused_and_waiting_does_not_help(make: Make) -> No
     assert second.retry_after is None
 
 
-def test_n_uses_are_n_and_what_is_left_is_told(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_n_uses_are_n_and_what_is_left_is_told(store: Store) -> None:
     left = [store.commit((use(most=3),), None) for _ in range(3)]
     assert left == [Committed(2), Committed(1), Committed(0)]
     assert not is_committed(store.commit((use(most=3),), None))
 
 
-def test_F02_of_racing_uses_exactly_one_wins(make: Make) -> None:
-    store, barrier, wins = make(FakeClock(NOW)), threading.Barrier(32), []
+def test_F02_of_racing_uses_exactly_one_wins(store: Store) -> None:
+    barrier, wins = threading.Barrier(32), []
 
     def run() -> None:
         barrier.wait()
@@ -80,9 +130,10 @@ def test_F02_of_racing_uses_exactly_one_wins(make: Make) -> None:
     assert len(wins) == 1
 
 
-def test_F04_F05_F06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolong_it(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+@turns_time
+def test_F04_F05_F06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolong_it(
+    store: Store, clock: FakeClock
+) -> None:
     assert all(is_committed(store.commit((rate(),), None)) for _ in range(5))
     for _ in range(59):
         outcome = store.commit((rate(),), None)
@@ -94,17 +145,14 @@ def test_F04_F05_F06_a_rate_is_exact_in_every_interval_and_refusals_do_not_prolo
     assert is_committed(store.commit((rate(),), None))
 
 
-def test_F07_all_or_nothing(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+def test_F07_all_or_nothing(store: Store, clock: FakeClock) -> None:
     assert is_committed(store.commit((rate(amount=1),), None))
     assert not is_committed(store.commit((use(), rate(amount=1)), None))
     assert is_committed(store.commit((use(),), None))
 
 
-def test_F11_a_use_is_remembered_until_its_time_and_refused_past_it(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+@turns_time
+def test_F11_a_use_is_remembered_until_its_time_and_refused_past_it(store: Store, clock: FakeClock) -> None:
     store.commit((use(),), None)
     clock.advance(299)
     assert not is_committed(store.commit((use(),), None))
@@ -112,22 +160,20 @@ def test_F11_a_use_is_remembered_until_its_time_and_refused_past_it(make: Make) 
     assert isinstance(store.commit((use(),), None), Unavailable)
 
 
-def test_F13_a_repeated_attempt_is_answered_the_same_and_counted_once(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_F13_a_repeated_attempt_is_answered_the_same_and_counted_once(store: Store) -> None:
     first = store.commit((use(most=2),), b"attempt")
     assert store.commit((use(most=2),), b"attempt") == first
     assert store.commit((use(most=2),), b"other") == Committed(0)
 
 
-def test_an_attempt_with_other_spends_is_no_repetition(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_an_attempt_with_other_spends_is_no_repetition(store: Store) -> None:
     assert is_committed(store.commit((use(b"one"),), b"attempt"))
     assert is_committed(store.commit((use(b"two"),), b"attempt"))
     assert not is_committed(store.commit((use(b"one"),), b"third"))
 
 
-def test_racing_repetitions_are_counted_once(make: Make) -> None:
-    store, barrier, seen = make(FakeClock(NOW)), threading.Barrier(16), []
+def test_racing_repetitions_are_counted_once(store: Store) -> None:
+    barrier, seen = threading.Barrier(16), []
 
     def run() -> None:
         barrier.wait()
@@ -141,8 +187,7 @@ def test_racing_repetitions_are_counted_once(make: Make) -> None:
     assert seen == [Committed(4)] * 16
 
 
-def test_the_first_use_binds_and_another_value_is_refused(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_the_first_use_binds_and_another_value_is_refused(store: Store) -> None:
     assert is_committed(store.commit((bind(b"alice"), use(most=9)), None))
     assert is_committed(store.commit((bind(b"alice"), use(most=9)), None))
     stolen = store.commit((bind(b"thief"), use(most=9)), None)
@@ -151,9 +196,8 @@ def test_the_first_use_binds_and_another_value_is_refused(make: Make) -> None:
     assert store.commit((bind(b"alice"), use(most=9)), None) == Committed(6)
 
 
-def test_a_grace_repeats_the_same_request_for_its_time_only(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+@turns_time
+def test_a_grace_repeats_the_same_request_for_its_time_only(store: Store, clock: FakeClock) -> None:
     same, other = Grace(b"same", Seconds(3)), Grace(b"other", Seconds(3))
     assert is_committed(store.commit((use(grace=same),), None))
     clock.advance(2)
@@ -164,8 +208,7 @@ def test_a_grace_repeats_the_same_request_for_its_time_only(make: Make) -> None:
     assert not is_committed(store.commit((use(grace=same),), None))
 
 
-def test_F19_an_edited_limit_keeps_its_count(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_F19_an_edited_limit_keeps_its_count(store: Store) -> None:
     for _ in range(3):
         store.commit((rate(amount=5), use(most=5)), None)
     assert not is_committed(store.commit((rate(amount=3),), None))
@@ -185,9 +228,7 @@ def test_F10_a_full_store_refuses_new_keys_and_forgets_none() -> None:
     assert is_committed(store.commit((use(b"new", until=clock.now() + 10),), None))
 
 
-def test_F12_a_wall_clock_that_is_set_back_forgets_nothing(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+def test_F12_a_wall_clock_that_is_set_back_forgets_nothing(store: Store, clock: FakeClock) -> None:
     store.commit((use(),), None)
     clock.set_wall(NOW - 600)
     assert not is_committed(store.commit((use(),), None))
@@ -205,43 +246,40 @@ def _no(left: Left) -> Seconds | None | str:
         case None:
             return "possible"
         case Refused(retry_after=wait):
-            return wait
+            # A server adds what has passed within its turn of the event loop.
+            return None if wait is None else Seconds(round(wait, 1))
         case Unavailable(detail=detail):
             return detail
 
 
-def test_a_look_tells_what_is_left_before_and_after(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_a_look_tells_what_is_left_before_and_after(store: Store) -> None:
     fresh = seen(store, bind(b"alice"), use(most=3), rate())
     assert fresh == [(None, None, "possible"), (3, 2, "possible"), (5, 4, "possible")]
     store.commit((bind(b"alice"), use(most=3), rate()), None)
     assert seen(store, use(most=3), rate()) == [(2, 1, "possible"), (4, 3, "possible")]
 
 
-def test_a_look_at_what_is_spent_tells_it_of_each_spend_and_how_long_to_wait(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+@turns_time
+def test_a_look_at_what_is_spent_tells_it_of_each_spend_and_how_long_to_wait(store: Store, clock: FakeClock) -> None:
     assert is_committed(store.commit((bind(b"alice"), use(), rate(amount=1)), None))
     clock.advance(20)
     assert seen(store, bind(b"eve"), use(), rate(amount=1)) == [(None, None, None), (0, 0, None), (0, 0, Seconds(40.0))]
     assert seen(store, bind(b"alice")) == [(None, None, "possible")]
 
 
-def test_a_look_at_a_repeat_within_its_grace_finds_it_possible_and_costing_nothing(make: Make) -> None:
-    store, same = make(FakeClock(NOW)), Grace(b"same", Seconds(3))
+def test_a_look_at_a_repeat_within_its_grace_finds_it_possible_and_costing_nothing(store: Store) -> None:
+    same = Grace(b"same", Seconds(3))
     store.commit((use(grace=same),), None)
     assert seen(store, use(grace=same)) == [(0, 0, "possible")]
 
 
-def test_a_look_past_the_time_of_a_use_cannot_tell(make: Make) -> None:
-    clock = FakeClock(NOW)
-    store = make(clock)
+@turns_time
+def test_a_look_past_the_time_of_a_use_cannot_tell(store: Store, clock: FakeClock) -> None:
     clock.advance(300)
     assert isinstance(foreseen(store.look((use(),))), Unavailable)
 
 
-def test_looking_uses_up_nothing_however_often(make: Make) -> None:
-    store = make(FakeClock(NOW))
+def test_looking_uses_up_nothing_however_often(store: Store) -> None:
     for _ in range(20):
         store.look((bind(b"eve"), use(), rate(amount=1)))
     assert is_committed(store.commit((bind(b"alice"), use(), rate(amount=1)), None))

@@ -1,0 +1,294 @@
+-- Commits all spends of one request, or none, on this server's clock. Or looks at what is left, and writes nothing.
+--
+-- KEYS: one for each spend, in order; then that of the attempt, when there is one.
+-- ARGV: how long an attempt is remembered (ms), 0 to look only; then five for each spend:
+--   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use
+--   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
+--   'r', amount,   window (us), '', ''                                                 a request within a rate
+-- Reply: {0, remaining or -1, 0, now} committed; {1, spend, wait (us) or -1, now} refused; {2, spend, 0, now} too late;
+-- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after.
+--
+-- INVARIANT: everything is checked before anything is written, so that a refusal, and an error such as OOM or
+-- READONLY (which a server raises at the first write), counts nothing.
+--
+-- Instants are whole microseconds, exact in a double until the year 2255.
+
+local PARTS, COMPACT_ABOVE, FIELDS = 60, 256, 5
+local COMMITTED, REFUSED, LATE, LOOKED = 0, 1, 2, 3
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Keep a value for so long, or as long as it is kept already, whichever is later.
+local function keep(key, value, life, is_known)
+  if is_known then
+    life = math.max(life, redis.call('PTTL', key))
+  end
+  redis.call('SET', key, value, 'PX', whole(life))
+end
+
+----- Ties: the value itself
+
+local bind = {}
+
+function bind.read(raw)
+  return {value = raw, known = raw}
+end
+
+function bind.refuses(state, value)
+  return state.value and state.value ~= value and -1
+end
+
+function bind.count(state, value, life)
+  state.value, state.life = value, math.max(state.life or 0, life)
+end
+
+function bind.left()
+  return -1, -1
+end
+
+function bind.write(key, state)
+  keep(key, state.value, state.life, state.known)
+end
+
+----- Uses: `COUNT`, which a server holds as a number, or `COUNT END FINGERPRINT` with a leave to repeat
+
+local use = {}
+
+function use.read(raw)
+  if not raw then
+    return {spent = 0, grace_end = 0, fingerprint = ''}
+  end
+  local spent, grace_end, fingerprint = string.match(raw, '^(%d+) ?(%d*) ?(.*)$')
+  return {spent = tonumber(spent), grace_end = tonumber(grace_end) or 0, fingerprint = fingerprint, known = true}
+end
+
+local function is_repeat(state, fingerprint, grace)
+  -- A clock that was set back must not prolong a leave.
+  return fingerprint ~= '' and fingerprint == state.fingerprint and now < state.grace_end
+    and state.grace_end <= now + grace
+end
+
+function use.refuses(state, max_uses, life, fingerprint, grace)
+  return state.spent >= tonumber(max_uses) and not is_repeat(state, fingerprint, tonumber(grace)) and -1
+end
+
+function use.count(state, max_uses, life, fingerprint, grace)
+  if not is_repeat(state, fingerprint, tonumber(grace)) then
+    state.spent = state.spent + 1
+    if fingerprint ~= '' then
+      state.fingerprint, state.grace_end = fingerprint, now + grace
+    end
+  end
+  state.life = math.max(state.life or 0, life)
+  return math.max(0, max_uses - state.spent)
+end
+
+function use.left(state, max_uses, life, fingerprint, grace)
+  local before = math.max(0, max_uses - state.spent)
+  return before, is_repeat(state, fingerprint, tonumber(grace)) and before or math.max(0, before - 1)
+end
+
+function use.write(key, state)
+  local value = whole(state.spent)
+  if now < state.grace_end then
+    value = value .. ' ' .. whole(state.grace_end) .. ' ' .. state.fingerprint
+  end
+  keep(key, value, state.life, state.known)
+end
+
+----- Rates: the log of extauthz/replay/rate.py, as MessagePack: span, its end, the first instant, then for each group
+----- the gap since the group before, its length in time, and its count
+
+local rate = {}
+
+function rate.read(raw)
+  local log = {span = 0, span_end = 0, first = {}, last = {}, count = {}}
+  if not raw then
+    return log
+  end
+  local packed = cmsgpack.unpack(raw)
+  -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
+  -- is now: counting them from now admits nothing too early, and nobody waits for longer than a window.
+  log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
+  local at = packed[3]
+  for i = 4, #packed, 3 do
+    local n = #log.count + 1
+    at = at + packed[i]
+    log.first[n] = math.min(at, now)
+    at = at + packed[i + 1]
+    log.last[n] = math.min(at, now)
+    log.count[n] = packed[i + 2]
+  end
+  return log
+end
+
+-- Where the oldest group that still counts begins.
+local function oldest(log, window)
+  for i = 1, #log.last do
+    if log.last[i] + window > now then
+      return i
+    end
+  end
+  return #log.last + 1
+end
+
+local function counted(log, window)
+  local sum = 0
+  for i = oldest(log, window), #log.count do
+    sum = sum + log.count[i]
+  end
+  return sum
+end
+
+-- Groups from `from` on; those before `fine` are joined as far as a sixtieth of the span allows.
+local function condense(log, from, fine)
+  local first, last, count = {}, {}, {}
+  for i = from, #log.count do
+    local n = #count
+    if i < fine and n > 0 and log.last[i] - first[n] < log.span / PARTS then
+      last[n], count[n] = log.last[i], count[n] + log.count[i]
+    else
+      first[n + 1], last[n + 1], count[n + 1] = log.first[i], log.last[i], log.count[i]
+    end
+  end
+  log.first, log.last, log.count = first, last, count
+end
+
+function rate.refuses(log, amount, window)
+  window = tonumber(window)
+  local excess = counted(log, window) + 1 - amount
+  if excess <= 0 then
+    return false
+  end
+  for i = oldest(log, window), #log.count do
+    excess = excess - log.count[i]
+    if excess <= 0 then
+      return math.min(window, log.last[i] + window - now)
+    end
+  end
+  return window
+end
+
+function rate.count(log, amount, window)
+  window = tonumber(window)
+  if window >= log.span or now >= log.span_end then
+    log.span, log.span_end = window, now + window
+  end
+  condense(log, oldest(log, log.span), 0)
+  local n = #log.count
+  if n > 0 and now - log.first[n] < window / PARTS then
+    log.last[n], log.count[n] = now, log.count[n] + 1
+  else
+    log.first[n + 1], log.last[n + 1], log.count[n + 1] = now, now, 1
+    if n + 1 > COMPACT_ABOVE then
+      condense(log, 1, oldest(log, window))
+    end
+  end
+  return math.max(0, amount - counted(log, window))
+end
+
+function rate.left(log, amount, window)
+  local before = math.max(0, amount - counted(log, tonumber(window)))
+  return before, math.max(0, before - 1)
+end
+
+function rate.write(key, log)
+  local packed = {log.span, log.span_end, log.first[1]}
+  local at = log.first[1]
+  for i = 1, #log.count do
+    packed[#packed + 1] = log.first[i] - at
+    packed[#packed + 1] = log.last[i] - log.first[i]
+    packed[#packed + 1] = log.count[i]
+    at = log.last[i]
+  end
+  -- One more than needed: the server drops the fraction of the millisecond in which it is now.
+  local life = math.ceil((at + log.span - now) / 1000) + 1
+  redis.call('SET', key, cmsgpack.pack(packed), 'PX', whole(life))
+end
+
+----- The commit
+
+local KINDS = {b = bind, u = use, r = rate}
+
+local spends = (#ARGV - 1) / FIELDS
+local states = {}
+
+local function fields(i)
+  local at = 2 + (i - 1) * FIELDS
+  return KINDS[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+end
+
+-- Why a spend is not possible: nil when it is, else REFUSED or LATE and how long to wait.
+local function refusal(i)
+  local key, kind, most, life, fingerprint, grace = KEYS[i], fields(i)
+  if life == '0' then
+    return LATE, 0
+  end
+  states[key] = states[key] or kind.read(redis.call('GET', key))
+  local wait = kind.refuses(states[key], most, life, fingerprint, grace)
+  if wait then
+    return REFUSED, wait
+  end
+end
+
+local function look()
+  local seen = {LOOKED, now}
+  for i = 1, spends do
+    local kind, most, life, fingerprint, grace = fields(i)
+    local no, wait = refusal(i)
+    local state = states[KEYS[i]] or kind.read(redis.call('GET', KEYS[i]))
+    local before, after = kind.left(state, most, life, fingerprint, grace)
+    for _, each in ipairs({no or 0, wait or 0, before, no and before or after}) do
+      seen[#seen + 1] = each
+    end
+  end
+  return seen
+end
+
+local function write()
+  local remaining = -1
+  for i = 1, spends do
+    local kind, most, life, fingerprint, grace = fields(i)
+    local left = kind.count(states[KEYS[i]], most, life, fingerprint, grace)
+    if left and (remaining < 0 or left < remaining) then
+      remaining = left
+    end
+  end
+  for i = 1, spends do
+    local key, kind = KEYS[i], fields(i)
+    -- A key that two spends share is written once.
+    if states[key] then
+      kind.write(key, states[key])
+      states[key] = nil
+    end
+  end
+  return remaining
+end
+
+if ARGV[1] == '0' then
+  return look()
+end
+
+local attempt = KEYS[spends + 1]
+if attempt then
+  local before = redis.call('GET', attempt)
+  if before then
+    return {COMMITTED, tonumber(before), 0, now}
+  end
+end
+for i = 1, spends do
+  local no, wait = refusal(i)
+  if no then
+    return {no, i - 1, wait, now}
+  end
+end
+local remaining = write()
+if attempt then
+  redis.call('SET', attempt, remaining, 'PX', ARGV[1])
+end
+return {COMMITTED, remaining, 0, now}

@@ -1,0 +1,12 @@
+"""The shared store on Redis or Valkey.
+
+`wire` says what crosses, `../commit.lua` counts, `batches` decides who sends, `connect` holds a connection, `keeper`
+makes them and watches the server, `breaker` refuses while it is gone, `server_clock` minds its clock, `trouble` words
+what is wrong. `store` ties them together.
+"""
+
+from extauthz.replay.redis.connect import Target, Tls
+from extauthz.replay.redis.keeper import Options
+from extauthz.replay.redis.store import RedisStore, StoreState
+
+__all__ = ["Options", "RedisStore", "StoreState", "Target", "Tls"]

@@ -1,0 +1,128 @@
+"""Who sends what, and when: commits that wait together travel together, in the order in which they came.
+
+Whoever comes when a lane to the server is free takes it at once and sends its own commit. Whoever comes when all are
+busy waits; when a lane comes free, the first in the queue takes it, and all who wait board with it, up to a bound. So
+batches form only under load, nothing waits for company, and no thread stands between a commit and its connection.
+
+No I/O, no clock, no waiting here: a ticket wakes its owner by a function of the owner's, so the same class serves
+threads and an event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Generic, TypeVar
+
+Lane = TypeVar("Lane")
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+
+class Stage(Enum):
+    """How far a ticket has come."""
+
+    WAITING = auto()
+    LEADING = auto()
+    """It was given a lane, and must board."""
+    ABOARD = auto()
+    """It is in a batch, its own or another's."""
+    SETTLED = auto()
+    GIVEN_UP = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Ticket(Generic[Lane, Work, Result]):
+    """One piece of work on its way. Only Batches changes it, under its lock."""
+
+    work: Work
+    wake: Callable[[], None]
+    """Is called once, when the owner has something to do or to read. Must not wait."""
+    stage: Stage = Stage.WAITING
+    lane: Lane | None = None
+    result: Result | None = None
+
+
+class Batches(Generic[Lane, Work, Result]):
+    """The queue and the free lanes. Safe for threads.
+
+    INVARIANT: a lane is in one place only: free, or with the ticket that leads. All tickets in the queue are waiting.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Let at most `most` commits board together."""
+        self._lock = threading.Lock()
+        self._most = most
+        self._free: list[Lane] = []
+        self._queue: deque[Ticket[Lane, Work, Result]] = deque()
+
+    def enter(self, ticket: Ticket[Lane, Work, Result]) -> bool:
+        """Queue up. Whether the owner may board at once; otherwise it is woken."""
+        with self._lock:
+            if self._free:
+                ticket.stage, ticket.lane = Stage.LEADING, self._free.pop()
+                return True
+            self._queue.append(ticket)
+            return False
+
+    def board(
+        self, ticket: Ticket[Lane, Work, Result], *, late: bool
+    ) -> tuple[Lane, list[Ticket[Lane, Work, Result]]] | None:
+        """The lane to send on and the batch to send, when this ticket leads.
+
+        None when it does not: its result is there, or it gives up. One that is aboard another's batch may give up too;
+        its work may still be done. A `late` one does not lead but passes its lane on: with too little time it would
+        fail for all who boarded with it.
+        """
+        with self._lock:
+            lane, stage = ticket.lane, ticket.stage
+            if stage is Stage.LEADING and lane is not None and not late:
+                company = min(self._most - 1, len(self._queue))
+                batch = [ticket, *(self._queue.popleft() for _ in range(company))]
+                for each in batch:
+                    each.stage = Stage.ABOARD
+                return lane, batch
+            if stage is Stage.WAITING:
+                self._queue.remove(ticket)
+            if stage is not Stage.SETTLED:
+                ticket.stage = Stage.GIVEN_UP
+        if stage is Stage.LEADING and lane is not None:
+            self.offer(lane)
+        return None
+
+    def settle(self, ticket: Ticket[Lane, Work, Result], result: Result) -> None:
+        """Hand over the result of a ticket aboard, and wake its owner."""
+        with self._lock:
+            if ticket.stage is not Stage.ABOARD:
+                return
+            ticket.stage, ticket.result = Stage.SETTLED, result
+        ticket.wake()
+
+    def result(self, ticket: Ticket[Lane, Work, Result]) -> Result | None:
+        """What came back; None when nothing did in time."""
+        with self._lock:
+            return ticket.result
+
+    def offer(self, lane: Lane) -> None:
+        """A lane is free, again or newly: the first that waits takes it."""
+        with self._lock:
+            if not self._queue:
+                self._free.append(lane)
+                return
+            leader = self._queue.popleft()
+            leader.stage, leader.lane = Stage.LEADING, lane
+        leader.wake()
+
+    def take_free(self) -> list[Lane]:
+        """Take all free lanes out of service."""
+        with self._lock:
+            lanes, self._free = self._free, []
+            return lanes
+
+    def waiting(self) -> int:
+        """How many wait."""
+        with self._lock:
+            return len(self._queue)

@@ -1,0 +1,170 @@
+"""How the server is reached: address, user, password, certificates; and one connection to it.
+
+Files are read anew for every connection, so a password or certificate that was changed counts from the next one on.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import redis.exceptions
+from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+
+from extauthz.model.time import Seconds
+from extauthz.replay.redis.trouble import Trouble, of_error
+from extauthz.replay.redis.wire import Request, Script
+
+_HANDSHAKE: Final = Seconds(1.0)
+"""The longest for each step of a new connection. The keeper makes them, so no request waits for this."""
+
+_LEAST_WAIT: Final = 0.001
+_MAX_PASSWORD: Final = 4096
+
+
+class CannotConnect(Exception):
+    """There is no connection, for the reason given."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.detail)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """What TLS to the server uses. Certificates and host names are always verified."""
+
+    ca: Path | None = None
+    """Certificate authorities (PEM); None for those of the system."""
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the server is and as whom we come. Shown without secrets, because it holds none."""
+
+    host: str = ""
+    port: int = 6379
+    path: Path | None = None
+    """A Unix socket, in place of host and port."""
+    database: int = 0
+    user: str | None = None
+    password_file: Path | None = None
+    tls: Tls | None = None
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"`unix://{self.path}`"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"`{'redis' if self.tls is None else 'rediss'}://{host}:{self.port}`"
+
+    def open(self) -> AbstractConnection:
+        """A new connection, authenticated and on its database. Raises CannotConnect."""
+        connection = self._connection(self._options())
+        try:
+            connection.connect()
+        except (redis.exceptions.RedisError, OSError) as error:
+            connection.disconnect()
+            raise CannotConnect(of_error(error, str(self))) from None
+        return connection
+
+    def _connection(self, options: dict[str, Any]) -> AbstractConnection:
+        if self.path is not None:
+            return UnixDomainSocketConnection(path=str(self.path), **options)  # type: ignore[abstract]  # it has a `host`
+        if self.tls is None:
+            return Connection(host=self.host, port=self.port, **options)
+        return SSLConnection(
+            host=self.host,
+            port=self.port,
+            ssl_ca_certs=None if self.tls.ca is None else str(self.tls.ca),
+            ssl_certfile=None if self.tls.cert is None else str(self.tls.cert),
+            ssl_keyfile=None if self.tls.key is None else str(self.tls.key),
+            ssl_min_version=ssl.TLSVersion.TLSv1_2,
+            **options,
+        )
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "db": self.database,
+            "username": self.user,
+            "password": self._password(),
+            "protocol": 2,
+            "socket_timeout": _HANDSHAKE,
+            "socket_connect_timeout": _HANDSHAKE,
+            # Names the driver to the server, by commands that the server's access list would have to allow.
+            "driver_info": None,
+        }
+
+    def _password(self) -> str | None:
+        if self.password_file is None:
+            return None
+        try:
+            return self.password_file.read_bytes()[:_MAX_PASSWORD].decode("utf-8").strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            detail = f"the password file `{self.password_file}` of the store cannot be read: {why}"
+            raise CannotConnect(Trouble("auth", detail)) from None
+
+
+class Lane:
+    """One connection, for one batch at a time. Not safe for threads: whoever holds it uses it alone."""
+
+    __slots__ = ("_connection", "_monotonic", "_script", "_server")
+
+    def __init__(self, target: Target, script: Script, monotonic: Callable[[], float]) -> None:
+        """Connect. Raises CannotConnect."""
+        self._server = str(target)
+        self._script = script
+        self._monotonic = monotonic
+        self._connection = target.open()
+
+    def run(self, requests: Sequence[Request], deadline: float) -> list[object]:
+        """Send all in one go and read what comes back until the deadline, of the monotonic clock.
+
+        One entry each: the server's reply, or Trouble. After Trouble that is not the server's word the lane is dead.
+        """
+        replies = self._run([request.command(b"EVALSHA", self._script.sha) for request in requests], deadline)
+        # A server that was restarted or switched has no script. It said so before it counted anything.
+        missing = [at for at, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
+        if missing and self.alive:
+            commands = [requests[at].command(b"EVAL", self._script.text) for at in missing]
+            for at, reply in zip(missing, self._run(commands, deadline), strict=True):
+                replies[at] = reply
+        return [of_error(each, self._server) if isinstance(each, Exception) else each for each in replies]
+
+    def ask(self, *command: bytes, deadline: float) -> object:
+        """Run one command. The reply, or Trouble."""
+        reply = self._run([command], deadline)[0]
+        return of_error(reply, self._server) if isinstance(reply, Exception) else reply
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands."""
+        return self._connection.is_connected
+
+    def close(self) -> None:
+        """Close the connection. What the server has not answered stays unknown."""
+        self._connection.disconnect()
+
+    def _run(self, commands: Sequence[Sequence[bytes | int]], deadline: float) -> list[object]:
+        replies: list[object] = []
+        try:
+            if not self.alive:
+                raise redis.exceptions.ConnectionError
+            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+            for _ in commands:
+                replies.append(self._read(max(_LEAST_WAIT, deadline - self._monotonic())))  # noqa: PERF401 (keeps what came before an error)
+        except (redis.exceptions.RedisError, OSError) as error:
+            self._connection.disconnect()
+            replies += [error] * (len(commands) - len(replies))
+        return replies
+
+    def _read(self, timeout: float) -> object:
+        try:
+            return self._connection.read_response(disable_decoding=True, timeout=timeout, disconnect_on_error=False)
+        except redis.exceptions.ResponseError as error:
+            return error

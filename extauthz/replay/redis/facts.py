@@ -1,0 +1,81 @@
+"""What the server says of itself, and whether counts are safe there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from extauthz.replay.redis.trouble import Trouble
+
+_LEAST_MAJOR: Final = 7
+_NO_EVICTION: Final = "noeviction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A part of INFO."""
+
+    product: str
+    version: str
+    run: str
+    """Names this run of the server: another one means that it was restarted, or is another server."""
+    role: str
+    cluster: bool
+    loading: bool
+    max_memory: int
+    """Bytes; 0 for no bound."""
+    eviction: str
+    """`maxmemory-policy`."""
+    persistence: str
+    """`AOF`, `RDB` or `none`, as far as it can be told."""
+
+    @property
+    def may_evict(self) -> bool:
+        """Whether the server may drop live counts to make room."""
+        return self.eviction != _NO_EVICTION and self.max_memory > 0
+
+    def fault(self, server: str, *, allow_eviction: bool) -> Trouble | None:
+        """Why nothing may be counted there; None when all is well."""
+        if self.loading:
+            return Trouble("loading", f"the store {server} is loading its data")
+        if self.cluster:
+            return Trouble("cluster", f"the store {server} is a cluster node; name a server that is none")
+        if self.role != "master":
+            return Trouble("readonly", f"the store {server} is a replica; name its primary")
+        if int(self.version.partition(".")[0] or 0) < _LEAST_MAJOR:
+            return Trouble("version", f"the store {server} is of version {self.version}; at least 7.0 is needed")
+        if self.may_evict and not allow_eviction:
+            return Trouble(
+                "evicts",
+                f"the store {server} may drop live counts (maxmemory-policy `{self.eviction}`); set `noeviction`",
+            )
+        return None
+
+    def __str__(self) -> str:
+        memory = f"maxmemory {self.max_memory}" if self.max_memory else "no maxmemory"
+        return f"{self.product} {self.version}, persistence {self.persistence}, {memory}, policy {self.eviction}"
+
+
+def read_facts(info: bytes) -> Facts:
+    """Read the reply of INFO. Raises ValueError for one that lacks what must be known."""
+    lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
+    found = {name: value for name, colon, value in lines if colon}
+    try:
+        return Facts(
+            product="Valkey" if found.get("server_name") == "valkey" else "Redis",
+            version=found.get("valkey_version") or found["redis_version"],
+            run=found["run_id"],
+            role=found["role"],
+            cluster=found.get("cluster_enabled") == "1",
+            loading=found.get("loading") == "1",
+            max_memory=int(found["maxmemory"]),
+            eviction=found["maxmemory_policy"],
+            persistence="AOF" if found.get("aof_enabled") == "1" else _snapshots(found),
+        )
+    except KeyError as error:
+        raise ValueError(f"INFO lacks `{error.args[0]}`") from None
+
+
+def _snapshots(found: dict[str, str]) -> str:
+    """Whether it has saved a snapshot in this run. A configuration that never saves cannot be told from INFO."""
+    return "RDB" if found.get("rdb_saves", "0") != "0" else "none seen"

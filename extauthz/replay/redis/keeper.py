@@ -1,0 +1,212 @@
+"""The keeper: connects, inspects and probes in the background, so that no request does.
+
+A name that does not resolve, a handshake that hangs, a server that loads its data for a minute: all of it is waited for
+here. Requests find lanes that are connected and were seen to take a write, or are refused at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from extauthz.model.time import Clock, Seconds
+from extauthz.replay.redis.batches import Batches
+from extauthz.replay.redis.breaker import Breaker
+from extauthz.replay.redis.connect import CannotConnect, Lane, Target
+from extauthz.replay.redis.facts import Facts, read_facts
+from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.wire import Codec, Reply, Request, Script, commit_script
+
+_LOG: Final = logging.getLogger(__name__)
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_INFO_WAIT: Final = 1.0
+_RANDOM: Final = secrets.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """A reply, and between which monotonic instants the server made it."""
+
+    reply: object
+    sent: float
+    received: float
+
+
+Crossings: TypeAlias = Batches[Lane, Request, "Crossed | Trouble"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a shared store is used."""
+
+    deadline: Seconds = Seconds(0.1)
+    """The longest that one commit waits, in the queue and for its answer together."""
+    connections: int = 2
+    """How many batches may be under way at once: while one is slow, the next takes another connection."""
+    batch: int = 64
+    """The most commits that travel together."""
+    namespace: bytes = b""
+    """Begins every key."""
+    allow_eviction: bool = False
+    """Count also on a server that may drop live counts to make room."""
+    check_every: Seconds = Seconds(10.0)
+    """How often the server is inspected and probed while all is well."""
+
+
+class Keeper:
+    """One thread that keeps as many lanes as wanted, and closes the breaker when a probe comes back."""
+
+    def __init__(
+        self,
+        target: Target,
+        options: Options,
+        clock: Clock,
+        breaker: Breaker,
+        crossings: Crossings,
+        observe: Callable[[Reply, float, float], None],
+    ) -> None:
+        """`observe` is told of each probe's reply, and when by monotonic time it was sent and received."""
+        self._target = target
+        self._options = options
+        self._clock = clock
+        self._breaker = breaker
+        self._crossings = crossings
+        self._observe = observe
+        self._script: Script = commit_script()
+        self._codec = Codec(options.namespace)
+        self._lock = threading.Lock()
+        self._lanes: set[Lane] = set()
+        self._probe: Lane | None = None
+        self._facts: Facts | None = None
+        self._told: Trouble | None = None
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="store-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close all connections that are not in use."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        self._breaker.open(Trouble("stopped", "the store is closed"))
+        for lane in self._crossings.take_free():
+            self.lost(lane)
+        self._drop_probe()
+
+    def notice(self) -> None:
+        """Look now, not at the next turn: something is wrong."""
+        self._wake.set()
+
+    def lost(self, lane: Lane) -> None:
+        """A lane is of no more use."""
+        lane.close()
+        with self._lock:
+            self._lanes.discard(lane)
+        self._wake.set()
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the server said of itself last; None before it said anything."""
+        return self._facts
+
+    def _run(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                self._step()
+            except CannotConnect as no:
+                self._fail(no.trouble)
+                # No wake-up cuts this pause short but the last one: failing requests must not hasten the next try.
+                self._pause(pause * _RANDOM.uniform(0.5, 1.0))
+                pause = min(_LONGEST_PAUSE, pause * 2)
+            else:
+                pause = _FIRST_PAUSE
+                self._wake.wait(self._options.check_every)
+
+    def _pause(self, seconds: float) -> None:
+        waited = threading.Event()
+        timer = 0.0
+        while timer < seconds and not self._stopping:
+            waited.wait(min(0.05, seconds - timer))
+            timer += 0.05
+
+    def _step(self) -> None:
+        """Inspect, probe, connect what is missing. Raises CannotConnect."""
+        self._inspect()
+        self._try_a_write()
+        while len(self._lanes) < self._options.connections and not self._stopping:
+            lane = self._connect()
+            with self._lock:
+                self._lanes.add(lane)
+            self._crossings.offer(lane)
+        self._breaker.close()
+        if self._told is not None:
+            _LOG.warning("the store %s is back", self._target)
+            self._told = None
+
+    def _fail(self, trouble: Trouble) -> None:
+        self._drop_probe()
+        if self._told is None or self._told.kind != trouble.kind:
+            _LOG.error("%s", trouble.detail)
+            self._told = trouble
+        if self._lanes and trouble.kind in {"timeout", "connection"}:
+            # One lost probe is no outage while requests get through.
+            self._breaker.failed(trouble)
+        else:
+            self._breaker.open(trouble)
+
+    def _inspect(self) -> None:
+        if self._probe is None or not self._probe.alive:
+            self._probe = self._connect()
+        info = self._probe.ask(b"INFO", deadline=self._clock.monotonic() + _INFO_WAIT)
+        if isinstance(info, Trouble):
+            raise CannotConnect(info)
+        try:
+            facts = read_facts(info if isinstance(info, bytes) else b"")
+        except ValueError as error:
+            detail = f"the store {self._target} does not tell what it is: {error}"
+            raise CannotConnect(Trouble("other", detail)) from None
+        self._learn(facts)
+        fault = facts.fault(str(self._target), allow_eviction=self._options.allow_eviction)
+        if fault is not None:
+            raise CannotConnect(fault)
+
+    def _learn(self, facts: Facts) -> None:
+        before, self._facts = self._facts, facts
+        if before == facts:
+            return
+        if before is not None and before.run != facts.run:
+            _LOG.warning("the store %s was restarted or replaced: counts that it had not saved are lost", self._target)
+        level = logging.WARNING if facts.may_evict else logging.INFO
+        _LOG.log(level, "the store %s is %s", self._target, facts)
+
+    def _try_a_write(self) -> None:
+        """The half-open probe: an empty commit with an attempt of its own, which is written and soon forgotten."""
+        assert self._probe is not None  # noqa: S101 (made by _inspect)
+        request = self._codec.write((), secrets.token_bytes(16), self._clock.now())
+        sent = self._clock.monotonic()
+        entry = self._probe.run([request], sent + self._options.deadline)[0]
+        if isinstance(entry, Trouble):
+            raise CannotConnect(entry)
+        reply = self._codec.read(entry, ())
+        if reply is None:
+            raise CannotConnect(Trouble("other", f"the store {self._target} gave an answer that is none"))
+        self._observe(reply, sent, self._clock.monotonic())
+
+    def _connect(self) -> Lane:
+        return Lane(self._target, self._script, self._clock.monotonic)
+
+    def _drop_probe(self) -> None:
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None

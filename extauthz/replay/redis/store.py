@@ -1,0 +1,205 @@
+"""The shared store: counts on one Redis or Valkey server, for any number of replicas."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from extauthz.model.time import Clock, format_duration
+from extauthz.replay.redis.batches import Batches, Ticket
+from extauthz.replay.redis.breaker import Breaker
+from extauthz.replay.redis.connect import Lane, Target
+from extauthz.replay.redis.facts import Facts
+from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
+from extauthz.replay.redis.server_clock import ServerClock
+from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.spend import Spend
+from extauthz.replay.store import Committed, Left, Outcome, Unavailable
+
+_LOG: Final = logging.getLogger(__name__)
+_LEAST_TO_LEAD: Final = 0.2
+"""The part of its time that a commit must have left to lead a batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreState:
+    """How the shared store does, for metrics."""
+
+    up: bool
+    may_evict: bool | None
+    """None before the server has said so."""
+    commits: int
+    """Commits that were sent."""
+    batches: int
+    """Round trips that they took."""
+    failures: Mapping[str, int]
+    """Commits that ended in Unavailable, by what was wrong."""
+    waiting: int
+
+
+class RedisStore:
+    """Counts on a server that replicas share. `start` it first; until it is connected, commits are Unavailable."""
+
+    def __init__(self, target: Target, clock: Clock, options: Options | None = None) -> None:
+        options = options or Options()
+        self._target = target
+        self._clock = clock
+        self._deadline = options.deadline
+        self._codec = Codec(options.namespace)
+        self._breaker = Breaker()
+        self._crossings: Crossings = Batches(options.batch)
+        self._server_clock = ServerClock()
+        self._keeper = Keeper(target, options, clock, self._breaker, self._crossings, self._observe)
+        self._lock = threading.Lock()
+        self._failures: Counter[str] = Counter()
+        self._commits = 0
+        self._batches = 0
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Close all connections."""
+        self._keeper.stop()
+
+    def ready(self) -> bool:
+        """Whether commits may try."""
+        return self._breaker.trouble() is None
+
+    def trouble(self) -> str | None:
+        """What is wrong, in words; None when nothing is known to be."""
+        trouble = self._breaker.trouble()
+        return None if trouble is None else trouble.detail
+
+    def state(self) -> StoreState:
+        """Numbers for metrics."""
+        facts: Facts | None = self._keeper.facts
+        with self._lock:
+            return StoreState(
+                up=self.ready(),
+                may_evict=None if facts is None else facts.may_evict,
+                commits=self._commits,
+                batches=self._batches,
+                failures=dict(self._failures),
+                waiting=self._crossings.waiting(),
+            )
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Count all spends, or none; Unavailable when the server does not say within the deadline.
+
+        What a lost answer counted stays counted. With an attempt, the repetition is answered as the first would have
+        been; where the connection broke, we repeat it ourselves while there is time.
+        """
+        crossed = self._cross(self._codec.write(spends, attempt, self._clock.now()))
+        if isinstance(crossed, Trouble):
+            return self._unavailable(crossed)
+        reply = self._codec.read(crossed.reply, spends)
+        if reply is None:
+            return self._unavailable(Trouble("other", f"the store {self._target} gave an answer that is none"))
+        self._observe(reply, crossed.sent, crossed.received)
+        if isinstance(reply.outcome, Committed) and self._doubts(spends):
+            return self._unavailable(self._jumped())
+        return reply.outcome
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        """What is left for each spend. Counts nothing."""
+        crossed = self._cross(self._codec.write_look(spends, self._clock.now()))
+        if isinstance(crossed, Trouble):
+            return self._unavailable(crossed)
+        left = self._codec.read_look(crossed.reply, spends)
+        if left is None:
+            return self._unavailable(Trouble("other", f"the store {self._target} gave an answer that is none"))
+        return self._unavailable(self._jumped()) if self._doubts(spends) else left
+
+    def _cross(self, request: Request) -> Crossed | Trouble:
+        """Send a request and wait for its reply, within the deadline."""
+        trouble = self._breaker.trouble()
+        if trouble is not None:
+            return trouble
+        deadline = self._clock.monotonic() + self._deadline
+        found = self._carry(request, deadline)
+        broke = isinstance(found, Trouble) and found.kind == "connection"
+        if broke and request.repeatable and self._clock.monotonic() < deadline:
+            return self._carry(request, deadline)
+        return found
+
+    def _carry(self, request: Request, deadline: float) -> Crossed | Trouble:
+        """Wait for a lane or a place in a batch, and for what comes back."""
+        woken = threading.Event()
+        ticket: Ticket[Lane, Request, Crossed | Trouble] = Ticket(request, woken.set)
+        if not self._crossings.enter(ticket):
+            woken.wait(max(0.0, deadline - self._clock.monotonic()))
+        left = deadline - self._clock.monotonic()
+        boarded = self._crossings.board(ticket, late=left < self._deadline * _LEAST_TO_LEAD)
+        if boarded is not None:
+            self._travel(*boarded, deadline)
+        found = self._crossings.result(ticket)
+        if found is None:
+            late = f"the store {self._target} did not answer within {format_duration(self._deadline)}"
+            found = Trouble("timeout", late)
+            self._failed(found)
+        return found
+
+    def _travel(self, lane: Lane, batch: list[Ticket[Lane, Request, Crossed | Trouble]], deadline: float) -> None:
+        """One round trip for a batch."""
+        returned = False
+        try:
+            sent = self._clock.monotonic()
+            entries = lane.run([ticket.work for ticket in batch], deadline)
+            received = self._clock.monotonic()
+            self._account(entries)
+            returned = self._give_back(lane, entries)
+        finally:
+            if not returned:
+                self._keeper.lost(lane)
+        for ticket, entry in zip(batch, entries, strict=True):
+            self._crossings.settle(ticket, entry if isinstance(entry, Trouble) else Crossed(entry, sent, received))
+
+    def _doubts(self, spends: tuple[Spend, ...]) -> bool:
+        return self._server_clock.doubts(spends, self._clock.now(), self._clock.monotonic())
+
+    def _jumped(self) -> Trouble:
+        ahead = format_duration(self._server_clock.ahead(self._clock.monotonic()))
+        return Trouble("clock", f"the clock of the store {self._target} jumped ahead by {ahead} and may have lost uses")
+
+    def _observe(self, reply: Reply, sent: float, received: float) -> None:
+        jump = self._server_clock.observe(reply.server_time, sent, received)
+        if jump:
+            _LOG.error(
+                "the clock of the store %s jumped ahead by %s: uses were forgotten that much early",
+                self._target,
+                format_duration(jump),
+            )
+
+    def _account(self, entries: list[object]) -> None:
+        with self._lock:
+            self._commits += len(entries)
+            self._batches += 1
+        first = entries[0]
+        if isinstance(first, Trouble) and all(isinstance(each, Trouble) for each in entries):
+            self._failed(first)
+        else:
+            self._breaker.succeeded()
+
+    def _give_back(self, lane: Lane, entries: list[object]) -> bool:
+        """Let others have the lane, unless it is dead or leads to the wrong server."""
+        if not lane.alive or any(isinstance(each, Trouble) and each.needs_reconnect for each in entries):
+            return False
+        self._crossings.offer(lane)
+        return True
+
+    def _failed(self, trouble: Trouble) -> None:
+        if self._breaker.failed(trouble):
+            _LOG.error("%s; commits are refused until a probe comes back", trouble.detail)
+            self._keeper.notice()
+
+    def _unavailable(self, trouble: Trouble) -> Unavailable:
+        with self._lock:
+            self._failures[trouble.kind] += 1
+        return Unavailable(trouble.detail)

@@ -1,0 +1,104 @@
+"""What can be wrong with a server, in words that an operator can act on.
+
+INVARIANT: no message of the driver or of the server is passed on: it might quote a key, a value or a password. What is
+shown is our own words, the server's error code (its first word, in capitals), and the system's word for an errno.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from dataclasses import dataclass
+from typing import Final
+
+import redis.exceptions as failures
+
+_CODE: Final = re.compile(r"[A-Z]{2,32}", re.ASCII)
+
+_ADVICE: Final = {
+    "BUSY": ("busy", "runs a script that does not end (BUSY)"),
+    "CLUSTERDOWN": ("cluster", "is part of a cluster that is down (CLUSTERDOWN)"),
+    "CROSSSLOT": ("cluster", "is a cluster node (CROSSSLOT); name a server that is none"),
+    "LOADING": ("loading", "is loading its data (LOADING)"),
+    "MASTERDOWN": ("readonly", "is a replica that lost its primary (MASTERDOWN)"),
+    "MISCONF": ("persistence", "refuses writes because it cannot save them (MISCONF)"),
+    "MOVED": ("cluster", "is a cluster node (MOVED); name a server that is none"),
+    "NOAUTH": ("auth", "wants a user or password (NOAUTH); set `store-password-file`"),
+    "NOPERM": ("auth", "does not allow this user what is needed (NOPERM); see the ACL in the how-to"),
+    "NOREPLICAS": ("persistence", "refuses writes because too few replicas follow it (NOREPLICAS)"),
+    "OOM": ("oom", "has no memory left (OOM); raise its `maxmemory`"),
+    "READONLY": ("readonly", "is a replica and takes no writes (READONLY)"),
+    "WRONGPASS": ("auth", "does not take the user or password (WRONGPASS)"),
+    "WRONGTYPE": ("other", "holds a foreign value under a key of ours (WRONGTYPE)"),
+}
+
+_ELSEWHERE: Final = frozenset({"auth", "cluster", "loading", "readonly"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a commit could not be made."""
+
+    kind: str
+    """A word for metrics, of a small closed set."""
+    detail: str
+
+    @property
+    def needs_reconnect(self) -> bool:
+        """Whether another connection may find a better server: one that was promoted, or takes the new password."""
+        return self.kind in _ELSEWHERE
+
+
+def of_error(error: BaseException, server: str) -> Trouble:
+    """What an exception of the driver says. `server` is how the server is shown."""
+    code = _code(error)
+    if code in _ADVICE:
+        kind, what = _ADVICE[code]
+        return Trouble(kind, f"the store {server} {what}")
+    match error:
+        case failures.TimeoutError() | TimeoutError():
+            return Trouble("timeout", f"the store {server} did not answer in time")
+        case failures.ConnectionError() | OSError():
+            return _of_connection(error, server)
+        case failures.ResponseError() if code:
+            return Trouble("other", f"the store {server} answered with an error ({code})")
+        case _:
+            return Trouble("other", f"the store {server} could not be asked ({type(error).__name__})")
+
+
+def _of_connection(error: BaseException, server: str) -> Trouble:
+    if "max number of clients" in str(error):
+        return Trouble("connection", f"the store {server} takes no more connections; raise its `maxclients`")
+    system = _system_error(error)
+    match system:
+        case ssl.SSLCertVerificationError():
+            return Trouble("tls", f"the certificate of the store {server} is not trusted: {system.verify_message}")
+        case ssl.SSLError():
+            return Trouble("tls", f"the TLS handshake with the store {server} failed ({system.reason})")
+        case ConnectionRefusedError():
+            return Trouble("refused", f"the store {server} refuses connections")
+        case OSError(errno=int(number)) if number > 0:
+            return Trouble("connection", f"the store {server} cannot be reached: {os.strerror(number).lower()}")
+        case OSError():
+            return Trouble("connection", f"the name of the store {server} cannot be resolved")
+        case _:
+            return Trouble("connection", f"the connection to the store {server} was closed")
+
+
+def _system_error(error: BaseException) -> BaseException | None:
+    """The error of the operating system or of TLS that a driver's error stands for."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, OSError):
+        seen = seen.__cause__ or seen.__context__
+    return seen
+
+
+def _code(error: BaseException) -> str:
+    """The server's error code. The driver keeps it apart where it knows it."""
+    if not isinstance(error, failures.RedisError):
+        return ""
+    if error.status_code is not None:
+        return str(error.status_code)
+    found = _CODE.match(str(error)) if isinstance(error, failures.ResponseError) else None
+    return found[0] if found else ""

@@ -1,0 +1,172 @@
+"""What crosses the wire: one script, the arguments of a commit, and its reply. Pure.
+
+Durations cross, never instants: the server counts on its own clock, so it may differ from those of the replicas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from math import ceil
+from typing import Final, TypeAlias, assert_never
+
+from extauthz.model.time import Instant, Seconds
+from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
+from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
+
+MARGIN: Final = Seconds(5.0)
+"""How much longer a use or tie is kept than asked: so far may the clocks of replicas differ, or a commit be late."""
+
+FORMAT: Final = b"x1:"
+"""Begins every key, after the namespace; a change of what keys or values mean gets another number."""
+
+_LATE: Final = "the token's time ran out before its use could be counted"
+_MICROSECONDS: Final = 1_000_000
+_MARK_BYTES: Final = 16
+_ONLY_LOOK: Final = 0
+_LOOK_FIELDS: Final = 4
+
+Argument: TypeAlias = "bytes | int"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script and the name by which the server finds it once it has it."""
+
+    text: bytes
+    sha: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One commit, ready to be sent."""
+
+    spends: tuple[Spend, ...]
+    keys: tuple[bytes, ...]
+    arguments: tuple[Argument, ...]
+    repeatable: bool
+    """Whether sending it twice counts it once: it carries an attempt."""
+
+    def command(self, verb: bytes, script: bytes) -> tuple[Argument, ...]:
+        """The arguments of EVALSHA or EVAL."""
+        return (verb, script, len(self.keys), *self.keys, *self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the script answered, and when by the server's clock."""
+
+    outcome: Outcome
+    server_time: Instant
+
+
+def commit_script() -> Script:
+    """The script that commits all spends of a request, or none."""
+    text = files("extauthz.replay").joinpath("commit.lua").read_bytes()
+    return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Writes commits and reads replies."""
+
+    namespace: bytes = b""
+    """Begins every key, so that one server may hold several installations."""
+    attempt_ttl: Seconds = Seconds(3.0)
+
+    def write(self, spends: tuple[Spend, ...], attempt: bytes | None, now: Instant) -> Request:
+        """The request for a commit that is asked for `now`."""
+        keys = [self._key(spend.key, _letter(spend)) for spend in spends]
+        if attempt is not None:
+            keys.append(self._key(_mark(spends, attempt), b"a"))
+        arguments: list[Argument] = [ceil(self.attempt_ttl * 1000)]
+        for spend in spends:
+            arguments += _fields(spend, now)
+        return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
+
+    def write_look(self, spends: tuple[Spend, ...], now: Instant) -> Request:
+        """The request for a look, which counts nothing."""
+        commit = self.write(spends, None, now)
+        return Request(spends, commit.keys, (_ONLY_LOOK, *commit.arguments[1:]), repeatable=True)
+
+    def read(self, reply: object, spends: tuple[Spend, ...]) -> Reply | None:
+        """The outcome that a reply tells; None for a reply that is none of ours."""
+        match reply:
+            case [0, int(remaining), 0, int(now)]:
+                outcome: Outcome = Committed(remaining if remaining >= 0 else None)
+            case [1, int(at), int(wait), int(now)] if at < len(spends):
+                outcome = Refused(spends[at], _wait(wait))
+            case [2, int(), 0, int(now)]:
+                outcome = Unavailable(_LATE)
+            case _:
+                return None
+        return Reply(outcome, Instant(now / _MICROSECONDS))
+
+    def read_look(self, reply: object, spends: tuple[Spend, ...]) -> tuple[Left, ...] | None:
+        """What a look saw; None for a reply that is none of ours."""
+        match reply:
+            case [3, int(), *rest] if len(rest) == _LOOK_FIELDS * len(spends):
+                rows = zip(*(rest[at::_LOOK_FIELDS] for at in range(_LOOK_FIELDS)), strict=True)
+                return tuple(_left(spend, *row) for spend, row in zip(spends, rows, strict=True))
+            case _:
+                return None
+
+    def _key(self, key: bytes, kind: bytes) -> bytes:
+        return self.namespace + FORMAT + key + kind
+
+
+def _wait(microseconds: int) -> Seconds | None:
+    return Seconds(microseconds / _MICROSECONDS) if microseconds >= 0 else None
+
+
+def _left(spend: Spend, no: int, wait: int, before: int, after: int) -> Left:
+    whys: dict[int, Refused | Unavailable] = {1: Refused(spend, _wait(wait)), 2: Unavailable(_LATE)}
+    tie = isinstance(spend, Bind)
+    return Left(spend=spend, before=None if tie else before, after=None if tie else after, no=whys.get(no))
+
+
+def _letter(spend: Spend) -> bytes:
+    match spend:
+        case Bind():
+            return b"b"
+        case Use():
+            return b"u"
+        case Rate():
+            return b"r"
+        case _:
+            assert_never(spend)
+
+
+def _fields(spend: Spend, now: Instant) -> tuple[Argument, ...]:
+    match spend:
+        case Bind():
+            return b"b", spend.value, _life(spend.until, now), b"", b""
+        case Use():
+            grace = (b"", 0) if spend.grace is None else _leave(spend.grace)
+            return b"u", spend.max_uses, _life(spend.until, now), *grace
+        case Rate():
+            return b"r", spend.amount, ceil(spend.window * _MICROSECONDS), b"", b""
+        case _:
+            assert_never(spend)
+
+
+def _leave(grace: Grace) -> tuple[bytes, int]:
+    return grace.fingerprint, ceil(grace.within * _MICROSECONDS)
+
+
+def _life(until: Instant, now: Instant) -> int:
+    """Milliseconds to keep it, rounded up; 0 when its time is over."""
+    return ceil((until - now + MARGIN) * 1000) if now < until else 0
+
+
+def _mark(spends: tuple[Spend, ...], attempt: bytes) -> bytes:
+    """Names an attempt and what must be the same in its repetition: what is counted, and whom it is tied to."""
+    digest = hashlib.sha256()
+    for part in (attempt, *(_marked(spend) for spend in spends)):
+        digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest()[:_MARK_BYTES]
+
+
+def _marked(spend: Spend) -> bytes:
+    return _letter(spend) + spend.key + (spend.value if isinstance(spend, Bind) else b"")
