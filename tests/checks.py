@@ -27,11 +27,13 @@ def check_request(
     principal: str = "",
     stream_id: str = "7331",
     extensions: Mapping[str, str] | None = None,
+    body: str = "",
 ) -> bytes:
     """A serialised CheckRequest.
 
     `headers` may be pairs, for names that are repeated: joined by commas in the map form, kept apart with `raw`
-    (values encoded in latin-1). `pseudo` adds `:method`, `:path`, `:authority` and `:scheme`, as Envoy does.
+    (values encoded in latin-1), and so is the body. `pseudo` adds `:method`, `:path`, `:authority` and `:scheme`, as
+    Envoy does.
     """
     request = CheckRequest()
     attributes = request.attributes
@@ -46,6 +48,11 @@ def check_request(
     if pseudo:
         pairs = [(":authority", host), (":path", path), (":method", method), (":scheme", "https"), *pairs]
     _add_headers(http, pairs, raw=raw)
+    if raw:
+        # As with `with_request_body.pack_as_bytes`.
+        http.raw_body = body.encode()
+    else:
+        http.body = body
     return request.SerializeToString()
 
 

@@ -35,6 +35,8 @@ class RequestView(NamedTuple):
     """The client-visible `x-request-id`: for logs only, a client can choose it."""
     pinned_policy: str | None
     """`namespace/name` from the route's `context_extensions`, which beats the host."""
+    form: str = ""
+    """The body of a form (`application/x-www-form-urlencoded`), as far as Envoy sent it along; it may hold a token."""
 
     def header(self, name: str) -> str | None:
         """The one value of a header, or None when it is absent or was sent more than once as raw entries."""

@@ -30,6 +30,7 @@ MAX_HEADERS: Final = 1000
 PINNED_POLICY: Final = "extauthz.dev/policy"
 """Key of the route's `context_extensions` that names the policy."""
 
+_FORM: Final = "application/x-www-form-urlencoded"
 _FOREIGN: Final = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z:\n-]")
 _MAX_ADDRESS: Final = 64
 _MAX_REMEMBERED: Final = 2048
@@ -77,6 +78,7 @@ def _view(attributes: AttributeContext) -> RequestView:
         http.id,
         _request_id(headers),
         attributes.context_extensions.get(PINNED_POLICY),
+        _form(http, headers) if "content-type" in headers else "",
     )
 
 
@@ -86,6 +88,13 @@ class _Told(NamedTuple):
     method: str
     path: str
     host: str
+
+
+def _form(http: AttributeContext.HttpRequest, headers: _Headers) -> str:
+    """The body, where any of the content types given is that of a form; servers compare it without regard to case."""
+    if not any(_FORM in value.lower() for value in headers["content-type"]):
+        return ""
+    return http.body or http.raw_body.decode("latin-1")
 
 
 def _target(http: AttributeContext.HttpRequest, path: str) -> Target:

@@ -72,7 +72,9 @@ def _plain(view: RequestView) -> str | None:
     """The token of nearly every request, found at one look; None where it takes a closer one."""
     values = view.headers.get("authorization", ())
     query = view.target.query
-    if len(values) != 1 or QUERY_NAME in query or "%" in query or not view.headers.keys().isdisjoint(KEY_HEADERS):
+    if len(values) != 1 or view.form or QUERY_NAME in query or "%" in query:
+        return None
+    if not view.headers.keys().isdisjoint(KEY_HEADERS):
         return None
     found = _PLAIN_BEARER.fullmatch(values[0])
     return found[1] if found is not None and len(found[1]) <= MAX_TOKEN else None
@@ -184,6 +186,9 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
     for name in KEY_HEADERS:
         if name != slot.name and name not in alongside and any(v.strip(" ") for v in view.headers.get(name, ())):
             return f"`{name}`, which the rule does not list in `alongside`,"
+    # RFC 6750, section 2.2: a third way to send a token, which no slot reads.
+    if view.form and _leniently(view.form, "&;", QUERY_NAME):
+        return f"the form parameter `{QUERY_NAME}`"
     query = view.target.query
     if (QUERY_NAME in query or "%" in query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
         return f"the query parameter `{QUERY_NAME}`" if any(_leniently(query, "&;", QUERY_NAME)) else None

@@ -103,6 +103,26 @@ def test_A10_a_header_and_the_query(guarded: Guarded, raw: bool, query: str) -> 
     refused(guarded.send(authorization("Bearer TOKEN"), path=path, raw=raw), INVREQ)
 
 
+FORMS = ["access_token=TOKEN", "a=1&access_token=x", "access_token=", "access%5Ftoken=TOKEN", "a=1;access_token=TOKEN"]
+
+
+@pytest.mark.parametrize("body", FORMS)
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8"]
+)
+def test_A10_a_header_and_a_form(guarded: Guarded, raw: bool, body: str, kind: str) -> None:
+    said = body.replace("TOKEN", TOKEN)
+    form = ("content-type", kind)
+    refused(guarded.send(authorization("Bearer TOKEN"), form, body=said, method="POST", raw=raw), INVREQ)
+    refused(guarded.send(form, body=said, method="POST", raw=raw), NOAUTH)
+
+
+def test_A10_a_form_without_a_token_and_a_token_in_another_body(guarded: Guarded, raw: bool) -> None:
+    form, text = ("content-type", "application/x-www-form-urlencoded"), ("content-type", "text/plain")
+    admitted(guarded.send(authorization("Bearer TOKEN"), form, body="a=access_token", method="POST", raw=raw))
+    admitted(guarded.send(authorization("Bearer TOKEN"), text, body=f"access_token={TOKEN}", method="POST", raw=raw))
+
+
 @pytest.mark.parametrize("value", ["Bearer TOKEN", "Bearer other", "Basic dXNlcjpwYXNz", "anything"])
 def test_A10_a_header_and_the_cookie_that_is_the_slot(guarded: Guarded, raw: bool, value: str) -> None:
     cookie = ("cookie", f"a=1; session={TOKEN}")
