@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from definitions import definition_page
+from providers import provider_page
 from pydantic import TypeAdapter
 
 from extauthz.config import settings
@@ -20,7 +21,7 @@ from extauthz.policy.revocation import TokenRevocationSpec
 from extauthz.policy.spec import AccessPolicySpec
 from extauthz.policy.words import SHAPES
 
-REFERENCE = Path(__file__).parent / "reference"
+DOCS = Path(__file__).parent
 HEAD = "<!-- Written by docs/generate.py; run `make docs` after a change. -->\n\n"
 
 ADVICE = {
@@ -185,15 +186,19 @@ def cli_page() -> str:
         command = main.get_command(context, name)
         inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
         lines += [f"## extauthz {name}", "", "```", command.get_help(inner), "```", ""]
+        for sub in command.list_commands(inner) if isinstance(command, click.Group) else ():
+            deeper = click.Context(command.commands[sub], info_name=sub, parent=inner, max_content_width=100)
+            lines += [f"## extauthz {name} {sub}", "", "```", command.commands[sub].get_help(deeper), "```", ""]
     return "\n".join(lines)
 
 
 PAGES = {
-    "reasons.md": reasons,
-    "settings.md": setting_page,
-    "policy.md": policy_page,
-    "crds.md": definition_page,
-    "cli.md": cli_page,
+    "reference/reasons.md": reasons,
+    "reference/settings.md": setting_page,
+    "reference/policy.md": policy_page,
+    "reference/crds.md": definition_page,
+    "reference/cli.md": cli_page,
+    "how-to/providers.md": provider_page,
 }
 
 
@@ -201,7 +206,7 @@ def main() -> int:
     """Write the pages, or compare them."""
     stale = []
     for name, write in PAGES.items():
-        path, text = REFERENCE / name, HEAD + write()
+        path, text = DOCS / name, HEAD + write()
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
+from extauthz.cli.issuer.providers import PROVIDERS
 from extauthz.model.encoding import base64url_encode
 from extauthz.policy.parse import Parsed, parse
 from tests import issuing
@@ -171,3 +174,72 @@ def test_a_token_is_refused_under_the_settings_of_its_provider(entry: Mapping[st
 def test_a_token_is_refused_for_its_one_defect(entry: Mapping[str, Any]) -> None:
     reason, _ = _decided(entry, entry["isolate"]["settings"])
     assert reason in _REASONS[entry["isolate"]["expect"]]
+
+
+SCAFFOLDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "entra/v1.0 user access token": ("entra-v1", {}),
+    "entra/v2.0 application (client credentials) access token": ("entra", {}),
+    "entra/v2.0 multi-tenant access token, keys from the common endpoint": ("entra-multitenant", {}),
+    "azure-managed-identity/IMDS token for our own app registration": ("azure-managed-identity", {}),
+    "okta/custom authorization server, user access token": ("okta", {}),
+    "auth0/default profile, user": ("auth0", {}),
+    "auth0/RFC 9068 profile, user": ("auth0-rfc9068", {}),
+    "keycloak/24 and older, access token with an audience mapper": ("keycloak", {}),
+    "keycloak/client with the at+jwt switch on": ("keycloak", {}),
+    "cognito/user pool access token": ("cognito", {}),
+    "cognito/user pool client credentials": ("cognito", {}),
+    "google/ID token of a service account (metadata server or IAM)": ("google", {}),
+    "google/self-signed service-account JWT": ("google-service-account", {}),
+    "firebase/ID token": ("firebase", {}),
+    "apple/identity token": ("apple", {}),
+    "kubernetes/projected ServiceAccount token, 1.30 and newer": ("kubernetes", {}),
+    "github-actions/OIDC token, names in sub": ("github-actions", {"claimEquals": {}}),
+    "github-actions/OIDC token, immutable sub (repositories since 2026-07-15)": ("github-actions", {"claimEquals": {}}),
+    "spiffe/JWT-SVID, keys from a SPIFFE bundle": ("spiffe", {}),
+    "spiffe/JWT-SVID, keys from SPIRE's OIDC discovery provider": (
+        "spire-oidc",
+        {"subjectPattern": "spiffe://acme.example/"},
+    ),
+    "curity/JWT access token": ("curity", {}),
+    "pingone/client credentials access token (no sub)": ("pingone", {}),
+    "zitadel/JWT access token": ("zitadel", {}),
+    "dex/ID token (the access token has the same shape)": ("dex", {}),
+    "forgerock-am/access token; one kid for several algorithms": ("forgerock", {}),
+    "clerk/session token (browser)": ("clerk", {}),
+    "workos/MCP access token (AuthKit domain)": ("workos", {}),
+}
+"""Accepted shapes, the scaffold for each, and what an operator fills in by hand."""
+
+
+def _scaffolded(entry: Mapping[str, Any]) -> dict[str, Any]:
+    name, filled = SCAFFOLDS[_named(entry)]
+    needed = entry["settings_needed"]
+    url = (
+        needed["issuer"]
+        if needed.get("issuer", "Absent") != "Absent"
+        else entry["claims"].get("iss", "https://acme.example")
+    )
+    text = PROVIDERS[name].spec
+    values = {**(_groups(name, url)), "issuer": url, "audience": needed["audiences"][0]}
+    for placeholder, value in values.items():
+        text = text.replace(f"<{placeholder}>", value)
+    return {**yaml.safe_load(text), **filled}
+
+
+def _groups(name: str, url: str) -> Mapping[str, str]:
+    """The groups of the provider's URL; the invented hosts of the collection are not always the provider's own."""
+    found = re.fullmatch(PROVIDERS[name].url, url)
+    return found.groupdict() if found is not None else {}
+
+
+@pytest.mark.parametrize("entry", [e for e in ACCEPTED if _named(e) in SCAFFOLDS], ids=_named)
+def test_a_scaffold_lets_its_providers_tokens_in(entry: Mapping[str, Any]) -> None:
+    assert _decided(entry, _scaffolded(entry)) == ("allow", "")
+
+
+def test_nearly_every_accepted_shape_has_a_scaffold() -> None:
+    assert {_named(entry) for entry in ACCEPTED} - SCAFFOLDS.keys() == {
+        "keycloak/25 and newer, client without the `basic` scope (no sub)",  # by `requiredClaims: []`
+        "dex/ID token for a trusted peer",
+        "descope/MCP access token, agentic issuer",  # by `issuerAliases`
+    }

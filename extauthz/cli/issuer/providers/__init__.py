@@ -1,0 +1,14 @@
+"""Identity providers, and the settings that their tokens need; facts of the providers' own documentation."""
+
+from typing import Final
+
+from extauthz.cli.issuer.providers.hosted import HOSTED
+from extauthz.cli.issuer.providers.microsoft import MICROSOFT
+from extauthz.cli.issuer.providers.own import OWN
+from extauthz.cli.issuer.providers.provider import UNFILLED, Provider, WrongUrl
+from extauthz.cli.issuer.providers.session import SESSION
+from extauthz.cli.issuer.providers.workload import WORKLOAD
+
+PROVIDERS: Final = {each.name: each for each in (*MICROSOFT, *HOSTED, *OWN, *SESSION, *WORKLOAD)}
+
+__all__ = ["PROVIDERS", "UNFILLED", "Provider", "WrongUrl"]

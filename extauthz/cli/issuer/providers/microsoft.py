@@ -1,0 +1,136 @@
+"""Microsoft: Entra ID in its versions, and managed identities."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from extauthz.cli.issuer.providers.provider import Provider
+
+_TENANT: Final = r"(?P<tenant>[0-9a-fA-F-]{36})"
+_TENANT_EXAMPLE: Final = "3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21"
+_ROTATION: Final = (
+    "Entra's keys have no `alg`, hence `keyAlgAbsent: FromAlgorithms`; its tokens have no `jti`, but `uti`, which is as"
+    " good."
+)
+_GRAPH: Final = (
+    "A token for Microsoft Graph (`aud` is `00000003-0000-0000-c000-000000000000`, `nonce` in its header) cannot be"
+    " verified by anyone else: let the client ask for your API's scope."
+)
+
+MICROSOFT: Final = (
+    Provider(
+        name="entra",
+        title="Microsoft Entra ID, v2.0 tokens",
+        url=rf"https://login\.microsoftonline\.com/{_TENANT}/v2\.0",
+        example=f"https://login.microsoftonline.com/{_TENANT_EXAMPLE}/v2.0",
+        audience="the application id (a GUID) of your API's app registration",
+        audience_example="5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 100m       # they live for 60 to 90 minutes, and `iat` lies 5 minutes back
+mapping: {scope: [scp, roles], client: [azp], tokenId: [uti]}
+claimEquals: {ver: "2.0", tid: "<tenant>"}
+keyAlgAbsent: FromAlgorithms
+""",
+        notes=(
+            (
+                "The API's manifest chooses the version (`accessTokenAcceptedVersion: 2`), not the"
+                " address that the client"
+                " uses; `null` means v1.0, for which there is `entra-v1`."
+            ),
+            "Users' tokens carry `scp`, applications' tokens `roles` and no `scp`: both count as scopes here.",
+            "With continuous access evaluation tokens live for up to 28 hours: raise `maxLifetime` to `29h` only then.",
+            _ROTATION,
+            _GRAPH,
+        ),
+    ),
+    Provider(
+        name="entra-v1",
+        title="Microsoft Entra ID, v1.0 tokens",
+        url=rf"https://sts\.windows\.net/{_TENANT}/",
+        example=f"https://sts.windows.net/{_TENANT_EXAMPLE}/",
+        audience="what the client asked for: your API's application id, or its `api://` URI",
+        audience_example="api://5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+        spec="""\
+issuer: <issuer>
+keys:
+  discovery:
+    url: https://login.microsoftonline.com/<tenant>/.well-known/openid-configuration
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 100m       # they live for 60 to 90 minutes, and `iat` lies 5 minutes back
+mapping: {scope: [scp, roles], client: [appid], tokenId: [uti]}
+claimEquals: {ver: "1.0", tid: "<tenant>"}
+keyAlgAbsent: FromAlgorithms
+""",
+        fill=("list both forms of the audience if clients ask for both: the application id and the `api://` URI",),
+        notes=("The issuer ends in a slash, and the slash counts.", _ROTATION, _GRAPH),
+    ),
+    Provider(
+        name="entra-multitenant",
+        title="Microsoft Entra ID, several tenants",
+        url=rf"https://login\.microsoftonline\.com/{_TENANT}/v2\.0",
+        example=f"https://login.microsoftonline.com/{_TENANT_EXAMPLE}/v2.0",
+        audience="the application id (a GUID) of your API's app registration",
+        audience_example="5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+        spec="""\
+issuerTemplate: "https://login.microsoftonline.com/{tenantid}/v2.0"
+tenants: ["<tenant>"]
+tenantClaim: tid
+keys:
+  jwksUri: https://login.microsoftonline.com/common/discovery/v2.0/keys
+  keyIssuerMember: Match
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 100m
+mapping: {scope: [scp, roles], client: [azp], tokenId: [uti]}
+claimEquals: {ver: "2.0"}
+keyAlgAbsent: FromAlgorithms
+""",
+        fill=("list every tenant that may come in `tenants`; there is no wildcard",),
+        notes=(
+            (
+                "The common key set serves all tenants, those of private accounts too."
+                " `keyIssuerMember: Match` keeps a key"
+                " to the tenants it is meant for, and `tid` must name the tenant in `iss`."
+            ),
+            "Plainer and safer: one TokenIssuer for each tenant, made with `entra`.",
+        ),
+    ),
+    Provider(
+        name="azure-managed-identity",
+        title="Azure managed identities",
+        url=rf"https://sts\.windows\.net/{_TENANT}/",
+        example=f"https://sts.windows.net/{_TENANT_EXAMPLE}/",
+        audience="the resource that the workload asks for, byte for byte",
+        audience_example="api://5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+        spec="""\
+issuer: <issuer>
+keys:
+  discovery:
+    url: https://login.microsoftonline.com/<tenant>/.well-known/openid-configuration
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 24h10m     # such tokens live for a day
+mapping: {scope: [roles], client: [appid], tokenId: [uti]}
+claimEquals: {ver: "1.0", idtyp: app, tid: "<tenant>"}
+keyAlgAbsent: FromAlgorithms
+""",
+        fill=("let rules name the identities, by `claims: [{claim: oid, oneOf: [...]}]` or by `roles`",),
+        notes=(
+            (
+                "Any identity of the tenant can ask for a token for your API unless assignment is"
+                " required: that a token is"
+                " there says little."
+            ),
+            "`aud` copies the resource as it was asked for, a slash at its end included.",
+        ),
+    ),
+)
