@@ -31,6 +31,8 @@ def command(output: Path | None, *, check: bool) -> None:
 
     They hold objects to the same rules as `lint`. The same version prints the same.
     """
+    if check and output is None:
+        raise click.UsageError("--check needs --output: the folder to compare with")
     files = {name: _HEAD + _text(definition) for name, definition in definitions().items()}
     if output is None:
         click.echo("---\n".join(files.values()), nl=False)

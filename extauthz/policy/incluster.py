@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -47,7 +47,13 @@ class InCluster:
             return value
         if self._adapter is None:
             raise ValueError(f"a cluster has no such field; {self.instead}")
-        self._adapter.validate_json(json.dumps(value))
+        try:
+            self._adapter.validate_json(json.dumps(value))
+        except ValidationError as error:
+            (first, *_) = error.errors()
+            if first["loc"] or first["type"] == "value_error":
+                raise
+            raise ValueError(f"a cluster takes another form; {self.instead}") from error
         return value
 
 

@@ -21,7 +21,10 @@ def issuers() -> list[Row]:
         clockSkew="0s", tokenTypes=["at+jwt", "JWT", "Absent"], requiredClaims=["sub", "/act/sub"],
         claimEquals={"token_use": "access", "ver": 2, "/a/b": ""}, claimFlags={"email_verified": True, "guest": False},
         claimPresent=["azp"], rolesShape="ObjectKeys", subjectPattern="spiffe://a/*", reuseKeyFallback="Token",
-        mapping={"scope": ["scp", "scope"], "roles": ["/realm_access/roles"], "tokenId": []},
+        mapping={
+            "scope": ["scp", "scope"], "client": ["azp"], "audience": ["aud"], "subject": ["oid", "sub"],
+            "roles": ["/realm_access/roles"], "tokenId": [],
+        },
         issuerAliases=["https://sts.corp.example/"], keyAlgAbsent="FromAlgorithms", keyUse=["sig", "Absent"],
         refresh={"interval": "30s", "maxStale": "168h"}, caBundle={"inline": CERTIFICATE},
     )  # fmt: skip

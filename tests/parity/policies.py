@@ -182,6 +182,9 @@ def _tokens() -> list[Row]:
     rows.holds("the longest lifetime", {"maxLifetime": "9600h"})
     for slot in ({"header": "x-token"}, {"cookie": "Session"}, {"query": "access_token"}):
         rows.holds(f"a token in {next(iter(slot))}", {"from": slot})
+    rows.holds("tokens for nobody else, beside an API key", {"audienceMode": "Exact", "alongside": ["x-api-key"]})
+    rows.breaks("an unknown mode of audiences", "token.audienceMode", "", {"audienceMode": "exact"})
+    rows.breaks("any header beside the token", "token.alongside[0]", "", {"alongside": ["x-token"]})
     rows.breaks("no issuer", "token.issuers", "", {"issuers": []})
     rows.breaks("nine issuers", "token.issuers", "", {"issuers": [{"name": "corp"}] * 9})
     rows.breaks(
