@@ -26,7 +26,7 @@ from extauthz.server.admin import Admin, Pages
 from extauthz.server.answer import Answerer
 from extauthz.server.grpcio import CannotListen, Server, Serving
 from extauthz.server.tls import TlsFiles, TlsRefused
-from extauthz.telemetry.audit import AuditLog
+from extauthz.telemetry.audit import AuditLog, redaction
 from extauthz.telemetry.log import ProcessLog
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observation import to_all
@@ -68,7 +68,7 @@ class App:
         )
         self._policies = FolderReconciler(settings.policies, self._publish, settings.install_namespace)
         self._log = ProcessLog(settings.log_level.value)
-        self._audit = _audit(settings)
+        self._audit = _audit(settings, self._pepper)
         self._metrics = Metrics(self._read, version=__version__)
         observers = [self._metrics.observe, *([self._audit.observe] if self._audit is not None else [])]
         answerer = Answerer(
@@ -258,7 +258,7 @@ def _pepper(settings: Settings) -> Pepper:
         raise StartError(f"the pepper file `{path}` cannot be used: {why}") from error
 
 
-def _audit(settings: Settings) -> AuditLog | None:
+def _audit(settings: Settings, pepper: Pepper) -> AuditLog | None:
     output: Output
     match settings.decision_log:
         case LogSink.OFF:
@@ -273,7 +273,8 @@ def _audit(settings: Settings) -> AuditLog | None:
                 output.check()
             except OSError as error:
                 raise StartError(f"the decision log `{path}` cannot be written: {error.strerror}") from error
-    return AuditLog(output, allows=settings.decision_log_allows)
+    redact = redaction((field.value for field in settings.decision_log_redact), pepper.pseudonym)
+    return AuditLog(output, allows=settings.decision_log_allows, redact=redact)
 
 
 def _admin(settings: Settings, pages: Pages) -> Admin | None:

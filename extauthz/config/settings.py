@@ -61,6 +61,16 @@ class LogLevel(Enum):
     ERROR = "error"
 
 
+class Redactable(Enum):
+    """What the decision log may hold of persons, by the names of its fields."""
+
+    SUBJECT = "subject"
+    CLIENT = "client"
+    SOURCE = "source"
+    HOST = "host"
+    PATH = "path"
+
+
 class LogSink(Enum):
     """Where decisions are written, when it is no file."""
 
@@ -123,6 +133,8 @@ class Settings:
     """Where decisions are written, one line of JSON each."""
     decision_log_allows: Annotated[float, share()] = 1.0
     """Which share of the allowed requests the decision log shows; denials are always written."""
+    decision_log_redact: Annotated[tuple[Redactable, ...], word(Redactable)] = ()
+    """A field of the decision log to write as a keyed hash; may be given several times (in the variable: commas)."""
     install_namespace: Annotated[str, object_name()] = INSTALL_NAMESPACE
     """The namespace that extauthz is installed in: where cluster-wide objects find their Secrets and ConfigMaps."""
     service_account: Annotated[Path, path("DIR")] = Path("/var/run/secrets/kubernetes.io/serviceaccount")

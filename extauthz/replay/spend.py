@@ -50,6 +50,10 @@ class Pepper:
         """Sixteen hexadecimal digits that tell tokens apart in a log and lead back to none."""
         return self._digest("log", (identity,))[:8].hex()
 
+    def pseudonym(self, name: str, text: str) -> str:
+        """What stands for a text in a log: the same for equal texts under one name, and nothing leads back to it."""
+        return f"~{self._digest('pseudonym', (name, text))[:8].hex()}"
+
     def _digest(self, kind: str, parts: Parts) -> bytes:
         octets = [part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts]
         message = b"".join(

@@ -6,9 +6,10 @@ Denials are always written, allows by sample. A decision never waits for its lin
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
@@ -81,9 +82,18 @@ _WHO: Final = slice(Entry._fields.index("mode"), Entry._fields.index("token") + 
 class AuditLog:
     """The decision log, written by a thread of its own."""
 
-    def __init__(self, output: Output, *, allows: float = 1.0, capacity: int = CAPACITY) -> None:
-        """Write to `output`; of the allowed requests the share `allows` (0 to 1)."""
-        self._writer: LineWriter[Entry] = LineWriter("decision-log", output, line_of, capacity=capacity)
+    def __init__(
+        self,
+        output: Output,
+        *,
+        allows: float = 1.0,
+        redact: Callable[[Entry], Entry] = lambda entry: entry,
+        capacity: int = CAPACITY,
+    ) -> None:
+        """Write to `output`; of the allowed requests the share `allows` (0 to 1). `redact` goes over each entry."""
+        self._writer: LineWriter[Entry] = LineWriter(
+            "decision-log", output, lambda entry: line_of(redact(entry)), capacity=capacity
+        )
         self._allows = allows
         self._counter = count(1)
 
@@ -108,6 +118,18 @@ class AuditLog:
 
     def _sampled(self) -> bool:
         return self._allows >= 1.0 or next(self._counter) * _GOLDEN % 1.0 < self._allows
+
+
+def redaction(fields: Iterable[str], pseudonym: Callable[[str, str], str]) -> Callable[[Entry], Entry]:
+    """Puts a pseudonym in the place of each of these fields, one for the field's name and its text: the same text has
+    the same one, so lines can still be told to speak of one person."""
+    names = tuple(fields)
+
+    def redact(entry: Entry) -> Entry:
+        changed: dict[str, Any] = {name: pseudonym(name, text) for name in names if (text := getattr(entry, name))}
+        return entry._replace(**changed)
+
+    return redact
 
 
 def entry_of(observation: Observation) -> Entry:

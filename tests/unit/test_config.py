@@ -36,6 +36,7 @@ THREE: dict[str, tuple[str, str, str]] = {
     "log-level": ("debug", "warning", "error"),
     "decision-log": ("stderr", "off", "./a.log"),
     "decision-log-allows": ("0", "0.5", ".25"),
+    "decision-log-redact": ("subject", "client", "path"),
     "install-namespace": ("a", "b-1", "c"),
     "service-account": ("a", "b", "c"),
     "allow-http-loopback": ("true", "false", "true"),

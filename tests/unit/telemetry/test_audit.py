@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from extauthz.model.reason import Reason
 from extauthz.model.time import Seconds
 from extauthz.model.verdict import Allow, Deny, Ground, PolicyRef, Refusal
-from extauthz.telemetry.audit import AuditLog, Entry, entry_of, line_of, trace_id
+from extauthz.replay.spend import Pepper
+from extauthz.telemetry.audit import AuditLog, Entry, entry_of, line_of, redaction, trace_id
 from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.observation import Observation
 from extauthz.telemetry.output import LogFile, Stream
@@ -124,6 +126,21 @@ def test_no_part_of_a_token_is_ever_written(tmp_path: Path) -> None:
     assert written.count("[token]") > 20
     for part in (HEADER, PAYLOAD, SIGNATURE):
         assert not any(part[at : at + 12] in written for at in range(3, len(part) - 12))
+
+
+def test_names_of_persons_can_be_written_as_pseudonyms(tmp_path: Path) -> None:
+    pepper = Pepper(b"p" * 32)
+    log = AuditLog(LogFile(tmp_path / "log"), redact=redaction(["subject", "source"], pepper.pseudonym))
+    log.start()
+    for each in (seen(DENY), seen(DENY), seen(Deny(refusal=DENY.refusal, ground=Ground(subject="bob")))):
+        log.observe(each)
+    log.stop(PATIENCE)
+    first, second, third = lines_of((tmp_path / "log").read_bytes())
+    assert re.fullmatch(r"~[0-9a-f]{16}", first["subject"])
+    assert re.fullmatch(r"~[0-9a-f]{16}", first["source"])
+    assert first["subject"] == second["subject"] != third["subject"]
+    assert first["client"] == line(seen(DENY))["client"]
+    assert "bob" not in (tmp_path / "log").read_text()
 
 
 def test_denials_are_always_written_and_allows_by_their_share(tmp_path: Path) -> None:
