@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from extauthz.config import settings
 from extauthz.model.reason import Reason
+from extauthz.model.step import Step, usual_step
 from extauthz.model.time import format_duration
 from extauthz.policy.issuer import TokenIssuerSpec
 from extauthz.policy.revocation import TokenRevocationSpec
@@ -69,8 +70,24 @@ def reasons() -> str:
             "|---|---|---|---|---|---|",
             *rows,
             "",
+            *_steps(),
         ]
     )
+
+
+def _steps() -> Iterator[str]:
+    """Every step of a decision."""
+    yield "## Steps"
+    yield ""
+    yield "A decision takes these steps, in this order; the first that does not hold ends it. Which one it was stands in"
+    yield "the decision log, as `step`, and in what `extauthz explain` tells."
+    yield ""
+    yield "| step | what holds when it is passed | reasons that most often end here |"
+    yield "|---|---|---|"
+    for step in Step:
+        usual = ", ".join(f"`{reason.label}`" for reason in Reason if usual_step(reason) is step)
+        yield f"| `{step.value}` | {step.text} | {usual} |"
+    yield ""
 
 
 def _challenge(reason: Reason) -> str:

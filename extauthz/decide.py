@@ -15,6 +15,7 @@ from typing import NamedTuple, assert_never
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef, VerifiedToken
 from extauthz.model.verdict import Allow, Challenge, Deny, Ground, Mode, Refusal, Verdict
@@ -127,7 +128,9 @@ def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> 
         case Committed(remaining=remaining):
             return admission.allow if remaining is None else replace(admission.allow, remaining=remaining)
         case Refused(spend=spend, retry_after=retry_after):
-            refusal = Refusal(spend.reason, f"the count `{spend.label}` is spent", retry_after=retry_after)
+            refusal = Refusal(
+                spend.reason, f"the count `{spend.label}` is spent", retry_after=retry_after, at=spend.step
+            )
         case Unavailable(detail=detail):
             if all(isinstance(spend, Rate) and spend.allow_on_store_error for spend in admission.spends):
                 return admission.allow
@@ -138,15 +141,22 @@ def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> 
     return refused.allow if isinstance(refused, Admission) else refused
 
 
-def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> VerifiedToken | None | Refusal:
-    """The verified token of the request, None where the rule admits without one."""
+def refuse_unserved(view: RequestView, rule: Rule) -> Refusal | None:
+    """Why the rule does not serve the request that it takes, whatever token comes with it; None when it does."""
     if rule.broken is not None:
         return Refusal(Reason.POLICY_INVALID, rule.broken)
-    if not view.target.oddities <= rule.odd_paths:
-        odd = ", ".join(sorted(oddity.value for oddity in view.target.oddities - rule.odd_paths))
-        return Refusal(
-            Reason.REQUEST_MALFORMED, f"servers read the path differently ({odd}); `allowOddPaths` lets it in"
-        )
+    if view.target.oddities <= rule.odd_paths:
+        return None
+    odd = ", ".join(sorted(oddity.value for oddity in view.target.oddities - rule.odd_paths))
+    words = f"servers read the path differently ({odd}); `allowOddPaths` lets it in"
+    return Refusal(Reason.REQUEST_MALFORMED, words, at=Step.PATH)
+
+
+def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> VerifiedToken | None | Refusal:
+    """The verified token of the request, None where the rule admits without one."""
+    unserved = refuse_unserved(view, rule)
+    if unserved is not None:
+        return unserved
     if rule.demand is None:
         return None
     credential = find_credential(view, rule.demand.slot, rule.demand.alongside)

@@ -99,7 +99,10 @@ def _check_purpose(entry: Mapping[str, Json], rules: KeyRules) -> None:
         raise Unusable("its `use` is not a text")
     if use not in rules.use:
         found = f"its `use` is {_shown(use)}" if use else "it has no `use`"
-        raise Unusable(f"{found}; this issuer's `keyUse` accepts {_listed(word or 'Absent' for word in rules.use)}")
+        accepted = _listed(word or "Absent" for word in rules.use)
+        # A key for encrypting is no key for signing, whatever an author writes: only its absence is commonly meant well.
+        switch = "" if use else "; add `Absent` to it if that is meant"
+        raise Unusable(f"{found}; this issuer's `keyUse` accepts {accepted}{switch}")
     operations = entry.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise Unusable("its `key_ops` does not hold `verify`")

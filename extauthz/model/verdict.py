@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NoReturn, TypeAlias
 
 from extauthz.model.reason import Reason
+from extauthz.model.step import Step, usual_step
 from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
 
@@ -75,6 +76,13 @@ class Refusal(NoTruth):
     issuer: IssuerRef | None = field(default=None, kw_only=True)
     """The issuer whose settings refused the token, when one was chosen."""
     retry_after: Seconds | None = field(default=None, kw_only=True)
+    at: Step | None = field(default=None, kw_only=True)
+    """The step that refused, where it is not the usual one of the reason."""
+
+    @property
+    def step(self) -> Step:
+        """The step of the decision that refused."""
+        return usual_step(self.reason) if self.at is None else self.at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Final
 from extauthz.model.encoding import Json, printable
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.token import ClaimPath, Slot, SlotKind, VerifiedToken, claim_at
 from extauthz.model.verdict import Allow, Refusal
 from extauthz.policy.rule import Rule
@@ -73,11 +74,11 @@ def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:
         case list() if all(isinstance(item, str) for item in value):
             text = ",".join(printable(str(item), also=",") for item in value)
         case _:
-            return Refusal(Reason.CLAIM_REFUSED, f"the claim `{claim}` is neither text, number nor list of texts")
+            words = f"the claim `{claim}` is neither text, number nor list of texts"
+            return Refusal(Reason.CLAIM_REFUSED, words, at=Step.UPSTREAM)
     if len(text) > _MAX_VALUE:
-        return Refusal(
-            Reason.CLAIM_REFUSED, f"the claim `{claim}` is too long for a header, over {_MAX_VALUE} characters"
-        )
+        words = f"the claim `{claim}` is too long for a header, over {_MAX_VALUE} characters"
+        return Refusal(Reason.CLAIM_REFUSED, words, at=Step.UPSTREAM)
     return text
 
 

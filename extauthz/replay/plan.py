@@ -14,6 +14,7 @@ from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.reuse import BindTo, CountScope, Limit, LimitBy, Reuse, ReuseKey
+from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef, VerifiedToken, claim_at
 from extauthz.model.verdict import PolicyRef, Refusal
@@ -120,7 +121,7 @@ def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:
         )
     else:
         key = case.key("reuse-rate", reuse.scope, *same.parts)
-        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, label="reuse")
+        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, step=Step.REUSE, label="reuse")
 
 
 def _plan_bind(bind_to: BindTo, reuse: Reuse, same: _Same, case: _Case) -> Bind | Refusal:
@@ -164,7 +165,8 @@ def _same(reuse: Reuse, case: _Case) -> _Same | Refusal:
     """What makes another token the same as this one."""
     token = case.token
     if token is None:
-        return Refusal(Reason.POLICY_INVALID, "`reuse` counts tokens, and this rule admits without one; use `limits`")
+        words = "`reuse` counts tokens, and this rule admits without one; use `limits`"
+        return Refusal(Reason.POLICY_INVALID, words, at=Step.REUSE)
     match reuse.key:
         case ReuseKey.TOKEN:
             return _by_token(token)
@@ -188,8 +190,11 @@ def _by_token_id(token: VerifiedToken, now: Instant) -> _Same | Refusal:
         return _by_token(token)
     if token.token_id is not None:
         return _unbounded(token)
-    detail = "the token has no token id to count by; write `key: Token`, or `reuseKeyFallback: Token` on its issuer"
-    return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref)
+    detail = (
+        "the token has no token id to count by; write `key: Token`, name the claim that holds one in `mapping.tokenId`"
+        f" of {token.trust.ref}, or set its `reuseKeyFallback: Token`"
+    )
+    return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref, at=Step.REUSE)
 
 
 def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refusal:
@@ -197,7 +202,7 @@ def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refus
     value = claim_at(token.claims, claim) if claim is not None else None
     if claim is None or value is None:
         detail = f"the token has no claim `{claim}`, by which its uses are counted"
-        return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref)
+        return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref, at=Step.REUSE)
     if "iat" not in token.claims:
         return _unbounded(token)
     return _Same((ReuseKey.CLAIM.value, *_issuer(token), claim, _canonical(value)), _outlive_all(token, now))
@@ -208,7 +213,7 @@ def _unbounded(token: VerifiedToken) -> Refusal:
     detail = (
         "the token has no `iat`, without which uses by id or claim cannot be remembered long enough; use `key: Token`"
     )
-    return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref)
+    return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref, at=Step.REUSE)
 
 
 def _outlive_all(token: VerifiedToken, now: Instant) -> Instant:
@@ -228,7 +233,7 @@ def _told_apart(by: LimitBy, limit: Limit, case: _Case) -> Parts | Refusal:
         return (case.view.source.address,) if case.view.source.address else _missing(limit, "the peer's address", case)
     if token is None:
         detail = f"limit `{limit.name}` counts by {by.value}, and this rule admits without a token; use SourceAddress"
-        return Refusal(Reason.POLICY_INVALID, detail)
+        return Refusal(Reason.POLICY_INVALID, detail, at=Step.LIMITS)
     match by:
         case LimitBy.SUBJECT:
             value: Json | bytes = token.subject
@@ -250,7 +255,7 @@ def _told_apart(by: LimitBy, limit: Limit, case: _Case) -> Parts | Refusal:
 
 def _missing(limit: Limit, what: str, case: _Case) -> Refusal:
     detail = f"limit `{limit.name}` counts by a value that is missing: {what}"
-    return Refusal(Reason.CLAIM_REFUSED, detail, issuer=_ref(case))
+    return Refusal(Reason.CLAIM_REFUSED, detail, issuer=_ref(case), at=Step.LIMITS)
 
 
 def _grace(reuse: Reuse, case: _Case) -> Grace | None:

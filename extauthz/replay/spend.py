@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from extauthz.model.reason import Reason
+from extauthz.model.step import Step
 from extauthz.model.time import Instant, Seconds
 
 _FORMAT: Final = "extauthz/1"
@@ -79,6 +80,7 @@ class Bind:
     value: bytes
     until: Instant
     reason: Reason = Reason.TOKEN_BOUND_ELSEWHERE
+    step: Step = Step.BINDING
     label: str = "bindTo"
 
 
@@ -91,6 +93,7 @@ class Use:
     until: Instant
     """The instant before which the use must not be forgotten."""
     reason: Reason = Reason.TOKEN_REUSED
+    step: Step = Step.REUSE
     grace: Grace | None = None
     label: str = "reuse"
 
@@ -103,6 +106,7 @@ class Rate:
     amount: int
     window: Seconds
     reason: Reason = Reason.RATE_EXCEEDED
+    step: Step = Step.LIMITS
     allow_on_store_error: bool = False
     label: str
 

@@ -18,6 +18,7 @@ from extauthz._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeCo
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView, Source
+from extauthz.model.step import Step
 from extauthz.model.target import Malformed, Target, parse_host, parse_method, parse_target
 from extauthz.model.verdict import Refusal
 from extauthz.server.respond import INTERNAL_DENIAL, write_verdict
@@ -57,7 +58,7 @@ def read_check(data: bytes) -> RequestView | Refusal:
     except DecodeError:
         return Refusal(Reason.REQUEST_MALFORMED, "the message is not a CheckRequest")
     except _BadCredential as problem:
-        return Refusal(Reason.CREDENTIAL_MALFORMED, str(problem))
+        return Refusal(Reason.CREDENTIAL_MALFORMED, str(problem), at=Step.REQUEST)
     except Malformed as problem:
         return Refusal(Reason.REQUEST_MALFORMED, str(problem))
 

@@ -23,6 +23,7 @@ BOUNDS: Final = {
     "time": 32,
     "decision": 16,
     "reason": 32,
+    "step": 16,
     "detail": 512,
     "mode": 16,
     "policy": 320,
@@ -56,6 +57,7 @@ class Entry(NamedTuple):
     at: Instant
     decision: Decision
     reason: str
+    step: str
     detail: str
     mode: str
     policy: PolicyRef | None
@@ -142,6 +144,7 @@ def entry_of(observation: Observation) -> Entry:
         observation.at,
         decision,
         "" if refusal is None else refusal.reason.label,
+        "" if refusal is None else refusal.step.value,
         "" if refusal is None else refusal.detail[:_DETAIL],
         ground.mode.value,
         ground.policy,
@@ -170,6 +173,7 @@ def line_of(entry: Entry) -> bytes:
             "time": timestamp(entry.at),
             "decision": entry.decision.value,
             "reason": entry.reason,
+            "step": entry.step,
             "detail": entry.detail,
         },
         BOUNDS,

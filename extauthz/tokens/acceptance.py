@@ -48,7 +48,11 @@ def _out_of_time(verified: Verified, now: Instant) -> Refusal:
 def _for_others(verified: Verified, wanted: frozenset[str], how: str = "") -> Refusal:
     trust = verified.token.trust
     found = " and ".join(quote_all(audience) for audience in verified.audience_claims) or "nobody"
-    wants = f"one of {quote_all(wanted)} is wanted" if wanted else "neither the rule nor the issuer names an audience"
+    wants = (
+        f"one of {quote_all(wanted)} is wanted (`audiences` of the rule, or else of {trust.ref})"
+        if wanted
+        else "neither the rule nor the issuer names an audience"
+    )
     return Refusal(
         Reason.AUDIENCE_MISMATCH, f"the token is for {found}; {wants}{how}{_hint(verified)}", issuer=trust.ref
     )

@@ -14,6 +14,7 @@ from typing import Final
 
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
+from extauthz.model.step import Step
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
 from extauthz.model.token import ClaimPath, RolesShape, Tenants, Trust, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
@@ -45,6 +46,7 @@ class _Unfit(ValueError):
     def __init__(self, detail: str, reason: Reason = Reason.TOKEN_MALFORMED) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.at = Step.CLAIMS if reason is Reason.TOKEN_MALFORMED else None
 
 
 def read_claims(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instant) -> Verified | Refusal:
@@ -56,7 +58,7 @@ def read_claims(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: 
     try:
         return _read(claims, trust, identity, now)
     except _Unfit as problem:
-        return Refusal(problem.reason, str(problem), issuer=trust.ref)
+        return Refusal(problem.reason, str(problem), issuer=trust.ref, at=problem.at)
 
 
 def same_json(one: Json, other: Json) -> bool:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, unquote_plus
 from extauthz.model.encoding import Ambiguous, parse_json_object
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.token import Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
 
@@ -55,7 +56,7 @@ def find_credential(view: RequestView, slot: Slot, alongside: frozenset[str] = f
     try:
         token = _read(view, slot)
     except _Unclear as problem:
-        return Refusal(problem.reason, f"{_place(slot)} {problem}")
+        return Refusal(problem.reason, f"{_place(slot)} {problem}", at=Step.CREDENTIAL)
     other = _elsewhere(view, slot, alongside)
     if token is None:
         hint = f"; {other} is filled, but not what this rule reads" if other else ""
@@ -64,7 +65,7 @@ def find_credential(view: RequestView, slot: Slot, alongside: frozenset[str] = f
         return Refusal(Reason.CREDENTIAL_MALFORMED, f"{_place(slot)} holds a token and {other} is filled too: send one")
     if len(token) > MAX_TOKEN:
         found = f"a token of {len(token)} characters, allowed are {MAX_TOKEN}"
-        return Refusal(Reason.TOKEN_MALFORMED, f"{_place(slot)} holds {found}")
+        return Refusal(Reason.TOKEN_MALFORMED, f"{_place(slot)} holds {found}", at=Step.CREDENTIAL)
     return Credential(token, slot)
 
 

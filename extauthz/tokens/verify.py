@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from extauthz.keys.jwk import KeySet, signature_holds
+from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import Ambiguous, Json, parse_json_object
 from extauthz.model.reason import Reason
+from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import Credential, Demand, IssuerRef, Trust, VerifiedToken
 from extauthz.model.verdict import Refusal
@@ -23,6 +24,7 @@ from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.claims import Verified, read_claims, same_json
 from extauthz.tokens.jws import Jws, parse_jws
 from extauthz.tokens.quoting import quote, quote_all
+from extauthz.tokens.signer import find_signer
 
 _Keys: TypeAlias = Mapping[IssuerRef, KeyState]
 
@@ -64,7 +66,8 @@ class Verifier:
 
     def _recall(self, digest: bytes, demand: Demand, keys: _Keys, now: Instant) -> Verified | None:
         for trust in demand.issuers:
-            known = self._look_up(digest, trust, _usable(keys, trust, now))
+            state = keys.get(trust.ref)
+            known = self._look_up(digest, trust, None if state is None else state.usable(now))
             if known is None:
                 continue
             # Another issuer with this `iss` has a say, too: whose token it is must not depend on what is remembered.
@@ -91,18 +94,17 @@ class Verifier:
         jws = parse_jws(token)
         if isinstance(jws, Refusal):
             return jws
-        try:
-            claims = parse_json_object(jws.payload)
-        except Ambiguous as problem:
-            return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
-        trusts = _candidates(claims, demand)
+        claims = read_payload(jws)
+        if isinstance(claims, Refusal):
+            return claims
+        trusts = candidates(claims, demand)
         if isinstance(trusts, Refusal):
             return trusts
         refusals: list[Refusal] = []
         for trust in trusts:
-            key_set = _usable(keys, trust, now)
-            if key_set is None:
-                refusals.append(Refusal(Reason.KEYS_UNAVAILABLE, _no_keys(keys, trust), issuer=trust.ref))
+            key_set = usable_keys(keys, trust, now)
+            if isinstance(key_set, Refusal):
+                refusals.append(key_set)
                 continue
             known = self._look_up(digest, trust, key_set)
             self.hits += known is not None
@@ -120,17 +122,25 @@ class Verifier:
     ) -> Verified | Refusal:
         """Signature, type and claims, as one issuer's settings ask for them."""
         self.misses += 1
-        signer = _signer(trust, jws, claims, key_set)
+        signer = find_signer(trust, jws, claims, key_set)
         if isinstance(signer, Refusal):
             return signer
-        for refusal in (_refuse_type(trust, jws), _refuse_members(trust, jws)):
-            if refusal is not None:
-                return refusal
+        refusal = refuse_type(trust, jws)
+        if refusal is not None:
+            return refusal
         identity = hashlib.sha256(jws.signing_input + b"\0" + signer.encode("ascii")).digest()
         return read_claims(claims, trust, identity, now)
 
 
-def _candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] | Refusal:
+def read_payload(jws: Jws) -> dict[str, Json] | Refusal:
+    """The claims that the token makes (RFC 7519, section 7.2), not verified yet."""
+    try:
+        return parse_json_object(jws.payload)
+    except Ambiguous as problem:
+        return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
+
+
+def candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] | Refusal:
     """The issuers of the demand that the claims name. They are not verified yet: they only say whose keys to try."""
     trusts = tuple(trust for trust in demand.issuers if trust.speaks_for(claims))
     if trusts:
@@ -140,90 +150,40 @@ def _candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...]
         return Refusal(Reason.ISSUER_UNTRUSTED, f"the token has no `iss`, and its `sub` does not begin with {wanted}")
     iss = claims.get("iss")
     if not isinstance(iss, str):
-        return Refusal(Reason.TOKEN_MALFORMED, f"`iss` is {quote(iss)}, not a text")
+        return Refusal(Reason.TOKEN_MALFORMED, f"`iss` is {quote(iss)}, not a text", at=Step.ISSUER)
     wanted = quote_all({name for trust in demand.issuers for name in trust.names})
     words = f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte; `issuerAliases` adds another form"
     return Refusal(Reason.ISSUER_UNTRUSTED, words)
 
 
-def _usable(keys: _Keys, trust: Trust, now: Instant) -> KeySet | None:
+def usable_keys(keys: _Keys, trust: Trust, now: Instant) -> KeySet | Refusal:
+    """The keys that this issuer's tokens are checked with."""
     state = keys.get(trust.ref)
-    return None if state is None else state.usable(now)
-
-
-def _no_keys(keys: _Keys, trust: Trust) -> str:
-    state = keys.get(trust.ref)
+    key_set = None if state is None else state.usable(now)
+    if key_set is not None:
+        return key_set
     why = "they are not fetched yet" if state is None or state.problem is None else state.problem
-    return f"there are no usable keys of {trust.ref}: {why}"
+    return Refusal(Reason.KEYS_UNAVAILABLE, f"there are no usable keys of {trust.ref}: {why}", issuer=trust.ref)
 
 
-def _signer(trust: Trust, jws: Jws, claims: Mapping[str, Json], key_set: KeySet) -> str | Refusal:
-    """The thumbprint of the key that signed, or why the signature does not count.
-
-    Without `kid`, each key that fits `alg` is tried. A symmetric key's thumbprint is not told: the empty text.
-    """
-    if jws.alg not in trust.algorithms:
-        accepted = quote_all(trust.algorithms)
-        hint = (
-            "such a token is signed with a shared secret and is for its issuer alone"
-            if jws.alg.startswith("HS")
-            else "add it to `algorithms` if that is meant"
-        )
-        words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: {hint}"
-        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
-    known = key_set.find(jws.kid, jws.alg)
-    found = (
-        tuple(key for key in known if key.signs_for(*_named(trust, claims))) if trust.key_issuer_must_match else known
-    )
-    for key in found:
-        if signature_holds(key, jws.alg, jws.signing_input, jws.signature):
-            return "" if isinstance(key.material, bytes) else key.thumbprint
-    which = "without `kid`" if jws.kid is None else "with this `kid`"
-    if found:
-        words = f"the signature does not fit the key {which} and `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws)}"
-        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
-    if known:
-        words = f"{trust.ref} has a key {which}, but not for this `iss`, as its `keyIssuerMember` demands"
-        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
-    if key_set.ambiguous(jws.kid, jws.alg):
-        words = f"{trust.ref} has several keys {which} and `alg` {quote(jws.alg)}; nobody can tell which one counts"
-        return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
-    words = f"{trust.ref} has no usable key {which} for `alg` {quote(jws.alg)}{_hint(jws)}"
-    return Refusal(Reason.KEY_UNKNOWN, words, issuer=trust.ref)
-
-
-def _named(trust: Trust, claims: Mapping[str, Json]) -> tuple[str, str]:
-    """The `iss` of the claims, and the tenant in it."""
-    iss = str(claims.get("iss", ""))
-    return iss, trust.tenants.by_issuer.get(iss, "") if trust.tenants is not None else ""
-
-
-def _hint(jws: Jws) -> str:
-    """What is known of tokens that no published key verifies."""
-    if "nonce" in jws.members:
-        return "; its header has `nonce`, as tokens of Microsoft Graph: the client asked for another API's scope"
-    if jws.typ == "okta-internal-at+jwt":
-        return "; tokens of Okta's org authorization server are for Okta alone: use a custom authorization server"
-    return ""
+def refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
+    """The header's `typ` must be one that the issuer's access tokens have (RFC 8725, section 3.11)."""
+    if jws.typ not in trust.token_types:
+        found = quote(jws.typ_as_sent) if jws.typ else "absent"
+        wanted = quote_all(kind or "Absent" for kind in trust.token_types)
+        switch = f"add {quote(jws.typ_as_sent or 'Absent')} to its `tokenTypes` if that is meant"
+        words = f"`typ` is {found}; {trust.ref} accepts {wanted}: {switch}"
+        return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
+    return _refuse_members(trust, jws) if trust.trust_domain else None
 
 
 def _refuse_members(trust: Trust, jws: Jws) -> Refusal | None:
     """A JWT-SVID has no header members but three (JWT-SVID, section 2)."""
     odd = jws.members - {"alg", "kid", "typ"}
-    if not trust.trust_domain or not odd:
+    if not odd:
         return None
     words = f"the token's header has {quote_all(odd)}; a JWT-SVID has only `alg`, `kid` and `typ`"
-    return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref)
-
-
-def _refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
-    """The header's `typ` must be one that the issuer's access tokens have (RFC 8725, section 3.11)."""
-    if jws.typ in trust.token_types:
-        return None
-    found = quote(jws.typ_as_sent) if jws.typ else "absent"
-    wanted = quote_all(kind or "Absent" for kind in trust.token_types)
-    words = f"`typ` is {found}; {trust.ref} accepts {wanted}: add it to `tokenTypes` if that is meant"
-    return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref)
+    return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
 
 
 def _is_same(one: Trust, other: Trust) -> bool:

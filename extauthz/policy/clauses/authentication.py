@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.time import Instant, format_duration
 from extauthz.model.token import VerifiedToken
 from extauthz.model.verdict import Refusal
@@ -51,9 +52,9 @@ class RequireAuthentication:
         if authenticated is None:
             return Refusal(Reason.STEP_UP_REQUIRED, "the token has no `auth_time`")
         if isinstance(authenticated, bool) or not isinstance(authenticated, int | float):
-            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is not a number")
+            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is not a number", at=Step.AUTHENTICATION)
         if authenticated > now + token.trust.clock_skew:
-            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is in the future")
+            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is in the future", at=Step.AUTHENTICATION)
         if now - authenticated <= max_age:
             return None
         age = format_duration(round(now - authenticated))

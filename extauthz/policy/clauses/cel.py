@@ -16,6 +16,7 @@ from pydantic import Field
 
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import VerifiedToken
 from extauthz.model.verdict import Refusal
@@ -41,7 +42,7 @@ class RequireCel:
         if value is True:
             return None
         how = "is false" if value is False else "could not be evaluated"
-        return Refusal(Reason.CLAIM_REFUSED, f"the condition `{self.expression[:200]}` {how}")
+        return Refusal(Reason.CLAIM_REFUSED, f"the condition `{self.expression[:200]}` {how}", at=Step.CONDITION)
 
 
 @lru_cache(maxsize=4096)

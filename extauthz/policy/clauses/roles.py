@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import VerifiedToken
 from extauthz.model.verdict import Refusal
@@ -23,4 +24,4 @@ class RequireRoles:
             return None
         missing = ", ".join(f"`{role}`" for role in sorted(self.roles - token.roles))
         hint = "" if token.trust.mapping.roles else f"; {token.trust.ref} has no `mapping.roles`"
-        return Refusal(Reason.CLAIM_REFUSED, f"the token lacks the roles {missing}{hint}")
+        return Refusal(Reason.CLAIM_REFUSED, f"the token lacks the roles {missing}{hint}", at=Step.ROLES)

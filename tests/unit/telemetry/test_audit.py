@@ -64,6 +64,7 @@ def test_a_denial_says_who_what_and_why() -> None:
         "time": "2026-09-21T14:13:20.123Z",
         "decision": "deny",
         "reason": "token_reused",
+        "step": "reuse",
         "detail": "the count `reuse` is spent",
         "mode": "Enforce",
         "policy": "shop/orders",
@@ -87,7 +88,7 @@ def test_a_denial_says_who_what_and_why() -> None:
 def test_an_allow_says_how_many_uses_are_left() -> None:
     allowed = line(seen(ALLOW))
     assert (allowed["decision"], allowed["remaining"]) == ("allow", 3)
-    assert not {"reason", "detail"} & set(allowed)
+    assert not {"reason", "step", "detail"} & set(allowed)
 
 
 def test_a_shadow_denial_says_what_would_have_been() -> None:

@@ -10,6 +10,7 @@ import pytest
 from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import base64url_decode
 from extauthz.model.reason import Reason
+from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import (
     ClaimMapping,
@@ -82,7 +83,8 @@ def test_B23_another_type_is_refused_and_the_switch_named(typ: Any) -> None:
     refusal = verify(token(head=header(typ=typ)))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.TOKEN_MALFORMED
-    assert "add it to `tokenTypes`" in refusal.detail
+    assert f"add `{'Absent' if typ is ... else typ}` to its `tokenTypes`" in refusal.detail
+    assert refusal.step is Step.TYPE
 
 
 # rows C, keys
