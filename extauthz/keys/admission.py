@@ -100,7 +100,7 @@ def _check_purpose(entry: Mapping[str, Json], rules: KeyRules) -> None:
     if use not in rules.use:
         found = f"its `use` is {_shown(use)}" if use else "it has no `use`"
         accepted = _listed(word or "Absent" for word in rules.use)
-        # A key for encrypting is no key for signing, whatever an author writes: only its absence is commonly meant well.
+        # A key for encrypting is none for signing, whatever an author writes; a missing `use` is often meant well.
         switch = "" if use else "; add `Absent` to it if that is meant"
         raise Unusable(f"{found}; this issuer's `keyUse` accepts {accepted}{switch}")
     operations = entry.get("key_ops", ["verify"])

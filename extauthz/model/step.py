@@ -17,7 +17,7 @@ class Step(Enum):
 
     text: str
 
-    def __new__(cls, word: str, text: str) -> Step:  # noqa: PYI034 - an enum has no subclasses
+    def __new__(cls, word: str, text: str) -> Step:  # noqa: D102, PYI034 - an enum has no subclasses
         step = object.__new__(cls)
         step._value_ = word
         step.text = text
