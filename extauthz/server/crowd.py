@@ -2,25 +2,26 @@
 
 gRPC's own bound (`maximum_concurrent_rpcs`) ends a call with an RPC error, which an Envoy that fails open takes for a
 yes. So every call is taken, and one too many is answered at once, by a thread of its own, with a denial.
+
+It has threads and a queue of its own: the futures of the standard library's pool cost more than half a decision, and
+gRPC only asks to be told when a call is done.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple
 
 from extauthz.model.time import Clock
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """How a call came to be worked on."""
 
     since: float
@@ -29,27 +30,72 @@ class Ticket:
     """Whether it was one too many."""
 
 
+class Call:
+    """A call that waits for a thread, or is in work: as much of a future as gRPC asks for."""
+
+    __slots__ = ("_callbacks", "_done", "args", "fn", "ticket")
+
+    def __init__(self, ticket: Ticket, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.ticket = ticket
+        self.fn = fn
+        self.args = args
+        self._done = False
+        self._callbacks: list[Callable[[Call], object]] = []
+
+    def add_done_callback(self, callback: Callable[[Call], object]) -> None:
+        """Have this called once, when the call is done, or now when it is."""
+        self._callbacks.append(callback)
+        if self._done:
+            self._call_back()
+
+    def run(self) -> None:
+        """Do the work, on the current thread. Nothing escapes."""
+        try:
+            self.fn(*self.args)
+        except Exception as error:  # noqa: BLE001  # the thread goes on to the next call
+            _LOG.error("a call ended with %s", type(error).__name__)
+        self._done = True
+        self._call_back()
+
+    def _call_back(self) -> None:
+        # INVARIANT: a list gives each of its items to one taker, so of two threads that come here only one calls it.
+        while self._callbacks:
+            try:
+                callback = self._callbacks.pop()
+            except IndexError:
+                return
+            callback(self)
+
+
 class Crowd(ThreadPoolExecutor):
-    """A pool of `threads` threads for at most `most` calls; calls beyond are marked as crowded and do not queue."""
+    """A pool of `threads` threads for at most `most` calls; calls beyond are marked as crowded and do not queue.
+
+    It is a ThreadPoolExecutor by name only, because gRPC takes no other for one method.
+    """
 
     def __init__(self, clock: Clock, threads: int, most: int) -> None:
-        super().__init__(max_workers=threads, thread_name_prefix="check")
+        super().__init__(max_workers=1)
         self._clock = clock
         self._most = most
         self._inside = 0
         self._lock = threading.Lock()
         self._mine = threading.local()
-        self._doorman = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crowded")
+        self._closed = False
+        self._waiting: SimpleQueue[Call | None] = SimpleQueue()
+        self._turned_away: SimpleQueue[Call | None] = SimpleQueue()
+        self._crew = [self._thread(f"check-{number}", self._waiting) for number in range(threads)]
+        self._doorman = self._thread("crowded", self._turned_away)
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Take a call. Never refuses it."""
+    def submit(self, fn: Callable[..., object], /, *args: Any) -> Call:  # type: ignore[override]  # noqa: ANN401
+        """Take a call. Never refuses it, but after `shutdown`."""
+        if self._closed:
+            raise RuntimeError("the pool is shut down")
         with self._lock:
             crowded = self._inside >= self._most
             self._inside += not crowded
-        ticket = Ticket(self._clock.monotonic(), crowded)
-        if crowded:
-            return self._doorman.submit(self._run, ticket, partial(fn, *args, **kwargs))
-        return super().submit(self._run, ticket, partial(fn, *args, **kwargs))
+        call = Call(Ticket(self._clock.monotonic(), crowded), fn, args)
+        (self._turned_away if crowded else self._waiting).put(call)
+        return call
 
     def ticket(self) -> Ticket:
         """The ticket of the call that the current thread works on."""
@@ -57,15 +103,24 @@ class Crowd(ThreadPoolExecutor):
         return ticket
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as its base
-        """End all threads once their calls are done."""
-        self._doorman.shutdown(wait, cancel_futures=cancel_futures)
-        super().shutdown(wait, cancel_futures=cancel_futures)
+        """End all threads once the calls that wait are done."""
+        if not self._closed:
+            self._closed = True
+            for _ in self._crew:
+                self._waiting.put(None)
+            self._turned_away.put(None)
+        for thread in (*self._crew, self._doorman) if wait else ():
+            thread.join()
 
-    def _run(self, ticket: Ticket, call: Callable[[], T]) -> T:
-        self._mine.ticket = ticket
-        try:
-            return call()
-        finally:
-            if not ticket.crowded:
+    def _thread(self, name: str, queue: SimpleQueue[Call | None]) -> threading.Thread:
+        thread = threading.Thread(target=self._work, args=(queue,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _work(self, queue: SimpleQueue[Call | None]) -> None:
+        while (call := queue.get()) is not None:
+            self._mine.ticket = call.ticket
+            call.run()
+            if not call.ticket.crowded:
                 with self._lock:
                     self._inside -= 1
