@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from definitions import definition_page
+from measures import metrics_page
 from providers import provider_page
 from pydantic import TypeAdapter
 
@@ -215,6 +216,7 @@ PAGES = {
     "reference/policy.md": policy_page,
     "reference/crds.md": definition_page,
     "reference/cli.md": cli_page,
+    "reference/metrics.md": metrics_page,
     "how-to/providers.md": provider_page,
 }
 

@@ -138,12 +138,19 @@ def _latency(counts: _Counts) -> Metric:
         total += count
         buckets.append((bound, total))
     return HistogramMetricFamily(
-        "extauthz_check_seconds", "How long an answer took, reading and writing included.", buckets, counts.seconds
+        "extauthz_check_seconds",
+        "How long an answer took, reading and writing included; buckets from 50 µs to 1 s.",
+        buckets,
+        counts.seconds,
     )
 
 
 def _spends(counts: _Counts) -> Metric:
-    family = CounterMetricFamily("extauthz_spends", "Commits of counts to the store.", labels=("outcome",))
+    family = CounterMetricFamily(
+        "extauthz_spends",
+        "Commits of counts to the store: `committed`, `refused` (a count was spent), `unavailable`.",
+        labels=("outcome",),
+    )
     for outcome, count in counts.spends.items():
         family.add_metric((outcome.value,), count)
     return family

@@ -38,10 +38,14 @@ def families(readings: Readings) -> Iterator[Metric]:
     yield from _snapshot(readings)
     yield from _keys(readings)
     if readings.store_keys is not None:
-        yield GaugeMetricFamily("extauthz_store_keys", "Keys that the store holds now.", readings.store_keys)
+        yield GaugeMetricFamily(
+            "extauthz_store_keys",
+            "Keys that the store holds now; absent for a store that does not count them.",
+            readings.store_keys,
+        )
     yield GaugeMetricFamily(
         "extauthz_clock_stepped_back_seconds",
-        "How far the machine's clock stands behind the time that decisions go by.",
+        "How far the machine's clock was set back behind the time that decisions go by; 0 in a healthy process.",
         readings.clock_stepped_back,
     )
 
@@ -64,18 +68,26 @@ def _counters(readings: Readings) -> Iterator[Metric]:
     )
     yield CounterMetricFamily(
         "extauthz_process_log_lost",
-        "Lines of the process log that were lost.",
+        "Lines of the process log that could not be written.",
         readings.process_log_lost,
     )
 
 
 def _snapshot(readings: Readings) -> Iterator[Metric]:
     if readings.snapshot_version is not None:
-        yield InfoMetricFamily("extauthz_snapshot", "The policies in force.", {"version": readings.snapshot_version})
+        yield InfoMetricFamily(
+            "extauthz_snapshot",
+            "The policies in force: equal content has an equal version, so replicas can be compared.",
+            {"version": readings.snapshot_version},
+        )
     if readings.snapshot_published is not None:
         age = max(0.0, readings.now - readings.snapshot_published)
         yield GaugeMetricFamily("extauthz_snapshot_age_seconds", "Time since the policies last changed.", age)
-    policies = GaugeMetricFamily("extauthz_policies", "Loaded policies by state.", labels=("state",))
+    policies = GaugeMetricFamily(
+        "extauthz_policies",
+        "Loaded policies by state: `accepted`, or `invalid` and therefore denying their own scope.",
+        labels=("state",),
+    )
     for state, count in sorted(readings.policies.items()):
         policies.add_metric((state,), count)
     yield policies
@@ -83,10 +95,14 @@ def _snapshot(readings: Readings) -> Iterator[Metric]:
 
 def _keys(readings: Readings) -> Iterator[Metric]:
     age = GaugeMetricFamily(
-        "extauthz_keys_age_seconds", "Time since an issuer's keys were fetched.", labels=("issuer",)
+        "extauthz_keys_age_seconds",
+        "Time since an issuer's keys were last fetched; absent before the first time.",
+        labels=("issuer",),
     )
     usable = GaugeMetricFamily(
-        "extauthz_keys_usable", "1 when tokens of an issuer can be verified.", labels=("issuer",)
+        "extauthz_keys_usable",
+        "1 when tokens of an issuer can be verified: there are keys, and they are not too old.",
+        labels=("issuer",),
     )
     for ref, state in sorted(readings.keys.items()):
         issuer = (str(ref),)
