@@ -162,6 +162,13 @@ def test_C07_a_symmetric_key_in_a_set_that_others_can_read(site: Site) -> None:
         assert "symmetric" in fetched.skipped("shared")
 
 
+def test_C07_a_set_of_secrets_that_others_can_read(site: Site) -> None:
+    site.answers["/keys"] = key_set(oct_jwk("shared"))
+    with Fetched(f"{site.url}/keys") as fetched:
+        refused(fetched.present(hmac_token(SECRET, header("HS256", "shared"))), DOWN, "keys_unavailable")
+        assert "whoever read the set can sign" in str(fetched.state.problem)
+
+
 def test_C07_a_mixed_set_has_no_secrets(tmp_path: Path) -> None:
     with fetched_keys(tmp_path, [oct_jwk("shared"), jwk("rsa")]) as fetched:
         admitted(fetched.present(token()))
@@ -369,6 +376,7 @@ BAD_SETS: dict[str, tuple[Any, str]] = {
     "keys twice": (b'{"keys":[],"keys":[]}', "twice"),
     "deep": (b'{"keys":' + b"[" * 20_000 + b"]" * 20_000 + b"}", "nested"),
     "nothing usable": (key_set(rsa_jwk("a", bits=1024)), "1024 bits"),
+    "206": ((206, {}, key_set("rsa", "rsa-new")), "HTTP status 206"),
     "500": ((500, {}, b""), "HTTP status 500"),
     "404": ((404, {}, b""), "HTTP status 404"),
 }
