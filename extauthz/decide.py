@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
@@ -28,6 +28,9 @@ from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
 from extauthz.tokens.verify import Verifier
+
+NOT_LOADED: Final = Refusal(Reason.NOT_READY, "no policies are loaded yet")
+"""Every answer until the first policies are loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
     """Decide everything but the counts."""
     snapshot = world.snapshot
     if snapshot is None:
-        return Deny(refusal=Refusal(Reason.NOT_READY, "no policies are loaded yet"))
+        return Deny(refusal=NOT_LOADED)
     rule = snapshot.choose(view)
     if isinstance(rule, Refusal):
         return Deny(refusal=rule)

@@ -59,10 +59,15 @@ class Route:
         key = self.key
         return (not self.greedy, key.method is None, -len(key.headers), self.age, self.place)
 
-    def takes(self, view: RequestView) -> bool:
-        """Whether method and headers fit; the path is known to."""
-        method = self.key.method
-        return (method is None or method == view.method) and all(header.takes(view) for header in self.key.headers)
+    def misses(self, view: RequestView) -> str | HeaderMatch | None:
+        """The method or header of this route that the request lacks, None when it fits; the path is known to."""
+        key = self.key
+        if key.method is not None and key.method != view.method:
+            return key.method
+        for header in key.headers:
+            if not header.takes(view):
+                return header
+        return None
 
 
 @dataclass(slots=True)
@@ -76,11 +81,13 @@ class _Node:
 class PathTable:
     """The routes of one host, or of one policy."""
 
-    __slots__ = ("_exact", "_prefix", "_regexes", "_templates", "_unknown", "_unknown_pattern")
+    __slots__ = ("_exact", "_prefix", "_regexes", "_templates", "_unknown", "_unknown_pattern", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         by_path: defaultdict[PathMatch, list[Route]] = defaultdict(list)
-        for route in routes:
+        self.routes = tuple(routes)
+        """All of them, as they came."""
+        for route in self.routes:
             by_path[route.key.path].append(route)
         for same in by_path.values():
             same.sort(key=lambda route: route.rank)
@@ -100,13 +107,13 @@ class PathTable:
 
     def find(self, view: RequestView) -> Rule | None:
         """The rule that takes the request, None when there is none."""
-        for routes in self._candidates(view.target.path):
+        for routes in self.candidates(view.target.path):
             for route in routes:
-                if route.takes(view):
+                if route.misses(view) is None:
                     return route.rule
         return None
 
-    def _candidates(self, path: Path) -> Iterator[list[Route]]:
+    def candidates(self, path: Path) -> Iterator[list[Route]]:
         """Lists of routes whose path fits, in falling precedence."""
         if self._unknown:
             yield self._unknown
@@ -172,13 +179,14 @@ class HostTable:
 
     def find(self, view: RequestView) -> Rule | None:
         """The rule that takes the request, None when there is none."""
-        for table in self._candidates(view.host):
+        for table in self.candidates(view.host):
             rule = table.find(view)
             if rule is not None:
                 return rule
         return None
 
-    def _candidates(self, host: str) -> Iterator[PathTable]:
+    def candidates(self, host: str) -> Iterator[PathTable]:
+        """The routes of each host that the request's could be, in falling precedence."""
         if host in self._exact:
             yield self._exact[host]
         if self._wildcard:

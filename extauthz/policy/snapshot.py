@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
 from extauthz.keys.jwks import IssuerKeys
@@ -45,6 +45,13 @@ class Snapshot:
         if rule is None:
             return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
         return rule
+
+    def tables(self, view: RequestView) -> Iterable[PathTable]:
+        """Where `choose` looks for a rule, in falling precedence: the hosts that fit, or the pinned policy."""
+        if view.pinned_policy is None:
+            return self._hosts.candidates(view.host)
+        table = self._tables.get(view.pinned_policy)
+        return () if table is None else (table,)
 
     def ours(self, names: Collection[str]) -> tuple[str, ...]:
         """Which of these header names some policy sets from claims; `_` is taken for `-`, as many servers do."""

@@ -75,12 +75,13 @@ def ask(channel: grpc.Channel, question: Question, timeout: float) -> Answer:
     """Send one Check. Raises Unanswered when no CheckResponse comes back within `timeout` seconds."""
     call = channel.unary_unary(METHOD, request_serializer=bytes, response_deserializer=CheckResponse.FromString)
     try:
-        return _read(call(question.encode(), timeout=timeout))
+        return read_answer(call(question.encode(), timeout=timeout))
     except grpc.RpcError as error:
         raise Unanswered(f"{error.code().name.lower()}: {error.details()}") from error
 
 
-def _read(response: CheckResponse) -> Answer:
+def read_answer(response: CheckResponse) -> Answer:
+    """What a CheckResponse says."""
     decision = MessageToDict(response.dynamic_metadata).get(NAMESPACE, {})
     if response.status.code == OK:
         changes = response.ok_response

@@ -56,16 +56,18 @@ def find_credential(view: RequestView, slot: Slot, alongside: frozenset[str] = f
     try:
         token = _read(view, slot)
     except _Unclear as problem:
-        return Refusal(problem.reason, f"{_place(slot)} {problem}", at=Step.CREDENTIAL)
+        return Refusal(problem.reason, f"{place_of(slot)} {problem}", at=Step.CREDENTIAL)
     other = _elsewhere(view, slot, alongside)
     if token is None:
         hint = f"; {other} is filled, but not what this rule reads" if other else ""
-        return Refusal(Reason.CREDENTIAL_ABSENT, f"{_place(slot)} holds no bearer token{hint}")
+        return Refusal(Reason.CREDENTIAL_ABSENT, f"{place_of(slot)} holds no bearer token{hint}")
     if other:
-        return Refusal(Reason.CREDENTIAL_MALFORMED, f"{_place(slot)} holds a token and {other} is filled too: send one")
+        return Refusal(
+            Reason.CREDENTIAL_MALFORMED, f"{place_of(slot)} holds a token and {other} is filled too: send one"
+        )
     if len(token) > MAX_TOKEN:
         found = f"a token of {len(token)} characters, allowed are {MAX_TOKEN}"
-        return Refusal(Reason.TOKEN_MALFORMED, f"{_place(slot)} holds {found}", at=Step.CREDENTIAL)
+        return Refusal(Reason.TOKEN_MALFORMED, f"{place_of(slot)} holds {found}", at=Step.CREDENTIAL)
     return Credential(token, slot)
 
 
@@ -196,7 +198,8 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
     return None
 
 
-def _place(slot: Slot) -> str:
+def place_of(slot: Slot) -> str:
+    """The slot, in words for people."""
     match slot.kind:
         case SlotKind.AUTHORIZATION:
             return "`Authorization`"

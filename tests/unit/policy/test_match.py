@@ -170,7 +170,7 @@ def _naive(request: RequestView, routes: list[Route]) -> str | None:
         length = -len(match.text.replace("{}", "")) if match.kind is not PathKind.EXACT else 0
         return (host == "*", host[0] == "*", -len(host), match.kind, length, *each.rank)
 
-    fitting = [r for r in routes if host_fits(r.key.host) and path_fits(r.key.path) and r.takes(request)]
+    fitting = [r for r in routes if host_fits(r.key.host) and path_fits(r.key.path) and r.misses(request) is None]
     return min(fitting, key=order).rule.name if fitting else None
 
 
