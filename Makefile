@@ -48,6 +48,7 @@ lock: | $(STAMP) ## Renew the hash-locked requirements from pyproject.toml; UPGR
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra demo --group dev -o requirements/dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --no-deps --group xds -o requirements/xds.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --no-deps --group cluster -o requirements/cluster.txt
 
 .PHONY: clean
 clean: ## Remove .venv, builds and caches
@@ -108,8 +109,14 @@ unit: $(STAMP) ## Run the unit tests: loopback only, seconds
 .PHONY: check
 check: lint types layers protos-check docs-check crds-check unit ## All that needs no other process, under two minutes
 
+# The API server of tests/cluster: given by KUBEBUILDER_ASSETS, else built where there is a Go, else those tests skip.
+.PHONY: cluster-tools
+cluster-tools: $(STAMP) ## Build kube-apiserver, etcd and kubectl into a cache, once, and fetch helm; needs Go
+	$(BIN)/python -m tests.cluster.tools.build
+	$(BIN)/python -m tests.cluster.tools.helm
+
 .PHONY: test
-test: $(STAMP) $(XDS_STAMP) ## Run every test
+test: $(STAMP) $(XDS_STAMP) $(if $(KUBEBUILDER_ASSETS),,$(if $(shell command -v go),cluster-tools)) ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: demo
