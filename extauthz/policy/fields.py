@@ -23,13 +23,17 @@ def field_names(schema: type) -> FieldNames:
 
 
 def without_nulls(raw: Any, names: FieldNames, path: FieldPath = ()) -> Any:  # noqa: ANN401 - JSON of any shape
-    """The same with fields left out that are null, as an API server reads them. A null in a list or map stays: there
-    it is a value, and a wrong one."""
+    """The same with fields left out that are null, as an API server reads them. Elsewhere, in a list, in a map or under
+    an unknown name, a null is a mistake and stays."""
     if isinstance(raw, list):
         return [without_nulls(item, names, (*path, 0)) for item in raw]
     if not isinstance(raw, dict) or path not in names:
         return raw
-    return {name: without_nulls(value, names, (*path, name)) for name, value in raw.items() if value is not None}
+    return {
+        name: without_nulls(value, names, (*path, name))
+        for name, value in raw.items()
+        if value is not None or name not in names[path]
+    }
 
 
 def _walk(schema: object, path: FieldPath, names: dict[FieldPath, frozenset[str]]) -> None:

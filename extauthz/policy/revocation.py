@@ -19,16 +19,17 @@ _LONGEST: Final = timedelta(days=401)
 """No token lives longer than 400 days, the most that an issuer's `maxLifetime` may be; a day more for all clocks."""
 _SELECTORS: Final = ("jti", "subject", "session", "client")
 
+_HOUR: Final = "([01][0-9]|2[0-3])"
 Moment: TypeAlias = Annotated[
     str,
     shaped(
-        r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-][0-2][0-9]:[0-5][0-9])$",
+        rf"^20[0-9]{{2}}-[01][0-9]-[0-3][0-9]T{_HOUR}:[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{_HOUR}:[0-5][0-9])$",
         "a time of this century with its zone, such as `2030-01-31T12:00:00Z`",
         low=20,
         high=32,
     ),
     checked(datetime.fromisoformat),
-    ApiServer(rules=(("timestamp(self) > timestamp('1999-12-30T00:00:00Z')", "the day or hour does not exist"),)),
+    ApiServer(rules=(("timestamp(self) > timestamp('1999-12-30T00:00:00Z')", "there is no such day"),)),
 ]
 """A time as RFC 3339 writes it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from extauthz.config import INSTALL_NAMESPACE
 from tests.building import obj
 from tests.parity.issuers import CERTIFICATE, KEYS, issuers
 from tests.parity.policies import RULE, policies
@@ -13,7 +14,7 @@ COMPANIONS = (
     obj("ClusterTokenIssuer", "corp", {"issuer": "https://all.example", "keys": KEYS, "audiences": ["a"]}),
     *(
         {"apiVersion": "v1", "kind": kind, "metadata": {"name": "held", "namespace": namespace}} | entries
-        for namespace in ("shop", "extauthz")
+        for namespace in ("shop", INSTALL_NAMESPACE)
         for kind, entries in (
             ("Secret", {"stringData": {"keys.json": "{}"}}),
             ("ConfigMap", {"data": {"keys.json": "{}", "ca.pem": CERTIFICATE}}),

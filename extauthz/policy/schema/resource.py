@@ -11,9 +11,9 @@ from extauthz.policy.schema.structural import structural
 Object = dict[str, Any]
 
 _ENVELOPE: Object = {
-    "apiVersion": {"type": "string", "description": f"`{API_VERSION}`."},
-    "kind": {"type": "string", "description": "What this object is."},
-    "metadata": {"type": "object", "description": "Name, namespace, labels and annotations."},
+    "apiVersion": {"type": "string", "maxLength": 253, "description": f"`{API_VERSION}`."},
+    "kind": {"type": "string", "maxLength": 63, "description": "What this object is."},
+    "metadata": {"type": "object"},  # an API server lets nobody describe it
 }
 
 

@@ -8,6 +8,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from extauthz.cli.main import main
+from extauthz.control.documents import read_documents
+from extauthz.policy.schema import definitions
 
 CHART = Path(__file__).parents[3] / "charts" / "extauthz" / "crds"
 
@@ -22,6 +24,14 @@ def test_it_prints_every_definition_and_always_the_same() -> None:
     kinds = [document["spec"]["names"]["kind"] for document in yaml.safe_load_all(printed.output)]
     assert kinds == ["AccessPolicy", "TokenIssuer", "ClusterTokenIssuer", "TokenRevocation"]
     assert run("crds").output == printed.output
+
+
+def test_kubectl_reads_it_as_it_was_meant() -> None:
+    """`n` is a truth value to YAML 1.1, and a member of RSA keys to us."""
+    assert "\n                            'n':\n" in run("crds").output
+    documents, fault = read_documents(run("crds").output.encode())
+    assert fault is None
+    assert [document.raw for document in documents] == list(definitions().values())
 
 
 def test_it_writes_the_files_that_the_chart_has(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import dotted
 from extauthz.policy.schema import definitions
+from tests.parity.altered import altered
 from tests.parity.row import Row
 from tests.parity.table import COMPANIONS, ROWS
 from tests.structural import mistakes
@@ -48,6 +49,16 @@ def test_the_definition_judges_as_the_table_says(row: Row) -> None:
         assert found == []
     else:
         assert any(path.startswith(row.field) and row.words in message for path, message in found)
+
+
+def test_altered_objects_are_judged_alike() -> None:
+    apart = []
+    for raw in altered(seed=8, count=300):
+        schema = SCHEMAS[raw["kind"]]["properties"]["spec"]
+        refused, found = mistakes(schema, raw["spec"], "spec"), parse(raw, cluster=True)
+        if bool(refused) != isinstance(found, Broken):
+            apart.append((raw["spec"], refused, found))
+    assert apart == []
 
 
 def test_what_the_rows_refer_to_is_good() -> None:
