@@ -110,6 +110,30 @@ def test_the_api_server_and_the_parser_agree_on_objects_that_nobody_thought_of(a
     assert apart == []
 
 
+def test_the_largest_policy_is_within_the_budget_of_cel(access: Access, shop: str) -> None:
+    """An API server counts what rules cost when they are asked, too."""
+    match = {
+        "path": {"exact": "/" + "a" * 900},
+        "headers": [{"name": "x" * 128, "present": True}],
+        "methods": ["GET"] * 16,
+    }
+    headers = {f"{'x' * 126}{number:02}": "c" for number in range(16)}
+    limits = [{"name": f"l{number}", "by": ["Subject", "Client"], "requests": 1, "window": "1m"} for number in range(8)]
+    rules = [
+        {
+            "name": f"{'r' * 60}-{number:02}",
+            "match": [match] * 16,
+            "upstream": {"claimHeaders": headers},
+            "limits": limits,
+        }
+        | {"token": {"issuers": [{"name": "i" * 253}] * 8}, "reuse": {"maxUses": 1}}
+        for number in range(64)
+    ]
+    raw = obj("AccessPolicy", "largest", {"hosts": [f"{'h' * 250}{number:02}" for number in range(64)], "rules": rules})
+    assert len(json.dumps(raw)) > 1_000_000
+    assert tried(access, shop, raw) == []
+
+
 def test_an_object_that_was_taken_is_read_as_it_was_written(access: Access, shop: str) -> None:
     """Defaults are filled in, and the whole of it is good when it is sent again."""
     rule = {"name": "r", "token": {"issuers": [{"name": "corp"}]}, "reuse": {"maxUses": 1}}
