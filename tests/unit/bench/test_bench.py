@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from bench.__main__ import BENCHMARKS, main
-from bench.measure import Effort, Figure, Target, Variant, interleave, ratio
+from bench.calling import LOAD, _doubts
+from bench.measure import Effort, Figure, Row, Target, Variant, interleave, ratio
 
 
 def run(folder: Path, name: str) -> dict[str, object]:
@@ -79,3 +80,9 @@ def test_the_spread_is_the_middle_half() -> None:
 
 def test_the_least_effort_still_measures_something() -> None:
     assert Effort(rounds=1, share=0.0001).of(10) == 1
+
+
+@pytest.mark.parametrize(("busy", "doubts"), [(99.0, 0), (60.0, 1)])
+def test_rates_of_a_server_that_had_to_wait_are_doubted(busy: float, doubts: int) -> None:
+    rows = [Row("a server", {LOAD: Figure((busy,))}), Row("no server", {})]
+    assert len(list(_doubts(rows))) == doubts
