@@ -26,7 +26,7 @@ QUICK = Pace(
 )
 SOON_SILENT = Pace(
     connect=Seconds(5.0),
-    answer=Seconds(5.0),
+    answer=Seconds(30.0),
     silence=Seconds(0.1),
     first_pause=Seconds(0.01),
     longest_pause=Seconds(0.05),
@@ -133,6 +133,24 @@ def test_after_anything_else_everything_is_listed_anew(api: ScriptedApi, follow:
     until_asked(api, "list", "watch 7", "list", "watch 30")
     known.until("c")
     until_trouble(watch, "")
+
+
+@pytest.mark.parametrize(
+    "expired",
+    [
+        Answer(lines=({"type": "ERROR", "object": failure(410, "Expired")},)),
+        Answer(lines=({"type": "ERROR", "object": failure(410, "Gone")},)),
+        refusal(410, "Expired"),
+    ],
+    ids=["expired", "gone", "status"],
+)
+def test_a_version_that_is_too_old_is_called_that(
+    api: ScriptedApi, follow: Follow, caplog: pytest.LogCaptureFixture, expired: Answer
+) -> None:
+    api.plan(objects("7", "a"), expired, objects("30", "a"))
+    follow(Known())
+    until_asked(api, "list", "watch 7", "list", "watch 30")
+    assert "the version to watch from is too old for the API server; listing anew" in caplog.text
 
 
 @pytest.mark.parametrize(
