@@ -11,7 +11,7 @@ from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
 from extauthz.telemetry.metrics import Metrics
-from extauthz.telemetry.readings import Readings
+from extauthz.telemetry.readings import Readings, SharedStoreReadings
 
 _LABELS = {"extauthz_checks": ("decision", "reason", "policy", "rule"), "extauthz_spends": ("outcome",)}
 """Of what counts, which shows no labels before it counts."""
@@ -44,6 +44,9 @@ process that has seen thousands of policies come and go gets there, and a restar
 | `sum(rate(extauthz_checks_total{reason="internal"}[5m])) > 0` | a bug denies requests |
 | `sum(rate(extauthz_checks_total{reason=~"store_unavailable\\|keys_unavailable\\|policy_invalid\\|not_ready\\|overloaded"}[5m])) > 0` | good clients are turned away with 503 |
 | `extauthz_keys_usable == 0` | no token of this issuer can be verified |
+| `extauthz_store_up == 0` | every request that counts is denied with 503 |
+| `extauthz_store_may_evict == 1` | the shared store may forget used tokens: set `maxmemory-policy noeviction` |
+| `increase(extauthz_store_failures_total{kind="clock"}[1h]) > 0` | the shared store's clock was set ahead, and uses may be forgotten |
 | `extauthz_policies{state="invalid"} > 0` | a policy denies its whole scope until it is mended |
 | `histogram_quantile(0.99, sum by (le) (rate(extauthz_check_seconds_bucket[5m]))) > 0.1` | Envoy gives up after 200 ms unless told otherwise |
 | `rate(extauthz_decision_log_lost_total[5m]) > 0` | decisions leave no trace: nobody reads the pipe, or the disk is full |
@@ -66,6 +69,7 @@ def _families() -> Iterator[Metric]:
         policies={"accepted": 1},
         keys={issuer: KeyState(fetched_at=Instant(1.0))},
         store_keys=1,
+        shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
     )
     text = Metrics(lambda: everything, version="1").render()[0].decode()
     yield from (each for each in text_string_to_metric_families(text) if each.name.startswith("extauthz_"))

@@ -20,7 +20,8 @@ from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
-from extauthz.replay.memory import MemoryStore
+from extauthz.replay.choose import choose_store
+from extauthz.replay.redis import RedisStore, StoreState
 from extauthz.replay.spend import Pepper
 from extauthz.server.admin import Admin, Pages
 from extauthz.server.answer import Answerer
@@ -31,7 +32,7 @@ from extauthz.telemetry.log import ProcessLog
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observation import to_all
 from extauthz.telemetry.output import LogFile, Output, Stream
-from extauthz.telemetry.readings import Readings
+from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from extauthz.tokens.verify import Verifier
 
 _LOOK: Final = 0.05
@@ -60,7 +61,8 @@ class App:
         self._pepper = _pepper(settings)
         self._grants = Grants(self._pepper, settings.token_cache_size)
         self._last_world: World | None = None
-        self._store = MemoryStore(self._clock, settings.store_capacity)
+        self._store = choose_store(settings, self._clock)
+        self._shared = self._store if isinstance(self._store, RedisStore) else None
         self._keys = KeyRing(
             self._clock,
             allow_http_loopback=settings.allow_http_loopback,
@@ -86,6 +88,8 @@ class App:
         self._log.start()
         if self._audit is not None:
             self._audit.start()
+        if self._shared is not None:
+            self._shared.start()
         self._keys.start()
         self._policies.start()
         try:
@@ -113,8 +117,9 @@ class App:
         # One issuer that is down must not take all others out of service: only the first fetch of each is waited for.
         if not self._keys.first_fetch_done() or (unfetched and len(unfetched) == len(self._keys.states())):
             missing["keys"] = "; ".join(unfetched) or "the issuers' keys are not fetched yet"
-        if not self._store.ready():
-            missing["store"] = "the store of counts cannot be reached"
+        trouble = None if self._shared is None else self._shared.trouble()
+        if trouble is not None:
+            missing["store"] = trouble
         return missing
 
     def admin_address(self) -> str | None:
@@ -146,6 +151,8 @@ class App:
     def _stop_parts(self) -> None:
         self._policies.stop()
         self._keys.stop()
+        if self._shared is not None:
+            self._shared.stop()
         if self._admin is not None:
             self._admin.stop()
         if self._audit is not None:
@@ -178,7 +185,8 @@ class App:
             keys=self._keys.states(),
             decision_log_lost=0 if self._audit is None else self._audit.lost,
             process_log_lost=self._log.lost,
-            store_keys=len(self._store),
+            store_keys=None if isinstance(self._store, RedisStore) else len(self._store),
+            shared_store=None if self._shared is None else _shared(self._shared.state()),
             clock_stepped_back=self._clock.stepped_back(),
         )
 
@@ -256,6 +264,16 @@ def _pepper(settings: Settings) -> Pepper:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise StartError(f"the pepper file `{path}` cannot be used: {why}") from error
+
+
+def _shared(state: StoreState) -> SharedStoreReadings:
+    return SharedStoreReadings(
+        up=state.up,
+        may_evict=state.may_evict,
+        commits=state.commits,
+        batches=state.batches,
+        failures=state.failures,
+    )
 
 
 def _audit(settings: Settings, pepper: Pepper) -> AuditLog | None:

@@ -16,7 +16,7 @@ from extauthz.config.settings import (
     StoreKind,
     settings,
 )
-from extauthz.config.value import Address, TcpAddress, UnixAddress, parse_address
+from extauthz.config.value import Address, StoreAddress, TcpAddress, UnixAddress, parse_address
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -29,6 +29,7 @@ __all__ = [
     "Redactable",
     "Setting",
     "Settings",
+    "StoreAddress",
     "StoreKind",
     "TcpAddress",
     "UnixAddress",

@@ -11,11 +11,12 @@ from typing import Any, Final
 import yaml
 
 from extauthz.config.settings import PREFIX, Setting, Settings, settings
-from extauthz.config.value import TcpAddress
+from extauthz.config.value import StoreAddress, TcpAddress
 
 CONFIG_VARIABLE: Final = "EXTAUTHZ_CONFIG"
 """The environment variable that stands for the flag `--config`."""
 
+_SHARED_ONLY: Final = ("store-user", "store-password-file", "store-ca", "store-cert", "store-key", "store-namespace")
 _MAX_FILE: Final = 64 * 1024
 _MAX_SHOWN: Final = 80
 _PLAIN: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp"))
@@ -87,7 +88,8 @@ def _read(setting: Setting, said: _Said, values: dict[str, object]) -> Iterator[
         try:
             read.append(setting.kind.read(text))
         except (ValueError, KeyError):
-            yield Problem(said.where, f"`{_shown(text)}` cannot be used", setting.kind.allowed)
+            shown = _shown(setting.kind.conceal(text))
+            yield Problem(said.where, f"`{shown}` cannot be used", setting.kind.allowed)
     values.setdefault(setting.field, tuple(read) if setting.repeatable else read[0] if read else None)
 
 
@@ -168,6 +170,27 @@ def _at_odds(found: Settings) -> Iterator[Problem]:
     ]
     for twice in sorted({str(a) for a in fixed if fixed.count(a) > 1}):
         yield Problem("--listen", f"`{twice}` is used twice", "each address once, and another one for `admin`")
+    if isinstance(found.store, StoreAddress):
+        yield from _shared_store_at_odds(found, found.store)
+    else:
+        for name in _SHARED_ONLY:
+            if getattr(found, name.replace("-", "_")) is not None:
+                yield Problem(f"--{name}", "is given without a shared store", "`store` with a URL")
+
+
+def _shared_store_at_odds(found: Settings, store: StoreAddress) -> Iterator[Problem]:
+    if found.pepper_file is None:
+        allowed = "`pepper-file` with the same secret for all replicas, or each would count under keys of its own"
+        yield Problem("--store", "is shared, and `pepper-file` is not set", allowed)
+    if (found.store_cert is None) != (found.store_key is None):
+        given, absent = ("store-cert", "store-key") if found.store_key is None else ("store-key", "store-cert")
+        yield Problem(f"--{given}", f"is given without `{absent}`", "both or neither")
+    if not store.tls and (found.store_ca, found.store_cert, found.store_key) != (None, None, None):
+        yield Problem("--store", "has no TLS, and `store-ca`, `store-cert` or `store-key` is set", "`rediss://…`")
+    if found.store_user is not None and found.store_password_file is None:
+        yield Problem("--store-user", "is given without `store-password-file`", "both, or no user")
+    if found.store_deadline >= found.check_budget:
+        yield Problem("--store-deadline", "leaves no time within `check-budget`", "less than `check-budget`")
 
 
 def _missing(setting: Setting) -> Problem:

@@ -14,16 +14,20 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 from extauthz.config.value import (
     Address,
     Kind,
+    StoreAddress,
     TcpAddress,
     address,
     duration,
     file_mode,
+    key_prefix,
     object_name,
     path,
     share,
     size,
+    store,
     switch,
     tcp_or_off,
+    visible,
     whole,
     word,
     word_or_path,
@@ -91,8 +95,26 @@ class Settings:
     """The mode of the Unix sockets: who may write to one may ask for decisions."""
     admin: Annotated[TcpAddress | None, tcp_or_off()] = TcpAddress("127.0.0.1", 9090)  # noqa: RUF009 (it is frozen)
     """Where health, readiness and metrics are served; `/snapshot` only on a loopback address."""
-    store: Annotated[StoreKind, word(StoreKind)] = StoreKind.MEMORY
-    """Where uses are counted. `memory` counts for this process alone."""
+    store: Annotated[StoreKind | StoreAddress, store(StoreKind)] = StoreKind.MEMORY
+    """Where uses are counted: `memory` for this process alone, or a Redis or Valkey server that replicas share."""
+    store_user: Annotated[str | None, visible()] = None
+    """The user at the shared store; without it, that of its `default`."""
+    store_password_file: Annotated[Path | None, path()] = None
+    """A file with the password at the shared store, read again for every new connection."""
+    store_ca: Annotated[Path | None, path()] = None
+    """The certificate authorities (PEM) of the shared store, with `rediss://`; without it, those of the system."""
+    store_cert: Annotated[Path | None, path()] = None
+    """The certificate (PEM) that we show to the shared store. Needs `store-key`."""
+    store_key: Annotated[Path | None, path()] = None
+    """The private key (PEM) of that certificate."""
+    store_deadline: Annotated[Seconds, duration("1ms", "5s")] = Seconds(0.100)
+    """The longest that counting in the shared store may take; then the request is denied with 503."""
+    store_connections: Annotated[int, whole(1, 64)] = 2
+    """How many connections to the shared store a replica counts over; one more watches it."""
+    store_namespace: Annotated[str | None, key_prefix()] = None
+    """What all keys in the shared store begin with, so that one server can hold several installations."""
+    store_allow_eviction: Annotated[bool, switch()] = False
+    """Counts also on a shared store that may drop counts to make room: tokens it has dropped can be used again."""
     store_capacity: Annotated[int, whole(1, 50_000_000)] = 1_000_000
     """How many keys the memory store holds; when it is full, new ones are refused and none is forgotten."""
     pepper_file: Annotated[Path | None, path()] = None

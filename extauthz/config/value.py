@@ -26,6 +26,14 @@ _SIZE: Final = re.compile(r"(\d{1,12})(|KiB|MiB)", re.ASCII)
 _MODE: Final = re.compile(r"0?[67][0-7]{2}", re.ASCII)
 _UNITS: Final = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 _SWITCH: Final = {"true": True, "false": False}
+_STORE: Final = re.compile(
+    r"(redis|rediss)://(\[[0-9A-Fa-f:.]{2,45}\]|[^/:@?#\[\]]+)(?::(\d{1,5}))?(?:/(\d{1,5}))?", re.ASCII
+)
+_STORE_SOCKET: Final = re.compile(r"unix://(/[^?#]+)(?:\?db=(\d{1,5}))?")
+_VISIBLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9:._-]{1,64}", re.ASCII)
+_CREDENTIAL: Final = re.compile(r".*@", re.DOTALL)
+_REDIS_PORT: Final = 6379
 _MAX_PORT: Final = 65535
 _MAX_SOCKET_PATH: Final = 107
 """Bytes that `sun_path` of a Unix socket address holds on Linux, without its closing NUL."""
@@ -58,6 +66,24 @@ Address: TypeAlias = TcpAddress | UnixAddress
 
 
 @dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """A Redis or Valkey server. It holds no user and no password."""
+
+    at: TcpAddress | UnixAddress
+    tls: bool = False
+    database: int = 0
+
+    def __str__(self) -> str:
+        if isinstance(self.at, UnixAddress):
+            return f"unix://{self.at.path}{f'?db={self.database}' if self.database else ''}"
+        return f"{'rediss' if self.tls else 'redis'}://{self.at}/{self.database}"
+
+
+def _whole_text(text: str) -> str:
+    return text
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of value."""
 
@@ -69,6 +95,8 @@ class Kind:
     """Reads the text; raises ValueError for what is not allowed."""
     show: Callable[[Any], str] = str
     """Writes a value as it would be written in a flag."""
+    conceal: Callable[[str], str] = _whole_text
+    """Takes out of a text that cannot be used what must not be shown."""
 
 
 def whole(low: int, high: int, label: str = "N") -> Kind:
@@ -155,6 +183,28 @@ def tcp_or_off() -> Kind:
     )
 
 
+def store(words: type[Enum]) -> Kind:
+    """A word for a store of this process, or where a shared one is."""
+
+    def read(text: str) -> Enum | StoreAddress:
+        return _parse_store(text) if "://" in text else words(text)
+
+    urls = "`redis://HOST[:PORT][/DATABASE]`, `rediss://…` for TLS or `unix:///path[?db=DATABASE]`"
+    allowed = f"{_alternatives(words)}, {urls}; user and password have settings of their own"
+    label = "|".join([*(w.value for w in words), "URL"])
+    return Kind(label, allowed, read, _show_store, conceal=lambda text: _CREDENTIAL.sub("…@", text))
+
+
+def visible() -> Kind:
+    """A text without spaces."""
+    return Kind("TEXT", "up to 128 visible ASCII characters", lambda text: _match(_VISIBLE, text)[0])
+
+
+def key_prefix() -> Kind:
+    """What keys begin with."""
+    return Kind("TEXT", "up to 64 letters, digits and `:._-`", lambda text: _match(_NAMESPACE, text)[0])
+
+
 def file_mode() -> Kind:
     """The mode of a file that its owner may read and write."""
     return Kind("MODE", "an octal mode like `0660`, read and write for the owner", _read_mode, lambda m: f"{m:04o}")
@@ -164,10 +214,25 @@ def parse_address(text: str) -> Address:
     """Read `HOST:PORT`, `[IPv6]:PORT` or `unix:/absolute/path`. Raises ValueError for anything else."""
     if not text.startswith("unix:"):
         return _parse_tcp(text)
-    found = _read_path(text.removeprefix("unix:"))
+    return UnixAddress(_socket_path(text.removeprefix("unix:")))
+
+
+def _socket_path(text: str) -> Path:
+    found = _read_path(text)
     if not found.is_absolute() or len(bytes(found)) > _MAX_SOCKET_PATH:
         raise ValueError(f"the path of a Unix socket must be absolute and at most {_MAX_SOCKET_PATH} bytes long")
-    return UnixAddress(found)
+    return found
+
+
+def _parse_store(text: str) -> StoreAddress:
+    found = _STORE_SOCKET.fullmatch(text)
+    if found is not None:
+        return StoreAddress(UnixAddress(_socket_path(found[1])), database=int(found[2] or 0))
+    found = _match(_STORE, text)
+    at = _parse_tcp(f"{found[2]}:{found[3] or _REDIS_PORT}")
+    if not at.port:
+        raise ValueError("nobody listens on port 0")
+    return StoreAddress(at, tls=found[1] == "rediss", database=int(found[4] or 0))
 
 
 def _parse_tcp(text: str) -> TcpAddress:
@@ -212,6 +277,10 @@ def _show_size(count: int) -> str:
         if count and count % _UNITS[unit] == 0:
             return f"{count // _UNITS[unit]}{unit}"
     return str(count)
+
+
+def _show_store(value: Enum | StoreAddress) -> str:
+    return str(value.value) if isinstance(value, Enum) else str(value)
 
 
 def _show_word(value: Enum | Path) -> str:

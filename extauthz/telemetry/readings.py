@@ -13,6 +13,19 @@ from extauthz.model.token import IssuerRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedStoreReadings:
+    """How the store that replicas share does."""
+
+    up: bool
+    may_evict: bool | None
+    """None before it is known."""
+    commits: int
+    batches: int
+    failures: Mapping[str, int]
+    """Commits that could not be made, by what was wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
     """The state of the other rooms at one instant, as they hand it over."""
 
@@ -29,6 +42,8 @@ class Readings:
     process_log_lost: int = 0
     store_keys: int | None = None
     """None where the store does not count its keys."""
+    shared_store: SharedStoreReadings | None = None
+    """None where the store is none that replicas share."""
     clock_stepped_back: Seconds = Seconds(0.0)
 
 
@@ -43,6 +58,8 @@ def families(readings: Readings) -> Iterator[Metric]:
             "Keys that the store holds now; absent for a store that does not count them.",
             readings.store_keys,
         )
+    if readings.shared_store is not None:
+        yield from _shared_store(readings.shared_store)
     yield GaugeMetricFamily(
         "extauthz_clock_stepped_back_seconds",
         "How far the machine's clock was set back behind the time that decisions go by; 0 in a healthy process.",
@@ -111,3 +128,29 @@ def _keys(readings: Readings) -> Iterator[Metric]:
             age.add_metric(issuer, max(0.0, readings.now - state.fetched_at))
     yield age
     yield usable
+
+
+def _shared_store(store: SharedStoreReadings) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "extauthz_store_up",
+        "1 when the shared store can be asked; this and the next are absent for the memory store.",
+        store.up,
+    )
+    if store.may_evict is not None:
+        yield GaugeMetricFamily(
+            "extauthz_store_may_evict", "1 when the shared store may drop live counts to make room.", store.may_evict
+        )
+    yield CounterMetricFamily("extauthz_store_commits", "Commits sent to the shared store.", store.commits)
+    yield CounterMetricFamily(
+        "extauthz_store_batches",
+        "Round trips that they took: commits that wait together travel together.",
+        store.batches,
+    )
+    failures = CounterMetricFamily(
+        "extauthz_store_failures",
+        "Commits that the shared store could not make, by what was wrong: `timeout`, `refused`, `oom` and so on.",
+        labels=("kind",),
+    )
+    for kind, count in sorted(store.failures.items()):
+        failures.add_metric((kind,), count)
+    yield failures

@@ -65,7 +65,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         return
     server: Server = request.getfixturevalue(request.param)
     server.client().flushall()
-    clock = StandingClock(NOW) if server.clock_file is None else ServerClock(server.clock_file, NOW)
+    clock = StandingClock(NOW) if server.clock_file is None else ServerClock(server, NOW)
     with connected(server.target, clock) as store:
         yield Place(store, clock)
 
@@ -246,8 +246,8 @@ def _no(left: Left) -> Seconds | None | str:
         case None:
             return "possible"
         case Refused(retry_after=wait):
-            # A server adds what has passed within its turn of the event loop.
-            return None if wait is None else Seconds(round(wait, 1))
+            # A server whose clock stands still for us still adds what passes within a turn of its event loop.
+            return None if wait is None else Seconds(round(wait))
         case Unavailable(detail=detail):
             return detail
 

@@ -33,6 +33,7 @@ PATIENT = Options(deadline=Seconds(20.0), check_every=Seconds(3600.0))
 """For tests that ask what is decided, not when; the server is inspected at the start only."""
 
 _START = 1_790_000_000.0
+_CLOSE = 0.01
 
 
 def binary(kind: str) -> Path:
@@ -74,6 +75,7 @@ class Server:
     arguments: tuple[str, ...] = ()
     clock_file: Path | None = None
     port: int = field(default_factory=free_port)
+    tls_port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -86,9 +88,9 @@ class Server:
         """Its Unix socket."""
         return self.folder / "socket"
 
-    def client(self) -> redis.Redis:
+    def client(self, username: str | None = None, password: str | None = None) -> redis.Redis:
         """The test's own client, for looking at the data and for making trouble."""
-        return redis.Redis(host="127.0.0.1", port=self.port)
+        return redis.Redis(host="127.0.0.1", port=self.port, username=username, password=password)
 
     def start(self) -> None:
         """Start it and wait until it listens."""
@@ -130,9 +132,10 @@ class Server:
 class ServerClock(FakeClock):
     """A test's clock that takes a server's along when time passes."""
 
-    def __init__(self, file: Path, wall: float = _START) -> None:
+    def __init__(self, server: Server, wall: float = _START) -> None:
         super().__init__(wall)
-        self._file = file
+        self._server = server
+        self._client = server.client()
         self._passed = 0.0
         self.turn_server(0.0)
 
@@ -144,10 +147,21 @@ class ServerClock(FakeClock):
     def turn_server(self, seconds: float) -> None:
         """Turn the server's clock alone, forward or back."""
         self._passed += seconds
-        at = datetime.fromtimestamp(_START + self._passed, UTC)
-        fresh = self._file.with_suffix(".fresh")
-        fresh.write_text(at.strftime("%Y-%m-%d %H:%M:%S.%f"))
-        fresh.rename(self._file)
+        assert self._server.clock_file is not None
+        turn(self._server.clock_file, self._passed)
+        # The server reads the clock once in a turn of its event loop, so the turn that is on may still go by the old.
+        wait_for(self._arrived, "the server's clock to be turned")
+
+    def _arrived(self) -> bool:
+        seconds, micros = self._client.time()
+        return abs(seconds + micros / 1e6 - _START - self._passed) < _CLOSE
+
+
+def turn(clock_file: Path, passed: float) -> None:
+    """Let the clock of a server stand at so many seconds past the start."""
+    fresh = clock_file.with_suffix(".fresh")
+    fresh.write_text(datetime.fromtimestamp(_START + passed, UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
+    fresh.rename(clock_file)
 
 
 @contextmanager
@@ -156,7 +170,7 @@ def running(kind: str, *arguments: str, turned: bool = False) -> Iterator[Server
     with tempfile.TemporaryDirectory(prefix="extauthz-") as folder:
         clock_file = Path(folder, "clock") if turned else None
         if clock_file is not None:
-            ServerClock(clock_file)
+            turn(clock_file, 0.0)
         server = Server(kind, Path(folder), arguments, clock_file)
         server.start()
         try:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.config import LogLevel, LogSink, Settings, TcpAddress, UnixAddress, load, parse_address, settings
+from extauthz.config import (
+    LogLevel,
+    LogSink,
+    Settings,
+    StoreAddress,
+    TcpAddress,
+    UnixAddress,
+    load,
+    parse_address,
+    settings,
+)
 
 Flags = Mapping[str, str | tuple[str, ...]]
 
@@ -17,6 +27,16 @@ THREE: dict[str, tuple[str, str, str]] = {
     "listen": ("127.0.0.1:1", "unix:/run/b.sock", "[::1]:3"),
     "socket-mode": ("0600", "0666", "0777"),
     "admin": ("127.0.0.1:11", "off", "[::1]:13"),
+    "store": ("redis://a/1", "rediss://b:7000", "unix:///run/c.sock?db=3"),
+    "store-user": ("a", "b", "c"),
+    "store-password-file": ("a", "b", "c"),
+    "store-ca": ("a", "b", "c"),
+    "store-cert": ("a", "b", "c"),
+    "store-key": ("a", "b", "c"),
+    "store-deadline": ("1ms", "2ms", "3ms"),
+    "store-connections": ("1", "3", "64"),
+    "store-namespace": ("a:", "b", "c"),
+    "store-allow-eviction": ("true", "false", "true"),
     "store-capacity": ("1", "2", "3"),
     "pepper-file": ("a", "b", "c"),
     "threads": ("1", "2", "3"),
@@ -42,8 +62,16 @@ THREE: dict[str, tuple[str, str, str]] = {
     "allow-http-loopback": ("true", "false", "true"),
 }
 """Three ways to say each setting that can be said in more than one."""
-ONE_WORD = {"store": "memory", "engine": "grpcio"}
+ONE_WORD = {"engine": "grpcio"}
+SHARED = {"store": "rediss://a", "pepper-file": "p"}
 BESIDES = {
+    "store": {"pepper-file": "p"},
+    "store-user": {**SHARED, "store-password-file": "p"},
+    "store-password-file": SHARED,
+    "store-ca": SHARED,
+    "store-cert": {**SHARED, "store-key": "k"},
+    "store-key": {**SHARED, "store-cert": "c"},
+    "store-namespace": SHARED,
     "tls-cert": {"tls-key": "k"},
     "tls-key": {"tls-cert": "c"},
     "tls-client-ca": {"tls-key": "k", "tls-cert": "c"},
@@ -233,6 +261,8 @@ def test_every_bad_item_of_a_list_is_told() -> None:
             ("off", "127.0.0.1", "http://a:1", "unix:a", "unix:", "a:1/", "[1.2.3.4]:1", f"unix:/{'a' * 107}"),
         ),
         ("policies", ("a", "/a b"), ("", "a\0b")),
+        ("store-connections", ("1", "64"), ("0", "65")),
+        ("store-deadline", ("1ms", "149ms"), ("0s", "6s")),
     ],
 )
 def test_bounds_are_kept_and_the_allowed_is_told(name: str, inside: tuple[str, ...], outside: tuple[str, ...]) -> None:
@@ -243,6 +273,83 @@ def test_bounds_are_kept_and_the_allowed_is_told(name: str, inside: tuple[str, .
         (problem,) = bad({name: text})
         assert problem.startswith(f"--{name}: `"), text
         assert problem.endswith(f"cannot be used; allowed: {allowed}"), text
+
+
+# The shared store
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://a", "redis://a:6379/0"),
+        ("redis://a.b-c.example:7000/12", "redis://a.b-c.example:7000/12"),
+        ("rediss://[::1]", "rediss://[::1]:6379/0"),
+        ("redis://10.0.0.1:1", "redis://10.0.0.1:1/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("unix:///run/redis.sock?db=3", "unix:///run/redis.sock?db=3"),
+    ],
+)
+def test_a_shared_store_is_named_by_a_url_and_shown_as_one(text: str, shown: str) -> None:
+    found = good({"store": text, "pepper-file": "p"})
+    assert isinstance(found.store, StoreAddress)
+    assert str(found.store) == shown
+    assert good({"store": shown, "pepper-file": "p"}) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis",
+        "Memory",
+        "",
+        "redis://",
+        "redis://a:0",
+        "redis://a:65536",
+        "redis://a/x",
+        "redis://a/1/2",
+        "redis://a?db=1",
+        "redis://a b",
+        "redis+sentinel://a",
+        "http://a",
+        "unix://run/redis.sock",
+        "unix:///" + "a" * 107,
+        " redis://a",
+    ],
+)
+def test_any_other_text_for_a_store_is_refused(text: str) -> None:
+    (problem,) = bad({"store": text, "pepper-file": "p"})
+    assert problem.startswith("--store: `")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["redis://:hunter2@a", "redis://u:hunter2@a:1/2", "rediss://u:p@hunter2@a", "u:hunter2@a", "redis:hunter2\n@"],
+)
+def test_a_password_in_the_url_is_refused_and_not_shown(text: str) -> None:
+    (problem,) = bad({}, {"EXTAUTHZ_STORE": text})
+    assert problem.startswith("EXTAUTHZ_STORE: `")
+    assert "hunter2" not in problem
+    assert problem.endswith("user and password have settings of their own")
+
+
+def test_a_shared_store_without_a_pepper_that_replicas_share_is_refused() -> None:
+    (problem,) = bad({"store": "redis://a"})
+    assert problem.startswith("--store: is shared, and `pepper-file` is not set")
+
+
+def test_settings_of_a_shared_store_without_one_are_refused() -> None:
+    for name in ("store-user", "store-password-file", "store-ca", "store-namespace"):
+        assert bad({name: "x"}) == [f"--{name}: is given without a shared store; allowed: `store` with a URL"]
+
+
+def test_settings_of_a_shared_store_that_are_at_odds_are_refused() -> None:
+    assert [problem.partition(":")[0] for problem in bad({**SHARED, "store-cert": "c"})] == ["--store-cert"]
+    assert [problem.partition(":")[0] for problem in bad({**SHARED, "store-user": "u"})] == ["--store-user"]
+    assert [problem.partition(":")[0] for problem in bad({**SHARED, "store-deadline": "150ms"})] == ["--store-deadline"]
+    plain = {**SHARED, "store": "redis://a", "store-ca": "ca"}
+    assert bad(plain) == [
+        "--store: has no TLS, and `store-ca`, `store-cert` or `store-key` is set; allowed: `rediss://…`"
+    ]
 
 
 def test_one_half_of_a_key_pair_is_refused() -> None:

@@ -116,6 +116,15 @@ class Batches(Generic[Lane, Work, Result]):
             leader.stage, leader.lane = Stage.LEADING, lane
         leader.wake()
 
+    def dismiss(self, result: Result) -> None:
+        """Settle all who wait with this result: no lane will come for them."""
+        with self._lock:
+            waiting, self._queue = self._queue, deque()
+            for ticket in waiting:
+                ticket.stage, ticket.result = Stage.SETTLED, result
+        for ticket in waiting:
+            ticket.wake()
+
     def take_free(self) -> list[Lane]:
         """Take all free lanes out of service."""
         with self._lock:

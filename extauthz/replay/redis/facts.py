@@ -42,7 +42,8 @@ class Facts:
             return Trouble("cluster", f"the store {server} is a cluster node; name a server that is none")
         if self.role != "master":
             return Trouble("readonly", f"the store {server} is a replica; name its primary")
-        if int(self.version.partition(".")[0] or 0) < _LEAST_MAJOR:
+        major = self.version.partition(".")[0]
+        if not major.isdecimal() or int(major) < _LEAST_MAJOR:
             return Trouble("version", f"the store {server} is of version {self.version}; at least 7.0 is needed")
         if self.may_evict and not allow_eviction:
             return Trouble(

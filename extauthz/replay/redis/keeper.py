@@ -85,7 +85,7 @@ class Keeper:
         self._facts: Facts | None = None
         self._told: Trouble | None = None
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-keeper", daemon=True)
 
     def start(self) -> None:
@@ -94,10 +94,12 @@ class Keeper:
 
     def stop(self) -> None:
         """End the thread and close all connections that are not in use."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
         self._thread.join()
-        self._breaker.open(Trouble("stopped", "the store is closed"))
+        closed = Trouble("stopped", "the store is closed")
+        self._breaker.open(closed)
+        self._crossings.dismiss(closed)
         for lane in self._crossings.take_free():
             self.lost(lane)
         self._drop_probe()
@@ -120,31 +122,32 @@ class Keeper:
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
-            try:
-                self._step()
-            except CannotConnect as no:
-                self._fail(no.trouble)
-                # No wake-up cuts this pause short but the last one: failing requests must not hasten the next try.
-                self._pause(pause * _RANDOM.uniform(0.5, 1.0))
-                pause = min(_LONGEST_PAUSE, pause * 2)
-            else:
+            trouble = self._attempt()
+            if trouble is None:
                 pause = _FIRST_PAUSE
                 self._wake.wait(self._options.check_every)
+            else:
+                self._fail(trouble)
+            # Not to be woken: requests that fail must not drive us round in a circle.
+            self._stopping.wait(pause * _RANDOM.uniform(0.5, 1.0))
+            pause = _FIRST_PAUSE if trouble is None else min(_LONGEST_PAUSE, pause * 2)
 
-    def _pause(self, seconds: float) -> None:
-        waited = threading.Event()
-        timer = 0.0
-        while timer < seconds and not self._stopping:
-            waited.wait(min(0.05, seconds - timer))
-            timer += 0.05
+    def _attempt(self) -> Trouble | None:
+        try:
+            self._step()
+        except CannotConnect as no:
+            return no.trouble
+        except Exception as error:  # noqa: BLE001  # INVARIANT: the keeper outlives a bug; commits are refused
+            return Trouble("other", f"a bug keeps us from the store {self._target} ({type(error).__name__})")
+        return None
 
     def _step(self) -> None:
         """Inspect, probe, connect what is missing. Raises CannotConnect."""
         self._inspect()
         self._try_a_write()
-        while len(self._lanes) < self._options.connections and not self._stopping:
+        while len(self._lanes) < self._options.connections and not self._stopping.is_set():
             lane = self._connect()
             with self._lock:
                 self._lanes.add(lane)
@@ -164,31 +167,39 @@ class Keeper:
             self._breaker.failed(trouble)
         else:
             self._breaker.open(trouble)
+            self._crossings.dismiss(trouble)
 
     def _inspect(self) -> None:
-        if self._probe is None or not self._probe.alive:
-            self._probe = self._connect()
-        info = self._probe.ask(b"INFO", deadline=self._clock.monotonic() + _INFO_WAIT)
-        if isinstance(info, Trouble):
-            raise CannotConnect(info)
-        try:
-            facts = read_facts(info if isinstance(info, bytes) else b"")
-        except ValueError as error:
-            detail = f"the store {self._target} does not tell what it is: {error}"
-            raise CannotConnect(Trouble("other", detail)) from None
-        self._learn(facts)
-        fault = facts.fault(str(self._target), allow_eviction=self._options.allow_eviction)
+        fault = self._learn(self._ask_facts())
         if fault is not None:
             raise CannotConnect(fault)
 
-    def _learn(self, facts: Facts) -> None:
+    def _ask_facts(self) -> Facts:
+        info = self._ask_info(self._probe) if self._probe is not None and self._probe.alive else None
+        if info is None or isinstance(info, Trouble):
+            # The connection may have been cut while it was idle; a new one tells how the server is.
+            self._drop_probe()
+            self._probe = self._connect()
+            info = self._ask_info(self._probe)
+        if isinstance(info, Trouble):
+            raise CannotConnect(info)
+        try:
+            return read_facts(info if isinstance(info, bytes) else b"")
+        except ValueError as error:
+            detail = f"the store {self._target} does not tell what it is: {error}"
+            raise CannotConnect(Trouble("other", detail)) from None
+
+    def _ask_info(self, probe: Lane) -> object:
+        return probe.ask(b"INFO", deadline=self._clock.monotonic() + _INFO_WAIT)
+
+    def _learn(self, facts: Facts) -> Trouble | None:
+        """Take note, and tell what is new. Returns why nothing may be counted there."""
         before, self._facts = self._facts, facts
-        if before == facts:
-            return
         if before is not None and before.run != facts.run:
             _LOG.warning("the store %s was restarted or replaced: counts that it had not saved are lost", self._target)
-        level = logging.WARNING if facts.may_evict else logging.INFO
-        _LOG.log(level, "the store %s is %s", self._target, facts)
+        if before != facts:
+            _LOG.log(logging.WARNING if facts.may_evict else logging.INFO, "the store %s is %s", self._target, facts)
+        return facts.fault(str(self._target), allow_eviction=self._options.allow_eviction)
 
     def _try_a_write(self) -> None:
         """The half-open probe: an empty commit with an attempt of its own, which is written and soon forgotten."""

@@ -39,7 +39,6 @@ class StoreState:
     """Round trips that they took."""
     failures: Mapping[str, int]
     """Commits that ended in Unavailable, by what was wrong."""
-    waiting: int
 
 
 class RedisStore:
@@ -50,6 +49,7 @@ class RedisStore:
         self._target = target
         self._clock = clock
         self._deadline = options.deadline
+        self._connections = options.connections
         self._codec = Codec(options.namespace)
         self._breaker = Breaker()
         self._crossings: Crossings = Batches(options.batch)
@@ -87,7 +87,6 @@ class RedisStore:
                 commits=self._commits,
                 batches=self._batches,
                 failures=dict(self._failures),
-                waiting=self._crossings.waiting(),
             )
 
     def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
@@ -123,11 +122,12 @@ class RedisStore:
         if trouble is not None:
             return trouble
         deadline = self._clock.monotonic() + self._deadline
-        found = self._carry(request, deadline)
-        broke = isinstance(found, Trouble) and found.kind == "connection"
-        if broke and request.repeatable and self._clock.monotonic() < deadline:
-            return self._carry(request, deadline)
-        return found
+        # Every connection may have been cut while it was idle, and the next is new.
+        for _ in range(self._connections if request.repeatable else 0):
+            found = self._carry(request, deadline)
+            if not isinstance(found, Trouble) or found.kind != "connection" or self._clock.monotonic() >= deadline:
+                return found
+        return self._carry(request, deadline)
 
     def _carry(self, request: Request, deadline: float) -> Crossed | Trouble:
         """Wait for a lane or a place in a batch, and for what comes back."""
@@ -197,6 +197,7 @@ class RedisStore:
     def _failed(self, trouble: Trouble) -> None:
         if self._breaker.failed(trouble):
             _LOG.error("%s; commits are refused until a probe comes back", trouble.detail)
+            self._crossings.dismiss(trouble)
             self._keeper.notice()
 
     def _unavailable(self, trouble: Trouble) -> Unavailable:

@@ -15,7 +15,7 @@ from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Ground, PolicyRef
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observation import SpendOutcome
-from extauthz.telemetry.readings import Readings
+from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from tests.unit.telemetry.seen import ALLOW, DENY, ISSUER, REUSED, SHADOWED, seen
 
 NOW = Instant(1000.0)
@@ -134,10 +134,21 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_build_info", version="1.2.3") == 1
 
 
+def test_a_shared_store_shows_how_it_does() -> None:
+    store = SharedStoreReadings(up=False, may_evict=True, commits=9, batches=4, failures={"oom": 2, "timeout": 1})
+    shown = metrics(Readings(now=NOW, shared_store=store))
+    assert value(shown, "extauthz_store_up") == 0
+    assert value(shown, "extauthz_store_may_evict") == 1
+    assert value(shown, "extauthz_store_commits_total") == 9
+    assert value(shown, "extauthz_store_batches_total") == 4
+    assert value(shown, "extauthz_store_failures_total", kind="oom") == 2
+    assert value(shown, "extauthz_store_failures_total", kind="timeout") == 1
+
+
 def test_nothing_is_made_up_before_it_is_known() -> None:
     shown = metrics()
-    for name in ("extauthz_snapshot_info", "extauthz_snapshot_age_seconds", "extauthz_store_keys"):
-        assert samples(shown, name) == []
+    for name in ("snapshot_info", "snapshot_age_seconds", "store_keys", "store_up", "store_may_evict"):
+        assert samples(shown, f"extauthz_{name}") == []
 
 
 def test_an_issuer_shows_whether_its_keys_are_usable_and_how_old_they_are() -> None:

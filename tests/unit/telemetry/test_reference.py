@@ -12,7 +12,7 @@ from extauthz.model.time import Instant
 from extauthz.telemetry import audit
 from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.metrics import Metrics
-from extauthz.telemetry.readings import Readings
+from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from tests.unit.telemetry.seen import ISSUER, seen
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
@@ -33,6 +33,7 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
         policies={"accepted": 1},
         keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
         store_keys=1,
+        shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
     )
     counted = Metrics(lambda: full, version="1")
     counted.observe(seen())

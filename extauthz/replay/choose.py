@@ -1,0 +1,50 @@
+"""Which store the settings ask for."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from extauthz.config import Settings, StoreAddress, StoreKind, TcpAddress, UnixAddress
+from extauthz.model.time import Clock
+from extauthz.replay.memory import MemoryStore
+from extauthz.replay.redis import Options, RedisStore, Target, Tls
+
+
+def choose_store(settings: Settings, clock: Clock) -> MemoryStore | RedisStore:
+    """The store, not started yet."""
+    match settings.store:
+        case StoreKind.MEMORY:
+            return MemoryStore(clock, settings.store_capacity)
+        case StoreAddress():
+            options = Options(
+                deadline=settings.store_deadline,
+                connections=settings.store_connections,
+                namespace=(settings.store_namespace or "").encode("ascii"),
+                allow_eviction=settings.store_allow_eviction,
+            )
+            return RedisStore(_target(settings, settings.store), clock, options)
+        case _:
+            assert_never(settings.store)
+
+
+def _target(settings: Settings, store: StoreAddress) -> Target:
+    match store.at:
+        case UnixAddress(path=path):
+            return Target(
+                path=path,
+                database=store.database,
+                user=settings.store_user,
+                password_file=settings.store_password_file,
+            )
+        case TcpAddress(host=host, port=port):
+            tls = Tls(ca=settings.store_ca, cert=settings.store_cert, key=settings.store_key) if store.tls else None
+            return Target(
+                host=host,
+                port=port,
+                database=store.database,
+                user=settings.store_user,
+                password_file=settings.store_password_file,
+                tls=tls,
+            )
+        case _:
+            assert_never(store.at)
