@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from extauthz import __version__
 from extauthz.config import LogSink, Settings
+from extauthz.control.cluster import ClusterReconciler
+from extauthz.control.connection import NoConnection, connect
 from extauthz.control.reconcile import FolderReconciler
 from extauthz.decide import Grants, World
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
-from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.model.time import Clock, Instant, Seconds, SystemClock
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store
@@ -49,10 +51,6 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         """Build all parts; nothing runs yet. Raises StartError."""
-        if not settings.policies.is_dir():
-            raise StartError(
-                f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`"
-            )
         self._settings = settings
         self._clock = SystemClock()
         self._snapshot: Snapshot | None = None
@@ -63,12 +61,9 @@ class App:
         self._last_world: World | None = None
         self._store = choose_store(settings, self._clock)
         self._shared = self._store if isinstance(self._store, RedisStore) else None
-        self._keys = KeyRing(
-            self._clock,
-            allow_http_loopback=settings.allow_http_loopback,
-            account=ServiceAccount.mounted(os.environ, settings.service_account),
-        )
-        self._policies = FolderReconciler(settings.policies, self._publish, settings.install_namespace)
+        account = ServiceAccount.mounted(os.environ, settings.service_account)
+        self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
+        self._policies = _policies(settings, self._publish, self._clock, account)
         self._log = ProcessLog(settings.log_level.value)
         self._audit = _audit(settings, self._pepper)
         self._metrics = Metrics(self._read, version=__version__)
@@ -107,7 +102,9 @@ class App:
         snapshot = self._snapshot
         if snapshot is None:
             faults = self._policies.faults
-            missing["policies"] = str(faults[0]) if faults else "the policy folder is not read yet"
+            missing["policies"] = str(faults[0]) if faults else "the policies are not read yet"
+        elif 0 < self._settings.max_source_age < self._policies.silent_for():
+            missing["source"] = "; ".join(map(str, self._policies.faults)) or "the API server is out of reach"
         now = self._clock.now()
         unfetched = [
             f"{ref}: {state.problem or 'not fetched yet'}"
@@ -253,6 +250,22 @@ def _signals(stop: threading.Event, hurry: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _policies(
+    settings: Settings, publish: Callable[[Snapshot], None], clock: Clock, account: ServiceAccount
+) -> FolderReconciler | ClusterReconciler:
+    if settings.policies is None:
+        try:
+            api = connect(os.environ, account)
+        except NoConnection as error:
+            raise StartError(str(error)) from error
+        return ClusterReconciler(
+            api, publish, clock, namespace=settings.namespace, install_namespace=settings.install_namespace
+        )
+    if not settings.policies.is_dir():
+        raise StartError(f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`")
+    return FolderReconciler(settings.policies, publish, settings.install_namespace)
 
 
 def _pepper(settings: Settings) -> Pepper:

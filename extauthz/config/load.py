@@ -158,6 +158,11 @@ def _together(values: Mapping[str, Any]) -> Settings | tuple[Problem, ...]:
 
 
 def _at_odds(found: Settings) -> Iterator[Problem]:
+    if (found.policies is None) != found.kubernetes:
+        words = "is missing, and is needed" if found.policies is None else "is given besides `kubernetes`"
+        yield Problem("--policies", words, "a folder (`--policies DIR`) or the Kubernetes API (`--kubernetes`)")
+    if found.namespace is not None and not found.kubernetes:
+        yield Problem("--namespace", "is given without `kubernetes`", "`kubernetes` besides it")
     if (found.tls_cert is None) != (found.tls_key is None):
         given, absent = ("tls-cert", "tls-key") if found.tls_key is None else ("tls-key", "tls-cert")
         yield Problem(f"--{given}", f"is given without `{absent}`", "both or neither")

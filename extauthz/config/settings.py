@@ -87,8 +87,16 @@ class LogSink(Enum):
 class Settings:
     """What one `extauthz serve` runs with."""
 
-    policies: Annotated[Path, path("DIR")]
-    """The folder of policy YAML, watched for changes."""
+    policies: Annotated[Path | None, path("DIR")] = None
+    """The folder of policy YAML, watched for changes. This, or `kubernetes`."""
+    kubernetes: Annotated[bool, switch()] = False
+    """Take policies from the Kubernetes API: of the cluster we run in, else of the one that KUBECONFIG names."""
+    namespace: Annotated[str | None, object_name()] = None
+    """With `kubernetes`: the one namespace to serve, as a sidecar does; without it all, and hosts need grants."""
+    single_replica: Annotated[bool, switch()] = False
+    """Says that no other replica serves the same clients, so that the memory store may count with `kubernetes`."""
+    max_source_age: Annotated[Seconds, duration("1s", "24h", zero="for no bound")] = Seconds(300.0)
+    """How long the API server may be out of reach before we are no longer ready; decisions go on all the same."""
     listen: Annotated[tuple[Address, ...], address()] = (TcpAddress("127.0.0.1", 9191),)
     """Where Envoy calls; may be given several times (with commas in the environment variable)."""
     socket_mode: Annotated[int, file_mode()] = 0o660

@@ -23,6 +23,8 @@ class Resource:
     plural: str
     namespace: str | None = None
     """None: all namespaces, or a kind that belongs to none."""
+    name: str | None = None
+    """One object alone; then no other need be allowed to be read."""
 
     @property
     def path(self) -> str:
@@ -33,6 +35,7 @@ class Resource:
 
     def __str__(self) -> str:
         name = f"{self.plural}.{self.group}" if self.group else self.plural
+        name = name if self.name is None else f"{name} `{self.name}`"
         return name if self.namespace is None else f"{name} in namespace {self.namespace}"
 
 

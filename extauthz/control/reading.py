@@ -122,10 +122,11 @@ def status_error(status: object, resource: Resource) -> Refused | Expired:
 def _get(
     api: ApiClient, resource: Resource, query: list[tuple[str, str]], connect: Seconds, silence: Seconds
 ) -> urllib3.BaseHTTPResponse:
+    selector = [] if resource.name is None else [("fieldSelector", f"metadata.name={resource.name}")]
     method, url, headers, *_ = api.param_serialize(
         "GET",
         resource.path,
-        query_params=query,
+        query_params=[*query, *selector],
         header_params={"Accept": "application/json"},
         auth_settings=["BearerToken"],
     )

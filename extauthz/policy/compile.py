@@ -19,6 +19,7 @@ from extauthz.policy.clauses.claims import RequireClaim
 from extauthz.policy.clauses.roles import RequireRoles
 from extauthz.policy.clauses.scopes import RequireScopes
 from extauthz.policy.counts import LimitSpec, ReuseSpec
+from extauthz.policy.grants import HOSTS_ANNOTATION, Grants, granted
 from extauthz.policy.held import Held, HeldData
 from extauthz.policy.issuers import Issuers, compile_issuers
 from extauthz.policy.match import MatchKey, Route
@@ -46,10 +47,13 @@ class _Policy:
     problems: tuple[Problem, ...]
 
 
-def compile_snapshot(objects: Iterable[Parsed | Broken], *, install_namespace: str = INSTALL_NAMESPACE) -> Snapshot:
+def compile_snapshot(
+    objects: Iterable[Parsed | Broken], *, install_namespace: str = INSTALL_NAMESPACE, grants: Grants | None = None
+) -> Snapshot:
     """Compile a complete set of objects. Broken ones deny their own scope and touch no other.
 
     `install_namespace` is where extauthz itself lives: the references of cluster-wide objects lead there.
+    `grants` says which hosts each namespace may claim; None where nobody shares.
     """
     ordered = sorted(objects, key=lambda item: (item.created, item.ref))
     held = Held(
@@ -57,13 +61,13 @@ def compile_snapshot(objects: Iterable[Parsed | Broken], *, install_namespace: s
     )
     issuers = compile_issuers((item for item in ordered if item.ref.kind in ISSUER_KINDS), held, install_namespace)
     policies = [_compile_policy(item, issuers) for item in ordered if item.ref.kind == "AccessPolicy"]
-    policies = list(_settle_conflicts(policies))
+    policies = list(_settle_conflicts(_within_grants(policy, grants) for policy in policies))
     # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
     routes: defaultdict[PolicyRef, tuple[Route, ...]] = defaultdict(tuple)
     for policy in policies:
         routes[_policy_ref(policy.ref)] += policy.routes
     return Snapshot(
-        version=_version(ordered),
+        version=_version(ordered, grants),
         policies=dict(routes),
         issuer_keys=issuers.keys,
         problems=(
@@ -231,6 +235,18 @@ def _limit(spec: LimitSpec) -> Limit:
     )
 
 
+def _within_grants(policy: _Policy, grants: Grants | None) -> _Policy:
+    """The policy without the hosts that its namespace may not claim."""
+    namespace = policy.ref.namespace
+    taken = sorted({r.key.host for r in policy.routes if not granted(grants, namespace, r.key.host)})
+    if not taken:
+        return policy
+    named = ", ".join(f"`{host}`" for host in taken[:5])
+    words = f"namespace `{namespace}` may not claim {named}; its annotation `{HOSTS_ANNOTATION}` grants hosts"
+    routes = tuple(route for route in policy.routes if route.key.host not in taken)
+    return replace(policy, routes=routes, problems=(*policy.problems, Problem(policy.ref, ("spec", "hosts"), words)))
+
+
 def _settle_conflicts(policies: Iterable[_Policy]) -> Iterator[_Policy]:
     """Of two policies with an identical match the older serves; the newer refuses what else it speaks for."""
     owners: dict[MatchKey, PolicyRef] = {}
@@ -266,9 +282,9 @@ def _policy_ref(ref: ObjectRef) -> PolicyRef:
     return PolicyRef(ref.namespace, ref.name)
 
 
-def _version(ordered: Iterable[Parsed | Broken]) -> str:
+def _version(ordered: Iterable[Parsed | Broken], grants: Grants | None) -> str:
     """A digest over the content of all objects: equal content, equal version."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if grants is None else json.dumps(grants, sort_keys=True).encode())
     for item in ordered:
         content = (
             repr(item.spec) if isinstance(item, Parsed) else json.dumps(item.raw_spec, sort_keys=True, default=str)

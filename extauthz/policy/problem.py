@@ -41,6 +41,10 @@ class Problem:
     message: str
     """What was found and what is allowed."""
 
+    def as_dict(self) -> dict[str, str | int]:
+        """For machines."""
+        return {"object": str(self.object), "field": dotted(self.field), "message": self.message}
+
     def __str__(self) -> str:
         return f"{self.object}: {dotted(self.field) or 'the object'}: {self.message}"
 

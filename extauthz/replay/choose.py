@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+import logging
+from typing import Final, assert_never
 
 from extauthz.config import Settings, StoreAddress, StoreKind, TcpAddress, UnixAddress
 from extauthz.model.time import Clock
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import Options, RedisStore, Target, Tls
+from extauthz.replay.unshared import WORDS, UnsharedStore
+
+_LOG: Final = logging.getLogger(__name__)
 
 
-def choose_store(settings: Settings, clock: Clock) -> MemoryStore | RedisStore:
+def choose_store(settings: Settings, clock: Clock) -> MemoryStore | RedisStore | UnsharedStore:
     """The store, not started yet."""
     match settings.store:
+        case StoreKind.MEMORY if settings.kubernetes and not settings.single_replica:
+            _LOG.warning("rules that count refuse: %s", WORDS)
+            return UnsharedStore()
         case StoreKind.MEMORY:
             return MemoryStore(clock, settings.store_capacity)
         case StoreAddress():
