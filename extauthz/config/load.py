@@ -76,7 +76,16 @@ def load(
                 case _Said():
                     problems.append(_unknown(said, known))
     problems += [_missing(s) for s in known.values() if s.required and s.field not in values]
+    problems += _source_of_policies(values)
     return tuple(problems) if problems else _together(values)
+
+
+def _source_of_policies(values: Mapping[str, object]) -> Iterator[Problem]:
+    """Exactly one of the two must be said."""
+    kubernetes = bool(values.get("kubernetes"))
+    if ("policies" in values) == kubernetes:
+        words = "is given besides `kubernetes`" if kubernetes else "is not set, nor is `kubernetes`"
+        yield Problem("--policies", words, "a folder (`--policies DIR`) or the Kubernetes API (`--kubernetes`)")
 
 
 def _read(setting: Setting, said: _Said, values: dict[str, object]) -> Iterator[Problem]:
@@ -158,9 +167,6 @@ def _together(values: Mapping[str, Any]) -> Settings | tuple[Problem, ...]:
 
 
 def _at_odds(found: Settings) -> Iterator[Problem]:
-    if (found.policies is None) != found.kubernetes:
-        words = "is missing, and is needed" if found.policies is None else "is given besides `kubernetes`"
-        yield Problem("--policies", words, "a folder (`--policies DIR`) or the Kubernetes API (`--kubernetes`)")
     if found.namespace is not None and not found.kubernetes:
         yield Problem("--namespace", "is given without `kubernetes`", "`kubernetes` besides it")
     if (found.tls_cert is None) != (found.tls_key is None):

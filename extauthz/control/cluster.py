@@ -123,8 +123,9 @@ class ClusterReconciler:
             install_namespace=self._install_namespace,
             grants=picture.grants if self._central else None,
         )
-        if snapshot.problems != self._problems:
-            for problem in snapshot.problems:
+        known = frozenset(self._problems)
+        for problem in snapshot.problems:
+            if problem not in known:
                 _LOG.warning("policy mistake: %s", problem)
         self._problems = snapshot.problems
         if snapshot.version == self._version:

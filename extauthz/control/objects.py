@@ -116,7 +116,7 @@ def _parse(obj: RawObject) -> Parsed | Broken:
         obj = {**obj, "metadata": {name: value for name, value in metadata.items() if name not in _NOISE}}
     if obj.get("kind") in HELD_KINDS:
         obj = {name: value for name, value in obj.items() if name != "status"}
-    return parse(obj)
+    return parse(obj, cluster=True)
 
 
 def _name(obj: RawObject) -> str:

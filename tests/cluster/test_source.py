@@ -257,10 +257,11 @@ def test_a_namespace_claims_only_hosts_that_are_granted_to_it(cluster: Access, f
     words = " ".join(str(each) for each in found.problems if each.object.namespace == theirs)
     assert f"may not claim `{host}`" in words
     _annotate(cluster, theirs, host)
-    # Now both may, and the older serves.
-    seen.until_rules("stolen", host=host)
+    # Now both may, and one of them is told of the other.
+    seen.until(lambda snapshot: "conflicted" in " ".join(map(str, snapshot.problems)), "the conflict")
     _annotate(cluster, theirs, "other.example")
-    seen.until_rules("owned", host=host)
+    found = seen.until(lambda snapshot: "conflicted" not in " ".join(map(str, snapshot.problems)), "its end")
+    assert _rule(found, host) == "owned"
 
 
 def test_nothing_is_published_before_every_kind_is_installed(

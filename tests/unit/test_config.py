@@ -57,6 +57,8 @@ THREE: dict[str, tuple[str, str, str]] = {
     "decision-log": ("stderr", "off", "./a.log"),
     "decision-log-allows": ("0", "0.5", ".25"),
     "decision-log-redact": ("subject", "client", "path"),
+    "single-replica": ("true", "false", "true"),
+    "max-source-age": ("1s", "0s", "3s"),
     "install-namespace": ("a", "b-1", "c"),
     "service-account": ("a", "b", "c"),
     "allow-http-loopback": ("true", "false", "true"),
@@ -64,6 +66,9 @@ THREE: dict[str, tuple[str, str, str]] = {
 """Three ways to say each setting that can be said in more than one."""
 ONE_WORD = {"engine": "grpcio"}
 SHARED = {"store": "rediss://a", "pepper-file": "p"}
+
+ELSEWHERE = {"kubernetes", "namespace"}
+"""They stand in the place of `policies`, and have tests of their own."""
 BESIDES = {
     "store": {"pepper-file": "p"},
     "store-user": {**SHARED, "store-password-file": "p"},
@@ -99,7 +104,7 @@ def bad(flags: Flags | None = None, environ: Mapping[str, str] | None = None, fi
 
 
 def test_the_table_of_values_names_every_setting() -> None:
-    assert THREE.keys() | ONE_WORD.keys() == {setting.name for setting in settings()}
+    assert THREE.keys() | ONE_WORD.keys() | ELSEWHERE == {setting.name for setting in settings()}
 
 
 @pytest.mark.parametrize("name", THREE)
@@ -118,7 +123,7 @@ def test_flag_beats_variable_beats_file_beats_default(name: str) -> None:
     values = [found({name: first}, variable, file), found({}, variable, file), found({}, {}, file)]
     alone = [found({name: text}, {}, "") for text in (first, second, third)]
     assert values == alone
-    if not setting.required and name not in BESIDES:
+    if name != "policies" and name not in BESIDES:
         values.append(found({}, {}, ""))
     assert all(one != other for one, other in pairwise(values))
 
@@ -216,12 +221,21 @@ def test_every_mistake_of_every_source_is_told_in_the_order_of_the_sources() -> 
     ]
 
 
-def test_a_required_setting_that_is_missing_is_told_with_all_ways_to_say_it() -> None:
-    found = load({}, {})
-    assert isinstance(found, tuple)
-    assert [str(problem) for problem in found] == [
-        "--policies: is not set; give the flag, EXTAUTHZ_POLICIES or the key `policies`"
-    ]
+def test_policies_come_from_one_source() -> None:
+    for said, words in (({}, "is not set, nor is `kubernetes`"), ({"policies": "p", "kubernetes": "true"}, "besides")):
+        found = load(said, {})
+        assert isinstance(found, tuple)
+        assert len(found) == 1
+        assert words in str(found[0])
+        assert "(`--policies DIR`) or the Kubernetes API (`--kubernetes`)" in str(found[0])
+    for environ in ({"EXTAUTHZ_KUBERNETES": "true"}, {"EXTAUTHZ_KUBERNETES": "true", "EXTAUTHZ_NAMESPACE": "shop"}):
+        loaded = load({}, environ)
+        assert isinstance(loaded, Settings)
+        assert (loaded.policies, loaded.kubernetes) == (None, True)
+
+
+def test_a_namespace_is_for_policies_from_the_cluster() -> None:
+    assert "`kubernetes` besides it" in bad({"namespace": "shop"})[0]
 
 
 def test_a_required_setting_that_is_missing_is_told_beside_other_mistakes() -> None:
