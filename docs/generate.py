@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,8 +14,10 @@ from definitions import definition_page
 from measures import metrics_page
 from providers import provider_page
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from extauthz.config import settings
+from extauthz.explain.story import SCHEMA
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step, usual_step
 from extauthz.model.time import format_duration
@@ -81,7 +84,7 @@ def _steps() -> Iterator[str]:
     yield "## Steps"
     yield ""
     yield "A decision takes these steps, in this order; the first that does not hold ends it. Which one it was stands in"
-    yield "the decision log, as `step`, and in what `extauthz explain` tells."
+    yield "the decision log, as `step`, and in what [`extauthz explain`](../how-to/explain.md) tells."
     yield ""
     yield "| step | what holds when it is passed | reasons that most often end here |"
     yield "|---|---|---|"
@@ -210,7 +213,14 @@ def cli_page() -> str:
     return "\n".join(lines)
 
 
+def story_schema() -> str:
+    """The JSON Schema of what `extauthz explain --output json` prints."""
+    schema = SCHEMA.json_schema()
+    return json.dumps({"$schema": GenerateJsonSchema.schema_dialect, **schema}, indent=2) + "\n"
+
+
 PAGES = {
+    "reference/explain.schema.json": story_schema,
     "reference/reasons.md": reasons,
     "reference/settings.md": setting_page,
     "reference/policy.md": policy_page,
@@ -225,7 +235,7 @@ def main() -> int:
     """Write the pages, or compare them."""
     stale = []
     for name, write in PAGES.items():
-        path, text = DOCS / name, HEAD + write()
+        path, text = DOCS / name, write() if name.endswith(".json") else HEAD + write()
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -17,6 +17,7 @@ from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.connection import NoConnection, connect
 from extauthz.control.reconcile import FolderReconciler
 from extauthz.decide import Grants, World
+from extauthz.explain.story import as_json
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Clock, Instant, Seconds, SystemClock
@@ -27,6 +28,7 @@ from extauthz.replay.redis import RedisStore, StoreState
 from extauthz.replay.spend import Pepper
 from extauthz.server.admin import Admin, Pages
 from extauthz.server.answer import Answerer
+from extauthz.server.explaining import explain_check
 from extauthz.server.grpcio import CannotListen, Server, Serving
 from extauthz.server.tls import TlsFiles, TlsRefused
 from extauthz.telemetry.audit import AuditLog, redaction
@@ -76,7 +78,8 @@ class App:
             want_keys=self._keys.want,
         )
         self._server = Server(answerer, _serving(settings), self._clock)
-        self._admin = _admin(settings, Pages(missing=self.missing, metrics=self._metrics.render, snapshot=self._page))
+        pages = Pages(missing=self.missing, metrics=self._metrics.render, snapshot=self._page, explain=self._explain)
+        self._admin = _admin(settings, pages)
 
     def start(self) -> tuple[str, ...]:
         """Start all parts and listen. Returns where. Raises StartError; then everything is stopped again."""
@@ -169,6 +172,10 @@ class App:
         if last is None or last.snapshot is not snapshot or last.keys is not keys:
             last = self._last_world = World(snapshot, keys, self._verifier, self._grants)
         return last
+
+    def _explain(self, data: bytes) -> bytes:
+        """The story of a CheckRequest, as it would be decided now."""
+        return as_json(explain_check(data, self._world(), self._store, self._clock.now()))
 
     def _read(self) -> Readings:
         snapshot = self._snapshot

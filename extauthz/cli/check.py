@@ -15,10 +15,13 @@ from extauthz.server.client import Answer, Question, Unanswered, as_json, ask, c
 _LAST_LATIN: Final = 0xFF
 
 
-class _Duration(click.ParamType[float]):
+class Duration(click.ParamType[float]):
+    """A duration as Go writes it, in seconds."""
+
     name = "duration"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds; for any other text, how to write it."""
         try:
             return parse_duration(value)
         except ValueError as error:
@@ -56,7 +59,7 @@ Examples:
     "--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Our certificate (mutual TLS)."
 )
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key.")
-@click.option("--timeout", type=_Duration(), default="2s", show_default=True, help="How long to wait for the answer.")
+@click.option("--timeout", type=Duration(), default="2s", show_default=True, help="How long to wait for the answer.")
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people or machines."
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-_COMMANDS: Final = ("serve", "lint", "check", "issuer", "crds", "demo", "version")
+_COMMANDS: Final = ("serve", "lint", "check", "explain", "issuer", "crds", "demo", "version")
 
 EXIT_CODES: Final = """\b
 Exit codes: 0 for yes, 1 when the answer is no (mistakes found, request denied,

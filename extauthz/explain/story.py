@@ -154,7 +154,7 @@ class Story:
     """The time that was decided for, RFC 3339 in UTC."""
     snapshot: str
     """Version of the policies in force; empty when none are loaded."""
-    request: ToldRequest | None
+    request: ToldRequest | None = None
     """None when it could not be read."""
     rules: tuple[ToldRule, ...]
     """The rule that decides, and those that come closest, the closest first."""

@@ -16,7 +16,7 @@ _ENDINGS: Final = {"allow": "admitted", "deny": "denied", "shadow_deny": "admitt
 
 
 def in_words(story: Story, *, plain: bool = False, every_rule: bool = False) -> str:
-    """The story in lines; `plain` keeps to ASCII."""
+    """The story in lines; `plain` keeps to ASCII. What an issuer wrote reaches no terminal as a control character."""
     signs = _PLAIN_SIGNS if plain else _SIGNS
     lines = [
         *_head(story),
@@ -25,7 +25,7 @@ def in_words(story: Story, *, plain: bool = False, every_rule: bool = False) -> 
         *_spends(story.spends, signs),
         *_end(story),
     ]
-    text = "\n".join(lines)
+    text = "\n".join("".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in line) for line in lines)
     return text.encode("ascii", "backslashreplace").decode("ascii") if plain else text
 
 

@@ -1,10 +1,13 @@
-"""The admin port: health, readiness, metrics and what is loaded, over plain HTTP for operators and kubelet."""
+"""The admin port, over plain HTTP for operators and kubelet: health, readiness, metrics, what is loaded, and why a
+request would be denied.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import logging
+import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -14,13 +17,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Final
 
 from extauthz.config import TcpAddress
+from extauthz.server import explaining
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST: Final = 16
 """How many requests are answered at once; more are cut off."""
 _TIMEOUT: Final = 5.0
 """Seconds that a client may take to send or read."""
+MAX_BODY: Final = 1 << 20
+"""Octets of a question's body. Envoy's own limit of a request's headers is 60 KiB."""
 _JSON: Final = "application/json"
+_TEXT: Final = "text/plain"
+_LENGTH: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,8 @@ class Pages:
     """The metrics and their content type."""
     snapshot: Callable[[], Mapping[str, Any]]
     """What is loaded, without secrets."""
+    explain: Callable[[bytes], bytes]
+    """The story of a serialised CheckRequest, in JSON. Counts nothing."""
 
 
 class Admin:
@@ -41,7 +51,8 @@ class Admin:
     def __init__(self, address: TcpAddress, pages: Pages) -> None:
         """Open the port. Raises OSError when that cannot be."""
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        handler = _handler(_routes(pages, loopback=_is_loopback(address.host)))
+        loopback = _is_loopback(address.host)
+        handler = _handler(_routes(pages, loopback=loopback), _questions(pages) if loopback else {})
         self._server = _Server((address.host, address.port), handler, family)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="admin", daemon=True)
         self.address = TcpAddress(address.host, self._server.server_address[1])
@@ -89,17 +100,39 @@ class _Server(ThreadingHTTPServer):
 
 _Page = tuple[HTTPStatus, str, bytes]
 _Routes = Mapping[str, Callable[[], _Page]]
+_Questions = Mapping[str, Callable[[bytes, str], _Page]]
+"""What is asked with a body of a content type."""
 
 
 def _routes(pages: Pages, *, loopback: bool) -> _Routes:
     routes: dict[str, Callable[[], _Page]] = {
-        "/healthz": lambda: (HTTPStatus.OK, "text/plain", b"ok\n"),
+        "/healthz": lambda: (HTTPStatus.OK, _TEXT, b"ok\n"),
         "/readyz": lambda: _ready(pages.missing()),
         "/metrics": lambda: _metrics(*pages.metrics()),
     }
     if loopback:
         routes["/snapshot"] = lambda: (HTTPStatus.OK, _JSON, _json(pages.snapshot()))
     return routes
+
+
+def _questions(pages: Pages) -> _Questions:
+    return {"/explain": lambda body, content_type: _explain(pages.explain, body, content_type)}
+
+
+def _explain(explain: Callable[[bytes], bytes], body: bytes, content_type: str) -> _Page:
+    """The story of a CheckRequest. Both content types are such as no page in a browser may send without asking."""
+    match content_type.partition(";")[0].strip().lower():
+        case explaining.JSON:
+            try:
+                data = explaining.from_json(body)
+            except explaining.NoCheckRequest as problem:
+                return HTTPStatus.BAD_REQUEST, _TEXT, f"{problem}\n".encode()
+        case explaining.BINARY:
+            data = body
+        case _:
+            words = f"send a CheckRequest as {explaining.JSON} or {explaining.BINARY}\n"
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _TEXT, words.encode()
+    return HTTPStatus.OK, _JSON, explain(data) + b"\n"
 
 
 def _ready(missing: Mapping[str, str]) -> _Page:
@@ -117,23 +150,41 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     routes: ClassVar[_Routes]
+    questions: ClassVar[_Questions]
     protocol_version = "HTTP/1.1"
     timeout = _TIMEOUT
 
     def do_GET(self) -> None:
         page = self.routes.get(self.path.partition("?")[0])
         if page is None:
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", f"pages: {' '.join(self.routes)}\n".encode())
+            self._send(HTTPStatus.NOT_FOUND, _TEXT, f"pages: {' '.join(self.routes)}\n".encode())
+        else:
+            self._answer(page)
+
+    do_HEAD = do_GET  # noqa: N815 - the name that the base calls
+
+    def do_POST(self) -> None:
+        question = self.questions.get(self.path.partition("?")[0])
+        if question is None:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED)
             return
+        length = self.headers.get("content-length", "")
+        if not _LENGTH.fullmatch(length) or "transfer-encoding" in self.headers:
+            self.send_error(HTTPStatus.LENGTH_REQUIRED)
+        elif int(length) > MAX_BODY:
+            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        else:
+            body = self.rfile.read(int(length))
+            self._answer(lambda: question(body, self.headers.get("content-type", "")))
+
+    def _answer(self, page: Callable[[], _Page]) -> None:
         try:
             self._send(*page())
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001  # a page that fails must not end the thread without an answer
             _LOG.error("an admin page failed: %s", type(error).__name__)
-            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"failed; see the log\n")
-
-    do_HEAD = do_GET  # noqa: N815 - the name that the base calls
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"failed; see the log\n")
 
     def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.send_response(status)
@@ -151,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say what the status means, and nothing of the request, which the base would quote."""
         self.close_connection = True
         status = HTTPStatus(code)
-        self._send(status, "text/plain", f"{status.phrase.lower()}\n".encode())
+        self._send(status, _TEXT, f"{status.phrase.lower()}\n".encode())
 
     def version_string(self) -> str:
         return "extauthz"
@@ -160,9 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: probes come every few seconds."""
 
 
-def _handler(routes: _Routes) -> type[BaseHTTPRequestHandler]:
+def _handler(routes: _Routes, questions: _Questions) -> type[BaseHTTPRequestHandler]:
     """The base makes a handler for each request, so what it serves stands on a class."""
-    return type("Handler", (_Handler,), {"routes": routes})
+    return type("Handler", (_Handler,), {"routes": routes, "questions": questions})
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,10 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 
+from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.config import TcpAddress
 from extauthz.server import admin
 from extauthz.server.admin import Admin, Pages
+from tests.checks import check_request
 
 LOOPBACK = TcpAddress("127.0.0.1", 0)
 MISSING: Mapping[str, str] = {"policies": "the policy folder is not read yet"}
@@ -22,8 +25,10 @@ MISSING: Mapping[str, str] = {"policies": "the policy folder is not read yet"}
 def pages(
     missing: Callable[[], Mapping[str, str]] = dict,
     snapshot: Callable[[], Mapping[str, Any]] = lambda: {"version": "v"},
+    explain: Callable[[bytes], bytes] = lambda data: json.dumps({"asked": data.hex()}).encode(),
 ) -> Pages:
-    return Pages(missing=missing, metrics=lambda: (b"a_metric 1\n", "text/plain; version=0.0.4"), snapshot=snapshot)
+    metrics = b"a_metric 1\n", "text/plain; version=0.0.4"
+    return Pages(missing=missing, metrics=lambda: metrics, snapshot=snapshot, explain=explain)
 
 
 @contextmanager
@@ -48,6 +53,18 @@ def ask(server: Admin, path: str, method: str = "GET") -> tuple[http.client.HTTP
         connection.request(method, path)
         response = connection.getresponse()
         return response, response.read()
+    finally:
+        connection.close()
+
+
+def post(
+    server: Admin, body: bytes, content_type: str = "application/x-protobuf", path: str = "/explain", **more: str
+) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(server.address.host, server.address.port, timeout=10)
+    try:
+        connection.request("POST", path, body, {"content-type": content_type, **more})
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()
 
@@ -226,3 +243,61 @@ def test_one_that_was_never_started_can_be_stopped() -> None:
     server.stop()
     with pytest.raises(ConnectionRefusedError):
         connect(server)
+
+
+# Questions
+
+
+def test_a_check_request_is_explained_in_bytes_and_in_json(server: Admin) -> None:
+    data = check_request()
+    status, body = post(server, data)
+    assert (status, json.loads(body)) == (200, {"asked": data.hex()})
+    written = MessageToJson(CheckRequest.FromString(data)).encode()
+    status, body = post(server, written, "application/json; charset=utf-8")
+    assert status == 200
+    assert CheckRequest.FromString(bytes.fromhex(json.loads(body)["asked"])) == CheckRequest.FromString(data)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_what_a_page_in_a_browser_may_send_unasked_is_not_explained(server: Admin, content_type: str) -> None:
+    assert post(server, check_request(), content_type)[0] == 415
+
+
+def test_json_that_is_no_check_request_is_refused_without_a_word_of_it(server: Admin) -> None:
+    status, body = post(server, b'{"secret-token": 1}', "application/json")
+    assert status == 400
+    assert b"secret-token" not in body
+
+
+def test_a_body_that_is_too_long_or_of_no_known_length_is_not_read(server: Admin) -> None:
+    assert post(server, b"x", **{"content-length": str(admin.MAX_BODY + 1)})[0] == 413
+    assert post(server, b"", **{"content-length": "-1"})[0] == 411
+    assert post(server, b"1\r\nx\r\n0\r\n\r\n", **{"transfer-encoding": "chunked", "content-length": "11"})[0] == 411
+
+
+def test_nothing_else_is_asked_by_post_and_no_story_is_a_page(server: Admin) -> None:
+    assert post(server, b"", path="/snapshot")[0] == 501
+    assert ask(server, "/explain")[0].status == 404
+
+
+def test_a_story_is_told_on_loopback_only() -> None:
+    started = Admin(TcpAddress("0.0.0.0", 0), pages())
+    started.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", started.address.port, timeout=10)
+        connection.request("POST", "/explain", check_request(), {"content-type": "application/x-protobuf"})
+        assert connection.getresponse().status == 501
+        connection.close()
+    finally:
+        started.stop()
+
+
+def test_a_story_that_fails_is_said_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(data: bytes) -> bytes:
+        raise RuntimeError(data.decode("latin-1"))
+
+    with running(pages(explain=broken)) as server:
+        status, body = post(server, b"secret-token")
+    assert (status, body) == (500, b"failed; see the log\n")
+    assert "RuntimeError" in caplog.text
+    assert "secret-token" not in caplog.text

@@ -1,0 +1,105 @@
+"""A folder of policies as a server would have it loaded, at any time: its keys, and counts that are empty."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from extauthz.control.files import list_folder, load
+from extauthz.decide import Grants, World
+from extauthz.explain.story import Story
+from extauthz.keys.jwks import Discovery, IssuerKeys, JwksUrl, KeyFile, KeyRing
+from extauthz.model.request import RequestView
+from extauthz.model.time import Instant, SystemClock
+from extauthz.model.verdict import Refusal
+from extauthz.policy.snapshot import Snapshot
+from extauthz.replay.memory import MemoryStore
+from extauthz.replay.spend import Pepper
+from extauthz.server.codec import read_check
+from extauthz.server.explaining import explain_check
+from extauthz.tokens.verify import Verifier
+
+_LONGEST: Final = 20.0
+"""Seconds to wait for keys; each fetch has a shorter deadline of its own."""
+_LOOK: Final = 0.02
+
+
+class Unreadable(Exception):
+    """The folder cannot be told. The message is for the operator."""
+
+
+class _ClockAt:
+    """A clock that stands at one time; how long something takes goes on."""
+
+    def __init__(self, at: Instant) -> None:
+        self._at = at
+        self._running = SystemClock()
+
+    def now(self) -> Instant:
+        """The time asked about."""
+        return self._at
+
+    def monotonic(self) -> float:
+        """Seconds that pass for real."""
+        return self._running.monotonic()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysFrom:
+    """Where the keys of issuers come from that would be asked over the network."""
+
+    file: Path | None
+    """A key set in their place, for every such issuer."""
+    offline: bool
+    """Ask nobody: such issuers have no keys."""
+    allow_http_loopback: bool
+
+
+def explain_by_folder(data: bytes, folder: Path, keys: KeysFrom, at: Instant | None) -> Story:
+    """The story of a CheckRequest by the policies in a folder, now or at another time. Raises Unreadable."""
+    listing = list_folder(folder)
+    if listing.blind:
+        raise Unreadable(f"{listing.blind[0]}; a server would not take the folder as it is")
+    snapshot, problems = load(listing)
+    clock = SystemClock() if at is None else _ClockAt(at)
+    ring = _fetched(_needed(data, snapshot), keys, clock)
+    world = World(snapshot, ring.states(), Verifier(0), Grants(Pepper(os.urandom(32)), 0))
+    notes = ["nothing is counted in a folder: every count is told as unused"]
+    if keys.offline and keys.file is None:
+        notes.append("no keys were fetched, as --offline says")
+    if problems:
+        noun = "mistake" if len(problems) == 1 else "mistakes"
+        notes.append(f"{len(problems)} {noun} in the folder: see `extauthz lint`")
+    return explain_check(data, world, MemoryStore(clock), clock.now(), tuple(notes))
+
+
+def _needed(data: bytes, snapshot: Snapshot) -> tuple[IssuerKeys, ...]:
+    """The issuers of the rule that decides: nobody else is asked for keys."""
+    view = read_check(data)
+    rule = snapshot.choose(view) if isinstance(view, RequestView) else view
+    trusts = () if isinstance(rule, Refusal) or rule.demand is None else rule.demand.issuers
+    refs = {trust.ref for trust in trusts}
+    return tuple(each for each in snapshot.issuer_keys if each.ref in refs)
+
+
+def _fetched(needed: Iterable[IssuerKeys], keys: KeysFrom, clock: SystemClock | _ClockAt) -> KeyRing:
+    """A ring that has tried each issuer once and is stopped."""
+    ring = KeyRing(clock, allow_http_loopback=keys.allow_http_loopback)
+    remote = JwksUrl | Discovery
+    if keys.file is not None:
+        source = KeyFile(keys.file)
+        needed = [replace(each, source=source) if isinstance(each.source, remote) else each for each in needed]
+    elif keys.offline:
+        needed = [each for each in needed if not isinstance(each.source, remote)]
+    ring.reconcile(tuple(needed))
+    ring.start()
+    wait = threading.Event()
+    started = clock.monotonic()
+    while not ring.first_fetch_done() and clock.monotonic() - started < _LONGEST:
+        wait.wait(_LOOK)
+    ring.stop()
+    return ring

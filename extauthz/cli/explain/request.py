@@ -1,0 +1,113 @@
+"""A request as people have it at hand: HTTP text (RFC 9112), a curl command, or a CheckRequest in JSON.
+
+INVARIANT: no message of these readers quotes what it could not read, which may be a token.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from extauthz.cli.explain.curl import CurlCall, NotUnderstood, read_curl
+from extauthz.server.client import Question
+from extauthz.server.explaining import NoCheckRequest, amended, from_json
+
+FORMS: Final = ("auto", "http", "curl", "json")
+"""What a request may be written as."""
+
+__all__ = ["FORMS", "NotUnderstood", "read_request"]
+
+_REQUEST_LINE: Final = re.compile(r"([^ ]+) ([^ ]+) HTTP/[0-9](?:\.[0-9])?", re.ASCII)
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+
+
+def read_request(data: bytes, form: str, *, source_address: str, source_principal: str, policy: str) -> bytes:
+    """The serialised CheckRequest that a text stands for. Raises NotUnderstood.
+
+    `form` is one of FORMS. The peer and the pinned policy are added, in the place of any that the text has.
+    """
+    text = data.decode("latin-1").lstrip("\ufeff\r\n \t")
+    match _form_of(text) if form == "auto" else form:
+        case "json":
+            try:
+                request = from_json(data)
+            except NoCheckRequest as problem:
+                raise NotUnderstood(str(problem)) from problem
+        case "curl":
+            request = _from_curl(read_curl(text)).encode()
+        case _:
+            request = _from_http(text).encode()
+    return amended(request, source_address=source_address, source_principal=source_principal, policy=policy)
+
+
+def _form_of(text: str) -> str:
+    first = text.split("\n", 1)[0].rstrip("\r")
+    if text.startswith("{"):
+        return "json"
+    if first.split(" ", 1)[0].rpartition("/")[2] in {"curl", "curl.exe"}:
+        return "curl"
+    if _REQUEST_LINE.fullmatch(first) is not None:
+        return "http"
+    raise NotUnderstood(
+        "the request is neither HTTP text, which begins like `GET /path HTTP/1.1`, nor a curl command, nor JSON"
+    )
+
+
+def _from_http(text: str) -> Question:
+    """A request in the form of RFC 9112; its body says nothing to us."""
+    first, *lines = text.replace("\r\n", "\n").partition("\n\n")[0].split("\n")
+    found = _REQUEST_LINE.fullmatch(first)
+    if found is None:
+        raise NotUnderstood("the first line is no request line such as `GET /path HTTP/1.1`")
+    headers = [_header(line, number) for number, line in enumerate(lines, 2) if line]
+    hosts = [value for name, value in headers if name.lower() == "host"]
+    target = found[2]
+    if not target.startswith("/"):
+        url = _split(target)
+        hosts, target = [url.netloc], _path(url)
+    if len(hosts) != 1:
+        raise NotUnderstood("exactly one `Host` header is needed")
+    return Question(method=found[1], scheme="https", host=hosts[0], path=target, headers=_without_host(headers))
+
+
+def _header(line: str, number: int) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or _NAME.fullmatch(name) is None:
+        raise NotUnderstood(f"line {number} is no header such as `name: value`")
+    return name, value.strip(" \t")
+
+
+def _from_curl(call: CurlCall) -> Question:
+    url = _split(call.url if "://" in call.url else f"http://{call.url}")
+    hosts = [value for name, value in call.headers if name.lower() == "host"]
+    if len(hosts) > 1:
+        raise NotUnderstood("`Host` is given more than once")
+    return Question(
+        method=call.method,
+        scheme=url.scheme,
+        host=hosts[0] if hosts else url.netloc.rpartition("@")[2],
+        path=_path(url, call.query),
+        headers=_without_host(call.headers),
+    )
+
+
+def _without_host(headers: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Envoy tells the host apart from the headers."""
+    return tuple((name, value) for name, value in headers if name.lower() != "host")
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of the operator's own URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise NotUnderstood("the address is no URL such as `https://orders.shop.example/api/orders`")
+    return parts
+
+
+def _path(url: SplitResult, more: str = "") -> str:
+    query = "&".join(part for part in (url.query, more) if part)
+    return (url.path or "/") + (f"?{query}" if query else "")
