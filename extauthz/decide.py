@@ -90,14 +90,13 @@ class Grants:
 
     def _work_out(self, rule: Rule, token: VerifiedToken | None) -> Grant:
         ground = _ground(rule, token, self.pepper)
-        allow = None if depends_on_request(rule) else changes_of(rule, token, None, ())
+        allow = None if depends_on_request(rule) else changes_of(rule, token, None, (), ground)
         if not isinstance(allow, Allow):
             return Grant(rule, token, ground, None, None)
-        allow = replace(allow, ground=ground, lasting=not rule.counts)
         if rule.counts:
             return Grant(rule, token, ground, allow, None)
-        bare = Allow(ground=ground)
-        return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge, bare))
+        # Nothing is left that could refuse it, so there is no use for anything but the verdict.
+        return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge, allow))
 
 
 def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
@@ -182,10 +181,10 @@ def _admit(view: RequestView, grant: Grant, ours: tuple[str, ...], pepper: Peppe
     """What the request changes and spends."""
     rule, token, ground, allow, _ = grant
     if allow is None or ours:
-        changes = changes_of(rule, token, view, ours)
+        changes = changes_of(rule, token, view, ours, ground)
         if isinstance(changes, Refusal):
             return changes
-        allow = replace(changes, ground=ground)
+        allow = changes
     bare = Allow(ground=ground, remove_headers=ours)
     if not rule.counts:
         return Admission(allow, (), None, rule.challenge, bare)

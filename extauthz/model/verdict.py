@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step, usual_step
@@ -42,6 +42,9 @@ class Ground:
     client: str | None = None
     token_hash: str | None = None
     """Sixteen hexadecimal digits of a keyed hash: tells two tokens apart in a log, leads back to none."""
+
+
+NO_GROUND: Final = Ground()
 
 
 class NoTruth:

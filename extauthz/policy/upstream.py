@@ -14,7 +14,7 @@ from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
 from extauthz.model.token import ClaimPath, Slot, SlotKind, VerifiedToken, claim_at
-from extauthz.model.verdict import Allow, Refusal
+from extauthz.model.verdict import NO_GROUND, Allow, Ground, Refusal
 from extauthz.policy.rule import Rule
 
 _MAX_VALUE: Final = 4096
@@ -26,11 +26,11 @@ def depends_on_request(rule: Rule) -> bool:
 
 
 def changes_of(
-    rule: Rule, token: VerifiedToken | None, view: RequestView | None, ours: Iterable[str]
+    rule: Rule, token: VerifiedToken | None, view: RequestView | None, ours: Iterable[str], ground: Ground = NO_GROUND
 ) -> Allow | Refusal:
     """The changes to a request that `rule` admits. `ours` are the headers sent by the client that some policy sets.
 
-    `view` may be None where the changes do not depend on the request.
+    `view` is None where the changes do not depend on the request; then they last, unless the rule counts.
 
     Refuses with `claim_refused` when a claim cannot be a header value.
     """
@@ -54,7 +54,13 @@ def changes_of(
             removed.append(name)
         case _:
             pass
-    return Allow(set_headers=tuple(headers), remove_headers=tuple(removed), remove_query=query)
+    return Allow(
+        ground=ground,
+        set_headers=tuple(headers),
+        remove_headers=tuple(removed),
+        remove_query=query,
+        lasting=view is None and not rule.counts,
+    )
 
 
 def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:

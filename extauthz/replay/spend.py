@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 
 from extauthz.model.reason import Reason
@@ -56,11 +57,17 @@ class Pepper:
         return f"~{self._digest('pseudonym', (name, text))[:8].hex()}"
 
     def _digest(self, kind: str, parts: Parts) -> bytes:
-        octets = [part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts]
-        message = b"".join(
-            len(part).to_bytes(4, "big") + part for part in (_FORMAT.encode("ascii"), kind.encode("ascii"), *octets)
-        )
+        message = _beginning(kind)
+        for part in parts:
+            octets = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+            message += len(octets).to_bytes(4, "big") + octets
         return hmac.digest(self._secret, message, "sha256")
+
+
+@cache
+def _beginning(kind: str) -> bytes:
+    """What every list of parts of a kind begins with. Kinds are words of this program, so there are few."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (_FORMAT.encode("ascii"), kind.encode("ascii")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from functools import lru_cache
 from math import ceil
 from typing import Final, assert_never
 
@@ -17,7 +17,8 @@ from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
 from extauthz.model.encoding import printable
 from extauthz.model.reason import OK, Reason
 from extauthz.model.time import Seconds
-from extauthz.model.verdict import Allow, Deny, Ground, Refusal, Verdict
+from extauthz.model.token import IssuerRef
+from extauthz.model.verdict import Allow, Deny, Ground, Mode, PolicyRef, Refusal, Verdict
 from extauthz.server.challenge import www_authenticate
 
 NAMESPACE: Final = "extauthz"
@@ -46,20 +47,38 @@ def write_verdict(verdict: Verdict) -> bytes:
 
 
 def _admit(allow: Allow) -> CheckResponse:
+    ground = _vouched(allow)
+    names = tuple([name for name, _ in allow.set_headers])
+    shadowed = allow.shadowed.reason if allow.shadowed is not None else None
+    response = CheckResponse()
+    response.CopyFrom(_frame(names, allow.remove_headers, allow.remove_query, _where("allow", ground, shadowed)))
+    for option, (name, value) in zip(response.ok_response.headers, allow.set_headers, strict=True):
+        _put_value(option, name, value)
+    _describe(response, ground)
+    if allow.remaining is not None:
+        response.dynamic_metadata.fields[NAMESPACE].struct_value.fields["remaining"].number_value = allow.remaining
+    return response
+
+
+@lru_cache(maxsize=4096)
+def _frame(
+    names: tuple[str, ...], removed: tuple[str, ...], query: tuple[str, ...], where: tuple[tuple[str, str], ...]
+) -> CheckResponse:
+    """What is the same for everyone whom a rule admits. Only ever copied."""
     response = CheckResponse()
     # Setting a field makes its message present even when it is the default: an allow is said, not left to defaults.
     response.status.code = OK
     response.ok_response.SetInParent()
     changes = response.ok_response
-    for name, value in allow.set_headers:
-        _overwrite(changes.headers.add(), name, value)
+    for name in names:
+        _overwrite(changes.headers.add(), name, "")
     # Envoy removes after it sets: a name in both would lose what we set.
-    ours = {name.lower() for name, _ in allow.set_headers}
-    changes.headers_to_remove.extend(name for name in allow.remove_headers if name.lower() not in ours)
-    changes.query_parameters_to_remove.extend(allow.remove_query)
-    _describe(response, "allow", _vouched(allow), allow.shadowed.reason if allow.shadowed is not None else None)
-    if allow.remaining is not None:
-        response.dynamic_metadata.fields[NAMESPACE].struct_value.fields["remaining"].number_value = allow.remaining
+    ours = {name.lower() for name in names}
+    changes.headers_to_remove.extend(name for name in removed if name.lower() not in ours)
+    changes.query_parameters_to_remove.extend(query)
+    fields = response.dynamic_metadata.fields[NAMESPACE].struct_value.fields
+    for name, text in where:
+        fields[name].string_value = text
     return response
 
 
@@ -69,13 +88,23 @@ def _overwrite(option: HeaderValueOption, name: str, value: str) -> None:
     INVARIANT: both forms of the choice say so, for Envoy's versions differ: older ones read `append` alone, newer ones
     read it first and, when it is absent, `append_action`, whose default appends. An empty value overwrites too.
     """
-    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-        raise ValueError(f"a header has a name or value that HTTP cannot carry, its name is {name[:64]!a}")
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(_uncarried(name))
     option.header.key = name
-    option.header.value = value
+    _put_value(option, name, value)
     option.append.value = False
     option.append_action = _OVERWRITE
     option.keep_empty_value = True
+
+
+def _put_value(option: HeaderValueOption, name: str, value: str) -> None:
+    if _VALUE.fullmatch(value) is None:
+        raise ValueError(_uncarried(name))
+    option.header.value = value
+
+
+def _uncarried(name: str) -> str:
+    return f"a header has a name or value that HTTP cannot carry, its name is {name[:64]!a}"
 
 
 def _vouched(allow: Allow) -> Ground:
@@ -95,7 +124,10 @@ def _refuse(deny: Deny) -> CheckResponse:
         _overwrite(response.denied_response.headers.add(), "www-authenticate", challenge)
     if reason.http_status in {429, 503}:
         _overwrite(response.denied_response.headers.add(), "retry-after", _retry_after(deny.refusal.retry_after))
-    _describe(response, "deny", deny.ground, reason)
+    fields = response.dynamic_metadata.fields[NAMESPACE].struct_value.fields
+    for name, text in _where("deny", deny.ground, reason):
+        fields[name].string_value = text
+    _describe(response, deny.ground)
     return response
 
 
@@ -107,24 +139,39 @@ def _retry_after(seconds: Seconds | None) -> str:
     return str(ceil(min(seconds, _MAX_RETRY_AFTER)))
 
 
-def _describe(response: CheckResponse, decision: str, ground: Ground, reason: Reason | None) -> None:
-    """Put the decision where access logs and later filters of Envoy can read it."""
+def _describe(response: CheckResponse, ground: Ground) -> None:
+    """Put who asked where access logs and later filters of Envoy can read it."""
     fields = response.dynamic_metadata.fields[NAMESPACE].struct_value.fields
-    for name, text in _words(decision, ground, reason):
-        if text is not None:
-            fields[name].string_value = text
-
-
-def _words(decision: str, ground: Ground, reason: Reason | None) -> Iterator[tuple[str, str | None]]:
-    yield "decision", decision
-    yield "reason", reason.label if reason is not None else None
-    yield "mode", ground.mode.value
-    yield "policy", str(ground.policy) if ground.policy is not None else None
-    yield "rule", ground.rule
-    yield "issuer", str(ground.issuer) if ground.issuer is not None else None
     # An issuer's words, and often a user's: later filters may write them into a header or a line.
-    yield "subject", printable(ground.subject) if ground.subject is not None else None
-    yield "client", printable(ground.client) if ground.client is not None else None
+    if ground.subject is not None:
+        fields["subject"].string_value = printable(ground.subject)
+    if ground.client is not None:
+        fields["client"].string_value = printable(ground.client)
+
+
+def _where(decision: str, ground: Ground, reason: Reason | None) -> tuple[tuple[str, str], ...]:
+    """The decision, and the rule and issuer that it was made by."""
+    return _words_of(decision, reason, ground.mode, ground.policy, ground.rule, ground.issuer)
+
+
+@lru_cache(maxsize=4096)
+def _words_of(
+    decision: str,
+    reason: Reason | None,
+    mode: Mode,
+    policy: PolicyRef | None,
+    rule: str | None,
+    issuer: IssuerRef | None,
+) -> tuple[tuple[str, str], ...]:
+    words = {
+        "decision": decision,
+        "reason": reason.label if reason is not None else None,
+        "mode": mode.value,
+        "policy": str(policy) if policy is not None else None,
+        "rule": rule,
+        "issuer": str(issuer) if issuer is not None else None,
+    }
+    return tuple((name, text) for name, text in words.items() if text is not None)
 
 
 _SHARED: Final = Counter(reason.text for reason in Reason)

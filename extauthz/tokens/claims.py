@@ -194,6 +194,8 @@ def _audiences(
 
 
 def _audience(value: Json, path: ClaimPath) -> frozenset[str]:
+    if isinstance(value, str) and value:
+        return frozenset((value,))
     items = value if isinstance(value, list) else [value]
     if not items:
         raise _Unfit(f"`{path}` is an empty array: the token is for nobody", Reason.AUDIENCE_MISMATCH)
@@ -209,8 +211,9 @@ def _text(
     claims: Mapping[str, Json], standard: ClaimPath, paths: tuple[ClaimPath, ...], longest: int | None = None
 ) -> str | None:
     """A mapped claim that must be a text, and so must the standard's own wherever it is mapped."""
-    if standard in claims:
-        _check_text(claims[standard], standard, longest)
+    checked = _check_text(claims[standard], standard, longest) if standard in claims else None
+    if paths == (standard,):
+        return checked
     path = _first(claims, paths)
     return None if path is None else _check_text(claim_at(claims, path), path, longest)
 
@@ -240,7 +243,7 @@ def _scopes(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> frozens
 
 def _roles(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...], shape: RolesShape) -> frozenset[str]:
     """Granted roles: a text, an array of texts, or the names in an object, as the issuer writes them."""
-    path = _first(claims, paths)
+    path = _first(claims, paths) if paths else None
     value = None if path is None else claim_at(claims, path)
     match value, shape:
         case None, _:
@@ -257,4 +260,7 @@ def _roles(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...], shape: Role
 
 def _first(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> ClaimPath | None:
     """The first of the mapped claims that the token has."""
-    return next((path for path in paths if claim_at(claims, path) is not None), None)
+    for path in paths:
+        if claim_at(claims, path) is not None:
+            return path
+    return None

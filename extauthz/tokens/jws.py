@@ -69,9 +69,9 @@ def _parse(token: str) -> Jws:
     header = _header(_decode(header_text, "header"))
     payload = _decode(payload_text, "payload")
     signature = _decode(signature_text, "signature")
-    for name, why in _REFUSED.items():
-        if name in header:
-            raise _Unfit(f"the token's header has `{name}`, which {why}")
+    if not _REFUSED.keys().isdisjoint(header):
+        name = next(name for name in _REFUSED if name in header)
+        raise _Unfit(f"the token's header has `{name}`, which {_REFUSED[name]}")
     signing_input = token[: len(header_text) + 1 + len(payload_text)].encode("ascii")
     typ = _typ(header)
     return Jws(
