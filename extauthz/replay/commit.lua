@@ -113,7 +113,7 @@ function rate.read(raw)
   end
   local packed = cmsgpack.unpack(raw)
   -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
-  -- is now: counting them from now admits nothing too early, and nobody waits for longer than a window.
+  -- is now: counting them from now admits nothing too early.
   log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
   local at = packed[3]
   for i = 4, #packed, 3 do
@@ -124,6 +124,7 @@ function rate.read(raw)
     log.last[n] = math.min(at, now)
     log.count[n] = packed[i + 2]
   end
+  log.set_back = at > now + 1000000
   return log
 end
 
@@ -284,6 +285,10 @@ end
 for i = 1, spends do
   local no, wait = refusal(i)
   if no then
+    -- Written as of now, a log from before the clock was set back is over in one window.
+    if no == REFUSED and states[KEYS[i]].set_back then
+      rate.write(KEYS[i], states[KEYS[i]])
+    end
     return {no, i - 1, wait, now}
   end
 end

@@ -228,6 +228,26 @@ def test_F10_a_full_store_refuses_new_keys_and_forgets_none() -> None:
     assert is_committed(store.commit((use(b"new", until=clock.now() + 10),), None))
 
 
+@turns_time
+def test_a_later_use_with_an_earlier_end_shortens_no_memory(store: Store, clock: FakeClock) -> None:
+    assert is_committed(store.commit((use(most=2), bind(b"alice")), None))
+    soon = Instant(clock.now() + 10)
+    short = (use(most=2, until=soon), Bind(key=b"b", value=b"alice", until=soon))
+    assert is_committed(store.commit(short, None))
+    clock.advance(100)
+    assert not is_committed(store.commit((use(most=2),), None))
+    assert not is_committed(store.commit((bind(b"eve"),), None))
+
+
+@turns_time
+def test_a_longer_window_is_remembered_though_a_shorter_one_asks_in_between(store: Store, clock: FakeClock) -> None:
+    assert is_committed(store.commit((rate(amount=1, window=600),), None))
+    clock.advance(100)
+    assert is_committed(store.commit((rate(amount=1, window=60),), None))
+    clock.advance(100)
+    assert not is_committed(store.commit((rate(amount=1, window=600),), None))
+
+
 def test_F12_a_wall_clock_that_is_set_back_forgets_nothing(store: Store, clock: FakeClock) -> None:
     store.commit((use(),), None)
     clock.set_wall(NOW - 600)

@@ -165,7 +165,7 @@ class RedisStore:
         return self._server_clock.doubts(spends, self._clock.now(), self._clock.monotonic())
 
     def _jumped(self) -> Trouble:
-        ahead = format_duration(self._server_clock.ahead(self._clock.monotonic()))
+        ahead = format_duration(round(self._server_clock.ahead(self._clock.monotonic())))
         return Trouble("clock", f"the clock of the store {self._target} jumped ahead by {ahead} and may have lost uses")
 
     def _observe(self, reply: Reply, sent: float, received: float) -> None:
@@ -174,7 +174,7 @@ class RedisStore:
             _LOG.error(
                 "the clock of the store %s jumped ahead by %s: uses were forgotten that much early",
                 self._target,
-                format_duration(jump),
+                format_duration(round(jump)),
             )
 
     def _account(self, entries: list[object]) -> None:

@@ -73,9 +73,12 @@ def _of_connection(error: BaseException, server: str) -> Trouble:
     system = _system_error(error)
     match system:
         case ssl.SSLCertVerificationError():
-            return Trouble("tls", f"the certificate of the store {server} is not trusted: {system.verify_message}")
+            why = getattr(system, "verify_message", "no reason given")
+            return Trouble("tls", f"the certificate of the store {server} is not trusted: {why}")
         case ssl.SSLError():
-            return Trouble("tls", f"the TLS handshake with the store {server} failed ({system.reason})")
+            return Trouble(
+                "tls", f"the TLS handshake with the store {server} failed ({getattr(system, 'reason', None)})"
+            )
         case ConnectionRefusedError():
             return Trouble("refused", f"the store {server} refuses connections")
         case OSError(errno=int(number)) if number > 0:
