@@ -30,7 +30,10 @@ class Refused(NoTruth):
 
 @dataclass(frozen=True, slots=True)
 class Unavailable(NoTruth):
-    """The store cannot tell, and nothing was counted. A caller that does not know must refuse."""
+    """The store cannot tell, and a caller that does not know must refuse.
+
+    Nothing was counted, unless the answer was lost on its way from a shared store: then the attempt tells it again.
+    """
 
     detail: str
 
