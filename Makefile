@@ -119,6 +119,10 @@ cluster-tools: $(STAMP) ## Build kube-apiserver, etcd and kubectl into a cache, 
 test: $(STAMP) $(XDS_STAMP) $(if $(KUBEBUILDER_ASSETS),,$(if $(shell command -v go),cluster-tools)) ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fuzz what reads strangers' octets and authors' files; FUZZ_INPUTS=1000000 ARGS='--only tokens --seed 7'
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: demo
 demo: $(STAMP) ## A real Envoy, an issuer and an upstream on this machine; ARGS=--keep leaves them running
 	$(BIN)/extauthz demo $(ARGS)

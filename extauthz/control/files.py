@@ -1,7 +1,8 @@
 """Policies from a folder of YAML files: the same objects that a cluster would hold.
 
 A text that is no YAML is treated as a broken policy: the hosts that it speaks of are denied, nothing else is touched.
-Where even those cannot be told, it might hold the stricter rule of two: then the folder does not count as it is now.
+Where even those cannot be told, there or in a policy, it might hold the stricter rule of two: then the folder does not
+count as it is now.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from watchfiles import Change, watch
 
 from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.documents import Document, read_documents
+from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
 from extauthz.policy.compile import compile_snapshot
 from extauthz.policy.parse import Broken, Parsed, parse
-from extauthz.policy.problem import ObjectRef, Problem
+from extauthz.policy.problem import ObjectRef, Problem, dotted
 from extauthz.policy.snapshot import Snapshot
 
 _LOG: Final = logging.getLogger(__name__)
@@ -80,14 +82,23 @@ def _read_file(path: Path, name: str) -> Listing:
     except OSError as error:
         return _blind(LocatedProblem(name, 1, "", "", f"cannot be read: {error.strerror}"))
     placed = tuple(Placed(name, _resolved(document, path.parent)) for document in documents)
+    hidden = tuple(_hidden(placed))
     if fault is None:
-        return Listing(placed)
+        return Listing(placed, hidden, (), hidden)
     problem = LocatedProblem(name, fault.line, "", "", fault.message)
     if fault.hosts is None:
-        return Listing(placed, (problem,), (), (problem,))
+        return Listing(placed, (problem, *hidden), (), (problem, *hidden))
     ref = ObjectRef("AccessPolicy", "", f"unread:{name}")
     broken = Broken(ref, float("inf"), {"hosts": list(fault.hosts)}, (Problem(ref, (), str(problem)),))
-    return Listing(placed, (problem,), (broken,))
+    return Listing(placed, (problem, *hidden), (broken,), hidden)
+
+
+def _hidden(placed: Iterable[Placed]) -> Iterator[LocatedProblem]:
+    for each in placed:
+        found = hidden_in(each.document)
+        if found is not None:
+            field, words = found
+            yield LocatedProblem(each.file, each.document.line_of(field), "", dotted(field), words)
 
 
 def _blind(problem: LocatedProblem) -> Listing:

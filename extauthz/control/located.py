@@ -21,11 +21,18 @@ class LocatedProblem:
 
     def __str__(self) -> str:
         words = (f"{self.file}:{self.line}", self.object, self.field, self.message)
-        return ": ".join(word for word in words if word)
+        return _on_one_line(": ".join(word for word in words if word))
 
     def as_dict(self) -> dict[str, str | int]:
         """For machines."""
         return asdict(self)
+
+
+def _on_one_line(text: str) -> str:
+    """What an author wrote is quoted in a line of a log and of a terminal, and must not end it or colour it."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
 
 
 def locate(problem: Problem, file: str, line: int) -> LocatedProblem:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, TypeAlias
@@ -24,6 +24,7 @@ from extauthz.policy.spec import AccessPolicySpec
 from extauthz.policy.words import ObjectName
 
 API_VERSION: Final = "extauthz.dev/v1alpha1"
+_GROUP: Final = API_VERSION.partition("/")[0] + "/"
 KINDS: Final[Mapping[str, type]] = {
     "AccessPolicy": AccessPolicySpec,
     "TokenIssuer": TokenIssuerSpec,
@@ -34,7 +35,7 @@ CLUSTER_KINDS: Final = frozenset({"ClusterTokenIssuer"})
 ISSUER_KINDS: Final = frozenset({"TokenIssuer", "ClusterTokenIssuer"})
 Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | TokenRevocationSpec | HeldData
 
-_ALL_KINDS: Final = frozenset(KINDS) | HELD_KINDS
+ALL_KINDS: Final = frozenset(KINDS) | HELD_KINDS
 _TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _METADATA: Final = frozenset(
     {
@@ -76,6 +77,8 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
     metadata = raw.get("metadata")
     ref = _ref(raw, metadata if isinstance(metadata, dict) else {})
     created, problems = _envelope(raw, metadata, ref)
+    if ref.kind != "AccessPolicy" and reads_as_policy(raw):
+        return _misnamed(raw, ref, created, problems)
     if ref.kind in HELD_KINDS:
         held = read_held(raw, ref)
         if isinstance(held, HeldData) and not problems:
@@ -92,6 +95,23 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
     if spec is None or problems:
         return Broken(ref, created, raw_spec, tuple(problems))
     return Parsed(ref, created, spec)
+
+
+def reads_as_policy(raw: object) -> bool:
+    """Whether an object is an AccessPolicy, or one under a wrong kind: ours, with `hosts` and `rules`."""
+    if not isinstance(raw, dict):
+        return False
+    spec, version = raw.get("spec"), raw.get("apiVersion")
+    ours = isinstance(version, str) and version.startswith(_GROUP)
+    return raw.get("kind") == "AccessPolicy" or (ours and isinstance(spec, dict) and {"hosts", "rules"} <= spec.keys())
+
+
+def _misnamed(raw: Mapping[str, Any], ref: ObjectRef, created: float, problems: list[Problem]) -> Broken:
+    """INVARIANT: a policy does not disappear for a typo in `kind`. It keeps its scope, as any broken one."""
+    meant = replace(ref, kind="AccessPolicy", namespace=ref.namespace or "default")
+    words = f"found `{shown(raw.get('kind'))}` with `hosts` and `rules`; did you mean `AccessPolicy`?"
+    others = (replace(problem, object=meant) for problem in problems if problem.field != ("kind",))
+    return Broken(meant, created, raw["spec"], (Problem(meant, ("kind",), words), *others))
 
 
 def _validate(
@@ -129,8 +149,8 @@ def _envelope(raw: Mapping[str, Any], metadata: object, ref: ObjectRef) -> tuple
         problems.append(
             Problem(ref, ("apiVersion",), f"found `{shown(raw.get('apiVersion'))}`, allowed is `{version}`")
         )
-    if ref.kind not in _ALL_KINDS:
-        problems.append(Problem(ref, ("kind",), f"found `{shown(raw.get('kind'))}`" + closest(ref.kind, _ALL_KINDS)))
+    if ref.kind not in ALL_KINDS:
+        problems.append(Problem(ref, ("kind",), f"found `{shown(raw.get('kind'))}`" + closest(ref.kind, ALL_KINDS)))
     if not isinstance(metadata, dict):
         return float("inf"), [*problems, Problem(ref, ("metadata",), "is missing, and is needed")]
     problems.extend(

@@ -91,14 +91,24 @@ class _Part:
 
 def _salvage_hosts(hosts: object) -> Iterator[str]:
     """The hosts that can be read; one with a port or in upper case still says which host it means."""
-    for host in dict.fromkeys(h for h in hosts if isinstance(h, str)) if isinstance(hosts, list) else ():
+    read = map(_read_host, hosts if isinstance(hosts, list) else ())
+    yield from dict.fromkeys(host for host in read if host is not None)
+
+
+def _read_host(host: object) -> str | None:
+    try:
+        return _HOST.validate_python(host)
+    except ValidationError:
         try:
-            yield _HOST.validate_python(host)
-        except ValidationError:
-            try:
-                yield parse_host(host)
-            except Malformed:
-                continue
+            return parse_host(host) if isinstance(host, str) else None
+        except Malformed:
+            return None
+
+
+def tells_hosts(raw_spec: object) -> bool:
+    """Whether every host that a policy speaks for can be read. Of one that passes `parse` it always can."""
+    hosts = raw_spec.get("hosts") if isinstance(raw_spec, dict) else None
+    return isinstance(hosts, list) and bool(hosts) and all(_read_host(host) is not None for host in hosts)
 
 
 def _salvage_rule(rule: object) -> list[_Part]:

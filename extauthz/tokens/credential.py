@@ -157,12 +157,13 @@ def _cookie(values: tuple[str, ...], name: str) -> str | None:
 def _parameter(query: str, name: str) -> str | None:
     found = _strictly(query, "&", name)
     # The proxy that strips the token from the query reads strictly, too: what it would overlook must not get in.
-    if found != _leniently(query, "&;", name):
+    if found != _leniently(query, "&;", name) or (found and " " in query):
         raise _Unclear("can be read in two ways, because of `;`, a blank or percent-encoding in the query")
     value = "".join(_once(found))
     if "+" in value:
         raise _Unclear("holds a `+`, which servers read in two ways")
-    return _bare((unquote(value),))
+    # What is encoded belongs to the value: a blank that a server does not trim is part of another token.
+    return _token68(unquote(value)) if value else None
 
 
 def _once(found: list[str]) -> tuple[str, ...]:
@@ -194,7 +195,9 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
         return f"the form parameter `{QUERY_NAME}`"
     query = view.target.query
     if (QUERY_NAME in query or "%" in query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
-        return f"the query parameter `{QUERY_NAME}`" if any(_leniently(query, "&;", QUERY_NAME)) else None
+        # Where `;` does not separate, what follows it belongs to the value.
+        found = [*_leniently(query, "&;", QUERY_NAME), *_leniently(query, "&", QUERY_NAME)]
+        return f"the query parameter `{QUERY_NAME}`" if any(found) else None
     return None
 
 

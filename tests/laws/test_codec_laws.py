@@ -85,7 +85,7 @@ def edited(data: bytes, changes: list[tuple[str, int, int]]) -> bytes:
 def assert_read_or_refused(data: bytes) -> None:
     read = read_check(data)
     if isinstance(read, Refusal):
-        assert read.reason is Reason.REQUEST_MALFORMED
+        assert read.reason in {Reason.REQUEST_MALFORMED, Reason.CREDENTIAL_MALFORMED}
         assert read.detail
     else:
         assert isinstance(read, RequestView)

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from extauthz.control.files import lint, list_folder, load
@@ -94,6 +95,67 @@ def test_a_policy_whose_hosts_cannot_be_told_makes_the_listing_blind(tmp_path: P
     assert not list_folder(tmp_path).blind
     (tmp_path / "bad.yaml").write_text("kind: AccessPolicy\nspec: {{{\n")
     assert [fault.file for fault in list_folder(tmp_path).blind] == ["bad.yaml"]
+
+
+def _strict(**changes: Any) -> dict[str, Any]:
+    return policy("strict", anonymous("r"), hosts=("api.example",)) | changes
+
+
+_SPEC = _strict()["spec"]
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        _strict(spec={"hostz": ["api.example"], "rules": _SPEC["rules"]}),
+        _strict(spec={**_SPEC, "hosts": "api.example"}),
+        _strict(spec={**_SPEC, "hosts": []}),
+        _strict(spec={**_SPEC, "hosts": ["other.example", "api .example"]}),
+        _strict(spec={**_SPEC, "hosts": ["other.example", 7]}),
+        _strict(spec=None),
+        {"apiVersion": "v1", "kind": "Lisst", "items": [_strict()]},
+        {"apiVersion": "v1", "kind": "List", "itmes": [_strict()]},
+        {"apiVersion": "v1", "kind": "List", "items": {"x": _strict()}},
+        {"kind": "AccessPolicy\nspec:\n  hosts: [api.example]\n"},
+        "kind: AccessPolicy spec: hosts: [api.example]",
+    ],
+)
+def test_a_policy_that_hides_its_hosts_makes_the_listing_blind(tmp_path: Path, mistaken: Any) -> None:
+    write(tmp_path, lax=policy("lax", anonymous("r"), hosts=("*",)), mistaken=mistaken)
+    listing = list_folder(tmp_path)
+    assert [fault.file for fault in listing.blind] == ["mistaken.yaml"]
+    assert "nothing in the folder counts" in listing.blind[0].message
+    assert listing.blind[0] in lint(tmp_path)[1]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        _strict(spec={**_SPEC, "hosts": ["API.example:443"]}),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"p": "kind: AccessPolicy\n"}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {"replicas": 1}},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"hosts": ["a"], "rules": []}},
+        {"kind": {"x": 1}},
+    ],
+)
+def test_what_hides_no_hosts_leaves_the_listing_as_it_is(tmp_path: Path, harmless: Any) -> None:
+    write(tmp_path, a=harmless)
+    assert list_folder(tmp_path).blind == ()
+
+
+@pytest.mark.parametrize("kind", ["AccesPolicy", "TokenIssuer", "ConfigMap", None, 7])
+def test_a_policy_under_a_wrong_kind_keeps_its_scope(tmp_path: Path, kind: Any) -> None:
+    write(tmp_path, lax=policy("lax", anonymous("r"), hosts=("*",)), strict=_strict(kind=kind))
+    assert not list_folder(tmp_path).blind
+    assert (outcome(tmp_path, "api.example"), outcome(tmp_path, "other.example")) == ("broken", "lax")
+
+
+def test_a_mistake_is_told_in_one_line_whatever_it_quotes(tmp_path: Path) -> None:
+    write(tmp_path, a=policy("a", anonymous("r"), hosts=("a\n\x1b[31m.example",)) | {"x\ny": 1})
+    lines = [str(mistake) for mistake in lint(tmp_path)[1]]
+    assert len(lines) >= 2
+    assert all(line.isprintable() for line in lines)
+    assert any("a\\n\\x1b[31m.example" in line for line in lines)
 
 
 def test_a_folder_that_is_not_there_is_blind(tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def test_A10_a_token_in_the_query_is_ambiguous_beside_every_slot() -> None:
     assert found(AUTHORIZATION, "/?my_access_token=B&q=access_token", authorization="Bearer A") == "A"
 
 
-@pytest.mark.parametrize("query", ["a=1;access_token=B", "+access_token=B", "%61%63cess_token=B", "access%5ftoken=B"])
+@pytest.mark.parametrize(
+    "query", ["a=1;access_token=B", "access_token=;B", "+access_token=B", "%61%63cess_token=B", "access%5ftoken=B"]
+)
 def test_A10_a_token_in_the_query_is_seen_in_every_spelling_that_some_server_reads(query: str) -> None:
     assert found(AUTHORIZATION, f"/?{query}", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
 
@@ -121,6 +123,11 @@ def test_a_cookie_that_two_servers_could_read_differently_lets_nobody_in(value: 
 
 def test_the_name_of_a_cookie_has_case_and_an_end() -> None:
     assert found(COOKIE, cookie="Session=a; sessions=b; session=tok.en") == "tok.en"
+
+
+@pytest.mark.parametrize("value", ["tok.en%20", "%20tok.en", "%20", "tok.en ", " tok.en", "tok.en&b= "])
+def test_a_blank_is_part_of_a_query_parameter_and_not_trimmed(value: str) -> None:
+    assert found(QUERY, f"/?access_token={value}") is Reason.CREDENTIAL_MALFORMED
 
 
 def test_a_query_parameter_holds_the_bare_token_once() -> None:
