@@ -14,14 +14,13 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from extauthz.model.request import RequestView
+from extauthz.telemetry.line import TOKEN
 
 PIECE: Final = 12
 """A run of so many characters of a credential is never shown."""
 
 _HIDDEN: Final = "[token]"
 _RUN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{12,}", re.ASCII)
-# A JWT begins with `{"` in base64url (RFC 7519, section 3), wherever it stands.
-_JWT: Final = re.compile(r"ey[A-Z][\w-]{9,}(?:\.[\w-]*)*", re.ASCII)
 _CARRIERS: Final = re.compile(r"authorization|token|key|secret|jwt|dpop|assertion", re.ASCII)
 """Names of headers that carry a credential."""
 
@@ -38,14 +37,14 @@ def credentials_in(view: RequestView) -> Iterator[str]:
             elif _CARRIERS.search(name) is not None:
                 yield value
             else:
-                yield from _JWT.findall(value)
+                yield from TOKEN.findall(value)
 
 
 def _values(text: str, separators: str) -> Iterator[str]:
     """The values of a list of pairs that could be a token; an address, for example, could not."""
     for pair in re.split(f"[{separators}]", text):
         for value in {pair.partition("=")[2].strip(), unquote(pair.partition("=")[2]).strip()}:
-            if _RUN.fullmatch(value) is not None or _JWT.search(value) is not None:
+            if _RUN.fullmatch(value) is not None or TOKEN.search(value) is not None:
                 yield value
 
 
@@ -76,7 +75,7 @@ class Hider:
                 return value
 
     def _text(self, text: str) -> str:
-        text = _JWT.sub(_HIDDEN, text)
+        text = TOKEN.sub(_HIDDEN, text)
         if not self._pieces:
             return text
         covered = bytearray(len(text))

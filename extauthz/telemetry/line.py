@@ -26,7 +26,7 @@ _LONE: Final = re.compile("[\ud800-\udfff]")
 _WHOLE: Final = re.compile(r"(?:[^\\]|\\[^u]|\\u(?!d[89ab])[0-9a-f]{4}|\\ud[89ab][0-9a-f]{2}\\u[0-9a-f]{4})*", re.ASCII)
 # A JWT begins with `{"` in base64url (RFC 7519, section 3), rarely with white space after the brace: then only a word
 # that begins so and has a dot is taken for one, because host names look alike.
-_TOKEN: Final = re.compile(r"e[yw](?:J[\w.-]{13,}|[Ao0k](?<!\w.{3})[\w-]{16,}\.[\w.-]{16,})", re.ASCII)
+TOKEN: Final = re.compile(r"e[yw](?:J[\w.-]{13,}|[Ao0k](?<!\w.{3})[\w-]{16,}\.[\w.-]{16,})", re.ASCII)
 
 
 def json_line(values: Mapping[str, str | int | None], limits: Mapping[str, int]) -> bytes:
@@ -52,7 +52,7 @@ def json_members(values: Mapping[str, str | int | None], limits: Mapping[str, in
 
 def line_from(*members: str) -> bytes:
     """The line with these members, in their order."""
-    return _TOKEN.sub("[token]", f"{{{','.join(filter(None, members))}}}\n").encode("ascii")
+    return TOKEN.sub("[token]", f"{{{','.join(filter(None, members))}}}\n").encode("ascii")
 
 
 def quoted(text: str, limit: int) -> str:

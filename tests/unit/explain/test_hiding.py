@@ -34,3 +34,8 @@ def test_a_jwt_is_hidden_wherever_it_stands() -> None:
 def test_an_address_in_a_query_hides_no_host() -> None:
     hider = Hider(credentials_in(view("/?next=https%3A%2F%2Forders.shop.example%2Fapi")))
     assert hider.hide("orders.shop.example/api/orders") == "orders.shop.example/api/orders"
+
+
+@pytest.mark.parametrize("name", ["keyIssuerMember", "keyAlgAbsent", "reuseKeyFallback", "keyUse"])
+def test_no_name_of_a_setting_is_taken_for_a_token(name: str) -> None:
+    assert Hider(()).hide(f"as its `{name}` demands") == f"as its `{name}` demands"

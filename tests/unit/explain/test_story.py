@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
 from extauthz.decide import Grants, World
+from extauthz.explain.requirements import step_of, tell_clause
 from extauthz.explain.story import Outcome, Story, ToldStep, as_json
 from extauthz.explain.words import in_words
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
-from extauthz.model.time import Seconds
+from extauthz.model.time import Instant
+from extauthz.policy import clauses
+from extauthz.policy.clause import Clause
+from extauthz.policy.clauses.authentication import AuthenticationSpec, RequireAuthentication
+from extauthz.policy.clauses.cel import compile_cel
+from extauthz.policy.clauses.claims import ClaimSpec, RequireClaim
+from extauthz.policy.clauses.roles import RequireRoles
+from extauthz.policy.clauses.scopes import RequireScopes
 from extauthz.replay.spend import Pepper
 from extauthz.server.explaining import explain_check
 from extauthz.tokens.verify import Verifier
-from tests.building import NOW, anonymous, obj, policy, with_token
+from tests.building import NOW, anonymous, obj, policy, verified, view, with_token
 from tests.checks import check_request
 from tests.issuing import claims, header, jwk, token
 from tests.unit.explain.validating import invalid
@@ -72,7 +82,9 @@ def test_each_rule_says_why_it_was_not_taken_the_closest_first() -> None:
     )
     told = story(asked, "/x")
     assert [rule.rule for rule in told.rules if rule.taken] == ["taken"]
-    assert [told.rules[at].rule for at in (0, -2, -1)] == ["taken", "path", "host"]
+    order = [rule.rule for rule in told.rules]
+    assert (order[0], set(order[1:4])) == ("taken", {"later", "prefix", "wildcard"})
+    assert order[4:] == ["header", "method", "path", "host"]
     assert why(told) == {
         "taken": "",
         "later": "it fits, but it names no method",
@@ -198,6 +210,27 @@ def test_issuers_of_one_iss_are_each_told_until_one_accepts() -> None:
     assert (told.verdict.decision, told.verdict.issuer) == ("allow", "TokenIssuer shop/corp")
 
 
+def test_no_issuer_is_told_after_the_one_that_accepts() -> None:
+    twin = obj("TokenIssuer", "twin", {"issuer": "https://corp.example", "keys": {"inline": {"keys": [jwk("ec9")]}}})
+    both = {"issuers": [{"name": "corp"}, {"name": "twin"}], "audiences": ["orders-api"]}
+    told = story(Asked(twin, policy("p", {"name": "r", "token": both})), "/", token())
+    assert {each.issuer for each in told.steps} == {"", "TokenIssuer shop/corp"}
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [(token(head=header(typ="JWT")), Step.TYPE), (token(claims(scope="")), Step.SCOPES)],
+)
+def test_nothing_passes_after_a_step_that_refused(text: str, where: Step) -> None:
+    rule = with_token("r", require={"scopes": ["a"], "cel": "true"}, reuse={"maxUses": 1})
+    told = story(Asked(policy("p", rule)), "/", text)
+    names = [each.name for each in told.steps]
+    rest = told.steps[names.index(where) + 1 :]
+    assert [each.name for each in rest][-3:] == [Step.CONDITION, Step.UPSTREAM, Step.REUSE]
+    assert {each.outcome for each in rest} == {Outcome.SKIPPED}
+    assert len(names) == len(set(names))
+
+
 def test_what_was_not_reached_is_told_as_skipped() -> None:
     told = story(Asked(policy("p", with_token("r", require={"scopes": ["a"]}, reuse={"maxUses": 1}))), "/")
     assert told.verdict.step is Step.CREDENTIAL
@@ -276,12 +309,13 @@ def test_a_shadow_policy_is_told_as_admitting_what_it_would_refuse() -> None:
     assert (told.verdict.decision, told.verdict.step, told.response.status) == ("shadow_deny", Step.CREDENTIAL, 200)
 
 
-def test_a_cached_answer_of_the_server_is_neither_used_nor_made() -> None:
-    asked = Asked(policy("p", with_token("r")))
-    asked.ask("/", token())
-    hits = [story(asked, "/", token()).verdict.decision for _ in range(2)]
-    assert hits == ["allow", "allow"]
-    asked.answerer.answer(check_request(headers={"authorization": f"Bearer {token()}"}), Seconds(1.0))
+def test_the_memory_of_verifications_is_neither_asked_nor_filled() -> None:
+    asked, verifier = Asked(policy("p", with_token("r"))), Verifier()
+    world = World(asked.snapshot, asked.keys.states(), verifier, Grants(Pepper(b"p" * 32)))
+    data = check_request(headers={"authorization": f"Bearer {token()}"})
+    for _ in range(2):
+        assert explain_check(data, world, asked.store, asked.clock.now()).verdict.decision == "allow"
+    assert (verifier.hits, verifier.misses) == (0, 0)
 
 
 # Words and JSON
@@ -310,3 +344,26 @@ def test_every_story_is_as_its_published_schema_says(made: Any) -> None:
     assert list(invalid(written, schema, schema)) == []
     assert list(invalid({**written, "more": 1}, schema, schema)) == ["$: more is not allowed"]
     assert list(invalid({**written, "rules": [{"policy": "p"}]}, schema, schema)) != []
+
+
+def test_every_clause_is_told_with_what_it_wants() -> None:
+    kinds = {
+        kind
+        for module in iter_modules(clauses.__path__)
+        for kind in vars(import_module(f"{clauses.__name__}.{module.name}")).values()
+        if isinstance(kind, type) and kind.__module__.startswith(clauses.__name__) and hasattr(kind, "check")
+    }
+    examples: list[Clause] = [
+        RequireScopes(frozenset({"a"})),
+        RequireRoles(frozenset({"a"})),
+        RequireClaim(ClaimSpec(claim="tenant", contains="a")),
+        RequireAuthentication(AuthenticationSpec(acr_values=("mfa",))),
+        compile_cel("claims.sub == 'bob'"),
+    ]
+    assert {type(clause) for clause in examples} == kinds
+    for clause in examples:
+        refused = tell_clause(clause, verified(), view(), Instant(NOW))
+        assert refused.outcome is Outcome.REFUSED
+        assert refused.name is step_of(clause)
+        assert refused.wanted
+        assert refused.wanted != type(clause).__name__
