@@ -163,7 +163,8 @@ class App:
         # Keys first: a policy must not be in force before its issuers are known to the ring.
         self._keys.reconcile(snapshot.issuer_keys)
         # What was worked out for rules that are gone need not be kept.
-        self._grants = Grants(self._pepper, self._settings.token_cache_size)
+        if self._snapshot is None or self._snapshot.policies is not snapshot.policies:
+            self._grants = Grants(self._pepper, self._settings.token_cache_size)
         self._snapshot = snapshot
         self._published = self._clock.now()
 

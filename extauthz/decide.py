@@ -19,6 +19,7 @@ from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef, VerifiedToken
 from extauthz.model.verdict import Allow, Challenge, Deny, Ground, Mode, Refusal, Verdict
+from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.upstream import changes_of, depends_on_request
@@ -113,7 +114,7 @@ def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
         ground = Ground(policy=rule.policy, rule=rule.name, mode=rule.mode, issuer=token.issuer)
         return _refuse(token, ground, rule.challenge, Allow(ground=ground, remove_headers=ours))
     grant = world.grants.of(rule, token)
-    refusal = _ask(view, rule, token, now)
+    refusal = _ask(view, rule, token, snapshot.revocations, now)
     if refusal is None:
         if grant.admission is not None and not ours:
             return grant.admission
@@ -167,9 +168,15 @@ def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> 
     return world.verifier.verify(credential, rule.demand, world.keys, now)
 
 
-def _ask(view: RequestView, rule: Rule, token: VerifiedToken | None, now: Instant) -> Refusal | None:
-    """The first clause's refusal, None when all hold."""
+def _ask(
+    view: RequestView, rule: Rule, token: VerifiedToken | None, revocations: Revocations | None, now: Instant
+) -> Refusal | None:
+    """Whether the token is revoked, then the first clause's refusal; None when all holds."""
     if token is not None:
+        if revocations is not None:
+            refusal = revocations.refuse(token, rule.policy.namespace, now)
+            if refusal is not None:
+                return refusal
         for clause in rule.clauses:
             refusal = clause.check(token, view, now)
             if refusal is not None:

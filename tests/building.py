@@ -1,6 +1,8 @@
 """Builders for what tests are about: objects as authors write them, and requests as the core sees them."""
 
+import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from extauthz.model.encoding import Json
@@ -41,6 +43,17 @@ def with_token(name: str, *, match: Mapping[str, Any] | None = None, **more: Any
     """A rule that needs a token of the issuer `corp`."""
     rule = {"name": name, "token": {"issuers": [{"name": "corp"}], "audiences": ["orders-api"]}, **more}
     return rule if match is None else rule | {"match": [dict(match)]}
+
+
+def moment(at: float) -> str:
+    """A time as RFC 3339 writes it."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def revocation(name: str, namespace: str = "shop", **said: Any) -> dict[str, Any]:
+    """A TokenRevocation of tokens of the issuer `corp`, for an hour, unless something else is said."""
+    spec = {"issuer": {"name": "corp"}, "expires": moment(NOW + 3600), **said}
+    return obj("TokenRevocation", name, {key: value for key, value in spec.items() if value is not ...}, namespace)
 
 
 def view(
@@ -101,6 +114,7 @@ def verified(
         trust=trust,
         claims=said,
         identity=identity,
+        signing_hash=hashlib.sha256(identity).digest(),
         window=AcceptanceWindow(Instant(NOW - 90), Instant(NOW + 330)),
         issued_at=Instant(NOW - 60),
         lifetime=Seconds(360),

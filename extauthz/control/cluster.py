@@ -19,7 +19,7 @@ from extauthz.control.objects import Objects, Picture, references
 from extauthz.control.resources import held, watched
 from extauthz.control.watch import KindWatch, Pace
 from extauthz.model.time import Clock
-from extauthz.policy.compile import compile_snapshot
+from extauthz.policy.compile import Compiler
 from extauthz.policy.problem import Problem
 from extauthz.policy.snapshot import Snapshot
 from extauthz.telemetry.log import frames_of
@@ -60,6 +60,7 @@ class ClusterReconciler:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._objects = Objects(self._changed)
+        self._compiler = Compiler(install_namespace)
         self._watches = {resource: self._watch(resource) for resource in watched(namespace)}
         self._held: dict[Resource, KindWatch] = {}
         self._version: str | None = None
@@ -118,11 +119,8 @@ class ClusterReconciler:
         picture = self._objects.picture()
         if self._follow(picture):
             picture = self._objects.picture()
-        snapshot = compile_snapshot(
-            picture.objects,
-            install_namespace=self._install_namespace,
-            grants=picture.grants if self._central else None,
-        )
+        grants = picture.grants if self._central else None
+        snapshot = self._compiler.compile(picture.objects, self._clock.now(), grants)
         known = frozenset(self._problems)
         for problem in snapshot.problems:
             if problem not in known:

@@ -37,7 +37,7 @@ class Fault:
     message: str
     hosts: tuple[str, ...] | None = None
     """The hosts that the text which cannot be read speaks of; None when it holds policies and their hosts cannot be
-    told either."""
+    told either, or revocations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def _why(error: Exception, data: bytes) -> tuple[int, str]:
 
 def _hosts_in(text: str) -> tuple[str, ...] | None:
     """The hosts named in a text that cannot be read, as far as words after `hosts:` tell."""
+    if "TokenRevocation" in text:
+        return None
     found = [host for block in _HOSTS.findall(text) for host in _HOST.findall(block)]
     if text.count("AccessPolicy") > len(_HOSTS.findall(text)):
         return None

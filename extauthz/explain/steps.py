@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -81,7 +82,17 @@ class _Case:
         if isinstance(verified, Refusal):
             yield from self._unreached()
         else:
-            yield from self._clauses(verified)
+            yield from self._verified(verified)
+
+    def _verified(self, token: VerifiedToken) -> Iterator[ToldStep]:
+        revocations = self.snapshot.revocations
+        refusal = None if revocations is None else revocations.refuse(token, self.rule.policy.namespace, self.now)
+        count = 0 if revocations is None else revocations.count
+        yield told(Step.REVOCATION, refusal, found=f"{count} TokenRevocations are loaded")
+        if isinstance(refusal, Refusal):
+            yield from self._clauses_unreached()
+        else:
+            yield from self._clauses(token)
 
     def _clauses(self, token: VerifiedToken) -> Iterator[ToldStep]:
         for at, clause in enumerate(self.rule.clauses, 1):
@@ -106,7 +117,11 @@ class _Case:
 
     def _unreached(self, *before: Step) -> Iterator[ToldStep]:
         """The steps of the rule that come after a refused credential or token."""
-        return map(skipped, (*before, *map(step_of, self.rule.clauses), Step.UPSTREAM, *self._counted()))
+        revocation = () if self.rule.demand is None else (Step.REVOCATION,)
+        return itertools.chain(map(skipped, (*before, *revocation)), self._clauses_unreached())
+
+    def _clauses_unreached(self) -> Iterator[ToldStep]:
+        return map(skipped, (*map(step_of, self.rule.clauses), Step.UPSTREAM, *self._counted()))
 
     def _counted(self) -> tuple[Step, ...]:
         reuse = self.rule.reuse

@@ -90,7 +90,7 @@ def _checks(
 def _claims(trust: Trust, claims: Mapping[str, Json], demand: Demand, now: Instant) -> Iterator[ToldStep]:
     who = str(trust.ref)
     # The identity is for counts alone; nothing is counted by this reading.
-    verified = read_claims(claims, trust, b"", now)
+    verified = read_claims(claims, trust, b"", b"", now)
     sender = told(Step.SENDER, None, found="`cnf`" if "cnf" in claims else "no `cnf`", wanted="no `cnf`", issuer=who)
     wanted = _wanted_claims(trust)
     if isinstance(verified, Refusal):

@@ -69,6 +69,7 @@ class Reason(Enum):
         "invalid_token",
         "the token is in use by another caller",
     )
+    TOKEN_REVOKED = ("token_revoked", UNAUTHENTICATED, 401, "invalid_token", "the token is not valid")
     SENDER_MISMATCH = (
         "sender_mismatch",
         UNAUTHENTICATED,

@@ -42,6 +42,7 @@ class Step(Enum):
     TIME = "time", "It is valid now."
     AUDIENCE = "audience", "It is for this service."
     LIFETIME = "lifetime", "It does not live for too long."
+    REVOCATION = "revocation", "No TokenRevocation names it."
     AUTHENTICATION = "authentication", "`require.authentication`: how, and how long ago, the user authenticated."
     SCOPES = "scopes", "`require.scopes`."
     ROLES = "roles", "`require.roles`."
@@ -68,6 +69,7 @@ _USUAL: Final[Mapping[Reason, Step]] = {
     Reason.TOKEN_TOO_LONG_LIVED: Step.LIFETIME,
     Reason.TOKEN_REUSED: Step.REUSE,
     Reason.TOKEN_BOUND_ELSEWHERE: Step.BINDING,
+    Reason.TOKEN_REVOKED: Step.REVOCATION,
     Reason.SENDER_MISMATCH: Step.SENDER,
     Reason.SCOPE_MISSING: Step.SCOPES,
     Reason.STEP_UP_REQUIRED: Step.AUTHENTICATION,

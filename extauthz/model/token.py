@@ -177,6 +177,8 @@ class VerifiedToken:
     """SHA-256 over the JWS signing input and the thumbprint of the key that signed: the same for every text that
     carries the same token, because padding and signatures can be altered and still verify (an ECDSA signature has a
     twin), the signing input cannot. The key is in it so that another issuer's key cannot make the same identity."""
+    signing_hash: bytes = field(repr=False)
+    """SHA-256 over the JWS signing input alone, which people can work out for themselves; empty where there is none."""
     window: AcceptanceWindow
     issued_at: Instant
     lifetime: Seconds

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from functools import partial
+from operator import is_not
+from typing import TypeAlias
 
 from extauthz.config import INSTALL_NAMESPACE
 from extauthz.model.reuse import Limit, Reuse, ReuseKey
+from extauthz.model.time import Instant
 from extauthz.model.token import ClaimPath, Demand, IssuerRef, Slot, SlotKind, Trust
 from extauthz.model.verdict import Challenge, PolicyRef
 from extauthz.policy.clause import Clause
@@ -19,14 +21,17 @@ from extauthz.policy.clauses.claims import RequireClaim
 from extauthz.policy.clauses.roles import RequireRoles
 from extauthz.policy.clauses.scopes import RequireScopes
 from extauthz.policy.counts import LimitSpec, ReuseSpec
-from extauthz.policy.grants import HOSTS_ANNOTATION, Grants, granted
+from extauthz.policy.grants import Grants
 from extauthz.policy.held import Held, HeldData
 from extauthz.policy.issuers import Issuers, compile_issuers
-from extauthz.policy.match import MatchKey, Route
+from extauthz.policy.match import Route
 from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken, Parsed
-from extauthz.policy.problem import FieldPath, ObjectRef, Problem
+from extauthz.policy.problem import FieldPath, Problem
+from extauthz.policy.remembered import Remembered, digest_of
+from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
 from extauthz.policy.scope import keys_of, path_match, salvage
+from extauthz.policy.settled import Policy, Served, policy_ref, settle
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.spec import (
     AccessPolicySpec,
@@ -37,76 +42,125 @@ from extauthz.policy.spec import (
     TokenSpec,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class _Policy:
-    """One policy, compiled: its routes, and what is wrong with it."""
-
-    ref: ObjectRef
-    routes: tuple[Route, ...]
-    problems: tuple[Problem, ...]
+_Object: TypeAlias = Parsed | Broken
 
 
 def compile_snapshot(
-    objects: Iterable[Parsed | Broken], *, install_namespace: str = INSTALL_NAMESPACE, grants: Grants | None = None
+    objects: Iterable[_Object], *, install_namespace: str = INSTALL_NAMESPACE, grants: Grants | None = None
 ) -> Snapshot:
-    """Compile a complete set of objects. Broken ones deny their own scope and touch no other.
+    """Compile one complete set of objects. Broken ones deny their own scope and touch no other.
 
     `install_namespace` is where extauthz itself lives: the references of cluster-wide objects lead there.
     `grants` says which hosts each namespace may claim; None where nobody shares.
     """
-    ordered = sorted(objects, key=lambda item: (item.created, item.ref))
-    held = Held(
-        {item.ref: item.spec for item in ordered if isinstance(item, Parsed) and isinstance(item.spec, HeldData)}
-    )
-    issuers = compile_issuers((item for item in ordered if item.ref.kind in ISSUER_KINDS), held, install_namespace)
-    policies = [_compile_policy(item, issuers) for item in ordered if item.ref.kind == "AccessPolicy"]
-    policies = list(_settle_conflicts(_within_grants(policy, grants) for policy in policies))
-    # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
-    routes: defaultdict[PolicyRef, tuple[Route, ...]] = defaultdict(tuple)
-    for policy in policies:
-        routes[_policy_ref(policy.ref)] += policy.routes
-    return Snapshot(
-        version=_version(ordered, grants),
-        policies=dict(routes),
-        issuer_keys=issuers.keys,
-        problems=(
-            *(problem for item in ordered if isinstance(item, Broken) for problem in item.problems),
-            *issuers.problems,
-            *(problem for policy in policies for problem in policy.problems),
-        ),
+    return Compiler(install_namespace).compile(objects, grants=grants)
+
+
+class Compiler:
+    """Compiles complete sets of objects one after the other, and only what changed in between.
+
+    An object that did not change is recognised when it is the same value in memory. What comes out depends on the set
+    alone, never on what was compiled before.
+    """
+
+    def __init__(self, install_namespace: str = INSTALL_NAMESPACE) -> None:
+        self._install_namespace = install_namespace
+        self._digests: Remembered[_Object, bytes] = Remembered(digest_of)
+        self._revoking = Revoking(install_namespace)
+        self._around: object = None
+        self._policies: Remembered[_Object, Policy] | None = None
+        self._served = settle((), None)
+
+    def compile(self, objects: Iterable[_Object], now: Instant | None = None, grants: Grants | None = None) -> Snapshot:
+        """Compile a set. TokenRevocations that count no longer at `now` are left out; requests come later than that."""
+        ordered, revocations = _parted(objects)
+        digests = self._digests.all(ordered)
+        issuers = compile_issuers(
+            (item for item in ordered if item.ref.kind in ISSUER_KINDS), _held(ordered), self._install_namespace
+        )
+        others = tuple(digest for item, digest in zip(ordered, digests, strict=True) if item.ref.kind != "AccessPolicy")
+        policies = self._policies_beside(others, issuers)
+        served = self._serve(policies.all(item for item in ordered if item.ref.kind == "AccessPolicy"), grants)
+        revoked = self._revoking.compile(revocations, issuers, now)
+        return Snapshot(
+            version=_version(grants, digests, revoked.digests),
+            routing=served.routing,
+            issuers=issuers.good,
+            issuer_keys=issuers.keys,
+            revocations=revoked.index,
+            problems=(
+                *(problem for item in ordered if isinstance(item, Broken) for problem in item.problems),
+                *issuers.problems,
+                *served.problems,
+                *revoked.problems,
+            ),
+        )
+
+    def _serve(self, compiled: list[Policy], grants: Grants | None) -> Served:
+        """Policies beside each other; the last ones, when they are the very same."""
+        last = self._served
+        same = len(compiled) == len(last.compiled) and not any(map(is_not, compiled, last.compiled))
+        if not same or grants != last.grants:
+            self._served = settle(tuple(compiled), grants)
+        return self._served
+
+    def _policies_beside(self, others: tuple[bytes, ...], issuers: Issuers) -> Remembered[_Object, Policy]:
+        """Remembers policies as long as what they are compiled against is the same.
+
+        INVARIANT: whatever `_compile_policy` looks at besides the policy is compared here, or an old one would stay.
+        """
+        around = (others, issuers.good, issuers.allowed, issuers.broken)
+        if self._policies is None or around != self._around:
+            self._around = around
+            self._policies = Remembered(partial(_compile_policy, issuers=issuers))
+        return self._policies
+
+
+def _parted(objects: Iterable[_Object]) -> tuple[list[_Object], list[_Object]]:
+    """The objects in order, and apart from them the TokenRevocations, which can be very many and need no order."""
+    others: list[_Object] = []
+    revocations: list[_Object] = []
+    for item in objects:
+        (revocations if item.ref.kind == "TokenRevocation" else others).append(item)
+    others.sort(key=lambda item: (item.created, item.ref.kind, item.ref.namespace, item.ref.name))
+    return others, revocations
+
+
+def _held(objects: Iterable[_Object]) -> Held:
+    return Held(
+        {item.ref: item.spec for item in objects if isinstance(item, Parsed) and isinstance(item.spec, HeldData)}
     )
 
 
-def _compile_policy(item: Parsed | Broken, issuers: Issuers) -> _Policy:
+def _compile_policy(item: Parsed | Broken, issuers: Issuers) -> Policy:
     match item:
         case Parsed(spec=AccessPolicySpec() as spec):
             return _compile_spec(item, spec, issuers)
         case Broken():
-            return _Policy(item.ref, tuple(_salvaged_routes(item)), ())
+            return Policy(item.ref, tuple(_salvaged_routes(item)), ())
         case _:
             raise AssertionError("an AccessPolicy has the spec of one")
 
 
 def _salvaged_routes(item: Broken) -> Iterator[Route]:
     for place, found in enumerate(salvage(item.raw_spec)):
-        rule = Rule(policy=_policy_ref(item.ref), name=f"rule-{found.rule}", broken=str(item.problems[0]))
+        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{found.rule}", broken=str(item.problems[0]))
         yield Route(found.key, rule, _age(item), (found.rule, place), found.greedy)
 
 
-def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> _Policy:
+def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Policy:
     """A rule that names an issuer it cannot have refuses alone; the policy's other rules serve."""
     routes: list[Route] = []
     problems: list[Problem] = []
     for index, rule_spec in enumerate(spec.rules):
         where: FieldPath = ("spec", "rules", index)
-        rule, unmet = _compile_rule(_policy_ref(item.ref), spec, rule_spec, issuers)
+        rule, unmet = _compile_rule(policy_ref(item.ref), spec, rule_spec, issuers)
         problems.extend(Problem(item.ref, (*where, *field), words) for field, words in unmet)
         for place, match in enumerate(rule_spec.match or (MatchSpec(),)):
             path = path_match(match.path)
             keys = (key for host in spec.hosts for key in keys_of(host, match, path))
             routes.extend(Route(key, rule, _age(item), (index, place)) for key in keys)
-    return _Policy(item.ref, tuple(routes), tuple(problems))
+    return Policy(item.ref, tuple(routes), tuple(problems))
 
 
 _Unmet = tuple[FieldPath, str]
@@ -235,59 +289,11 @@ def _limit(spec: LimitSpec) -> Limit:
     )
 
 
-def _within_grants(policy: _Policy, grants: Grants | None) -> _Policy:
-    """The policy without the hosts that its namespace may not claim."""
-    namespace = policy.ref.namespace
-    taken = sorted({r.key.host for r in policy.routes if not granted(grants, namespace, r.key.host)})
-    if not taken:
-        return policy
-    named = ", ".join(f"`{host}`" for host in taken[:5])
-    words = f"namespace `{namespace}` may not claim {named}; its annotation `{HOSTS_ANNOTATION}` grants hosts"
-    routes = tuple(route for route in policy.routes if route.key.host not in taken)
-    return replace(policy, routes=routes, problems=(*policy.problems, Problem(policy.ref, ("spec", "hosts"), words)))
-
-
-def _settle_conflicts(policies: Iterable[_Policy]) -> Iterator[_Policy]:
-    """Of two policies with an identical match the older serves; the newer refuses what else it speaks for."""
-    owners: dict[MatchKey, PolicyRef] = {}
-    for policy in policies:
-        mine = _policy_ref(policy.ref)
-        # A greedy route stands for a match that could not be read, so it is identical to no other.
-        plain = [route.key for route in policy.routes if not route.greedy]
-        taken = {key: owners[key] for key in plain if owners.get(key, mine) != mine}
-        owners.update((key, mine) for key in plain if key not in owners)
-        if not taken:
-            yield policy
-            continue
-        problem = Problem(policy.ref, ("spec", "rules"), _conflict(taken))
-        routes = (
-            replace(route, rule=replace(route.rule, broken=problem.message))
-            for route in policy.routes
-            if route.greedy or route.key not in taken
-        )
-        yield _Policy(policy.ref, tuple(routes), (*policy.problems, problem))
-
-
-def _conflict(taken: dict[MatchKey, PolicyRef]) -> str:
-    key, owner = next(iter(taken.items()))
-    what = f"{key.method or 'every method'} {key.path.text or 'every path'} on {key.host}"
-    return f"conflicted: {owner} is older and matches the same ({what}); change the match here or there"
-
-
 def _age(item: Parsed | Broken) -> tuple[float, str, str]:
     return (item.created, item.ref.namespace, item.ref.name)
 
 
-def _policy_ref(ref: ObjectRef) -> PolicyRef:
-    return PolicyRef(ref.namespace, ref.name)
-
-
-def _version(ordered: Iterable[Parsed | Broken], grants: Grants | None) -> str:
+def _version(grants: Grants | None, ordered: Iterable[bytes], others: Iterable[bytes]) -> str:
     """A digest over the content of all objects: equal content, equal version."""
-    digest = hashlib.sha256(b"" if grants is None else json.dumps(grants, sort_keys=True).encode())
-    for item in ordered:
-        content = (
-            repr(item.spec) if isinstance(item, Parsed) else json.dumps(item.raw_spec, sort_keys=True, default=str)
-        )
-        digest.update(f"{item.ref}\0{item.created}\0{content}\0".encode())
-    return digest.hexdigest()[:12]
+    start = b"" if grants is None else json.dumps(grants, sort_keys=True).encode()
+    return hashlib.sha256(b"".join((start, *ordered, *sorted(others)))).hexdigest()[:12]

@@ -1,7 +1,4 @@
-"""TokenRevocation as authors write it: which tokens are no longer good, although they have not expired.
-
-Read and checked so far; no request is refused by it yet.
-"""
+"""TokenRevocation as authors write it: which tokens are no longer good, although they have not expired."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from extauthz.policy.ruled import ApiServer, CelRule, Ruled
 from extauthz.policy.spec import IssuerRefSpec
 from extauthz.policy.words import STRICT, Text, checked, shaped
 
-_LONGEST: Final = timedelta(days=401)
+LONGEST: Final = timedelta(days=401)
 """No token lives longer than 400 days, the most that an issuer's `maxLifetime` may be; a day more for all clocks."""
 _SELECTORS: Final = ("jti", "subject", "session", "client")
 
@@ -77,9 +74,9 @@ class TokenRevocationSpec(Ruled):
         ),
         CelRule(
             "!has(self.issuedBefore) "
-            f"|| timestamp(self.expires) - timestamp(self.issuedBefore) <= duration('{_LONGEST.days * 24}h')",
-            f"`expires` can be at most {_LONGEST.days} days after `issuedBefore`: no token lives longer",
-            lambda spec: (span := _span(spec)) is not None and span > _LONGEST,
+            f"|| timestamp(self.expires) - timestamp(self.issuedBefore) <= duration('{LONGEST.days * 24}h')",
+            f"`expires` can be at most {LONGEST.days} days after `issuedBefore`: no token lives longer",
+            lambda spec: (span := _span(spec)) is not None and span > LONGEST,
         ),
     )
     issuer: IssuerRefSpec

@@ -8,10 +8,28 @@ from functools import cached_property
 from extauthz.keys.jwks import IssuerKeys
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.token import IssuerRef, Trust
 from extauthz.model.verdict import PolicyRef, Refusal
 from extauthz.policy.match import HostTable, PathTable, Route
 from extauthz.policy.problem import Problem
+from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
+
+
+class Routing:
+    """All policies, arranged for finding the rule that takes a request. Immutable by convention, like the snapshot."""
+
+    def __init__(self, policies: Mapping[PolicyRef, tuple[Route, ...]]) -> None:
+        self.policies = policies
+        self.hosts = HostTable(route for routes in policies.values() for route in routes)
+        self.asserted = frozenset(
+            _fold(name) for routes in policies.values() for route in routes for name, _ in route.rule.claim_headers
+        )
+
+    @cached_property
+    def by_policy(self) -> dict[str, PathTable]:
+        """For routes that pin a policy."""
+        return {str(ref): PathTable(routes) for ref, routes in self.policies.items()}
 
 
 class Snapshot:
@@ -21,27 +39,30 @@ class Snapshot:
         self,
         *,
         version: str,
-        policies: Mapping[PolicyRef, tuple[Route, ...]],
+        routing: Routing,
+        issuers: Mapping[IssuerRef, Trust],
         issuer_keys: tuple[IssuerKeys, ...],
+        revocations: Revocations | None,
         problems: tuple[Problem, ...],
     ) -> None:
         self.version = version
         """A digest of the content: equal content, equal version."""
-        self.policies = policies
+        self.policies = routing.policies
+        self.issuers = issuers
+        """What the tokens of each issuer must look like."""
         self.issuer_keys = issuer_keys
         """Where the keys of each issuer come from."""
+        self.revocations = revocations
+        """Which tokens are revoked; None when no TokenRevocation counts."""
         self.problems = problems
         """Every mistake in every object."""
-        self._hosts = HostTable(route for routes in policies.values() for route in routes)
-        self._asserted = frozenset(
-            _fold(name) for routes in policies.values() for route in routes for name, _ in route.rule.claim_headers
-        )
+        self._routing = routing
 
     def choose(self, view: RequestView) -> Rule | Refusal:
         """The rule that takes the request: of the pinned policy when the route names one, else by host."""
         if view.pinned_policy is not None:
             return self._choose_pinned(view, view.pinned_policy)
-        rule = self._hosts.find(view)
+        rule = self._routing.hosts.find(view)
         if rule is None:
             return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
         return rule
@@ -49,22 +70,19 @@ class Snapshot:
     def tables(self, view: RequestView) -> Iterable[PathTable]:
         """Where `choose` looks for a rule, in falling precedence: the hosts that fit, or the pinned policy."""
         if view.pinned_policy is None:
-            return self._hosts.candidates(view.host)
-        table = self._tables.get(view.pinned_policy)
+            return self._routing.hosts.candidates(view.host)
+        table = self._routing.by_policy.get(view.pinned_policy)
         return () if table is None else (table,)
 
     def ours(self, names: Collection[str]) -> tuple[str, ...]:
         """Which of these header names some policy sets from claims; `_` is taken for `-`, as many servers do."""
-        if self._asserted.isdisjoint(names) and "_" not in "".join(names):
+        asserted = self._routing.asserted
+        if asserted.isdisjoint(names) and "_" not in "".join(names):
             return ()
-        return tuple(name for name in names if _fold(name) in self._asserted)
-
-    @cached_property
-    def _tables(self) -> dict[str, PathTable]:
-        return {str(ref): PathTable(routes) for ref, routes in self.policies.items()}
+        return tuple(name for name in names if _fold(name) in asserted)
 
     def _choose_pinned(self, view: RequestView, pinned: str) -> Rule | Refusal:
-        table = self._tables.get(pinned)
+        table = self._routing.by_policy.get(pinned)
         if table is None:
             return Refusal(Reason.NO_POLICY, f"the route pins the policy `{pinned[:200]}`, which is not loaded")
         rule = table.find(view)

@@ -49,14 +49,16 @@ class _Unfit(ValueError):
         self.at = Step.CLAIMS if reason is Reason.TOKEN_MALFORMED else None
 
 
-def read_claims(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instant) -> Verified | Refusal:
+def read_claims(
+    claims: Mapping[str, Json], trust: Trust, identity: bytes, signing_hash: bytes, now: Instant
+) -> Verified | Refusal:
     """Read the claims of a token whose signature and `iss` hold.
 
     Refuses with `sender_mismatch` for a token with `cnf`, with `audience_mismatch` for one without audience and with
     `token_malformed` for all else; never raises. `now` only stands in for a missing `iat`.
     """
     try:
-        return _read(claims, trust, identity, now)
+        return _read(claims, trust, identity, signing_hash, now)
     except _Unfit as problem:
         return Refusal(problem.reason, str(problem), issuer=trust.ref, at=problem.at)
 
@@ -74,7 +76,7 @@ def same_json(one: Json, other: Json) -> bool:
             return one == other
 
 
-def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instant) -> Verified:
+def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, signing_hash: bytes, now: Instant) -> Verified:
     expires, issued, window = _times(claims, trust)
     _refuse_senders(claims)
     _check_required(claims, trust)
@@ -84,6 +86,7 @@ def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, now: Instan
         trust=trust,
         claims=claims,
         identity=identity,
+        signing_hash=signing_hash,
         window=window,
         issued_at=now if issued is None else issued,
         lifetime=Seconds(max(0.0, expires - (now if issued is None else issued))),

@@ -128,8 +128,10 @@ class Verifier:
         refusal = refuse_type(trust, jws)
         if refusal is not None:
             return refusal
-        identity = hashlib.sha256(jws.signing_input + b"\0" + signer.encode("ascii")).digest()
-        return read_claims(claims, trust, identity, now)
+        signed = hashlib.sha256(jws.signing_input)
+        identity = signed.copy()
+        identity.update(b"\0" + signer.encode("ascii"))
+        return read_claims(claims, trust, identity.digest(), signed.digest(), now)
 
 
 def read_payload(jws: Jws) -> dict[str, Json] | Refusal:

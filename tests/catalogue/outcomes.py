@@ -44,6 +44,7 @@ INVTOK = _word(
 )  # fmt: skip
 SCOPE = _word("SCOPE", 403, "insufficient_scope", "scope_missing")
 STEPUP = _word("STEPUP", 401, "insufficient_user_authentication", "step_up_required")
+REVOKED = _word("REVOKED", 401, "invalid_token", "token_revoked")
 USED = _word("USED", 401, "invalid_token", "token_reused")
 RATE = _word("RATE", 429, None, "rate_exceeded")
 POLICY = _word("POLICY", 403, None, "claim_refused", "no_policy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter
 from typing import Any
@@ -9,16 +10,16 @@ from typing import Any
 import pytest
 
 from extauthz.model import time as model_time
-from extauthz.model.encoding import base64url_decode
+from extauthz.model.encoding import base64url_decode, base64url_encode
 from extauthz.model.time import Instant, SystemClock
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Outcome, Unavailable
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.readings import Readings
-from tests.building import NOW
+from tests.building import NOW, moment, revocation
 from tests.catalogue.guarded import RULES, Guarded, api, at, issuer
-from tests.catalogue.outcomes import DOWN, INVTOK, POLICY, RATE, SCOPE, USED, Word, admitted, refused
+from tests.catalogue.outcomes import DOWN, INVTOK, POLICY, RATE, REVOKED, SCOPE, USED, Word, admitted, refused
 from tests.checks import Response
 from tests.clock import FakeClock
 from tests.issuing import P256_ORDER, claims, header, hmac_token, jwks, token, with_signature
@@ -407,3 +408,76 @@ def test_F19_what_is_deleted_fails_closed(guarded: Guarded) -> None:
     guarded.load(api(*RULES))
     refused(guarded.present(token(), "/once"), USED)
     admitted(guarded.present(numbered(2), "/once"))
+
+
+HASH = hashlib.sha256(token(claims(sid="s-1")).rpartition(".")[0].encode())
+"""Of the signing input (RFC 7515, section 5.1) of a token of session `s-1`."""
+NAMED = [
+    {"subject": "alice"},
+    {"session": "s-1"},
+    {"jti": "id-1"},
+    {"client": "web"},
+    {"subject": "alice", "client": "web"},
+    {"subject": "alice", "session": "s-1", "jti": "id-1", "client": "web"},
+    {"tokenHash": HASH.hexdigest()},
+    {"tokenHash": base64url_encode(HASH.digest())},
+    {"issuedBefore": moment(NOW)},
+    {"subject": "alice", "issuedBefore": moment(NOW - 59)},
+]
+
+
+@pytest.mark.parametrize("said", NAMED, ids=str)
+def test_F20_a_revoked_token_is_refused_whatever_it_did_before(guarded: Guarded, said: dict[str, Any]) -> None:
+    named, other = token(claims(sid="s-1")), token(claims(sub="bob", sid="s-2", jti="id-2", client_id="app", iat=NOW))
+    admitted(guarded.present(named))
+    admitted(guarded.present(named, "/once"))
+    guarded.load(api(*RULES), revocation("gone", **said))
+    for path in ("/plain", "/once", "/scoped", "/identity"):
+        refused(guarded.present(named, path), REVOKED)
+    admitted(guarded.present(other))
+    guarded.clock.advance(200)
+    refused(guarded.present(named), REVOKED)
+    guarded.load(api(*RULES))
+    admitted(guarded.present(named))
+
+
+def test_F20_what_is_revoked_together_must_all_be_there(guarded: Guarded) -> None:
+    guarded.load(api(*RULES), revocation("gone", subject="alice", client="app"))
+    admitted(guarded.present(token()))
+    admitted(guarded.present(token(claims(sub="bob", client_id="app"))))
+    refused(guarded.present(token(claims(client_id="app"))), REVOKED)
+
+
+def test_F20_the_twin_of_a_signature_is_the_same_token(guarded: Guarded) -> None:
+    text = token(key="ec")
+    signed = hashlib.sha256(text.rpartition(".")[0].encode()).hexdigest()
+    guarded.load(api(*RULES), revocation("gone", tokenHash=signed))
+    for each in (text, _twin(text)):
+        refused(guarded.present(each), REVOKED)
+    admitted(guarded.present(token()))
+
+
+def test_F20_a_revocation_of_another_issuers_tokens(guarded: Guarded) -> None:
+    guarded.load(api(*RULES), EVIL, revocation("gone", issuer={"name": "evil"}, subject="alice"))
+    admitted(guarded.present(token()))
+
+
+def test_F20_a_revocation_that_is_over(guarded: Guarded) -> None:
+    guarded.load(api(*RULES), revocation("gone", subject="alice", expires=moment(NOW + 100)))
+    guarded.clock.advance(99)
+    refused(guarded.present(token()), REVOKED)
+    guarded.clock.advance(1)
+    admitted(guarded.present(token()))
+
+
+@pytest.mark.parametrize(
+    ("iat", "word"), [(NOW - 11, REVOKED), (NOW - 10.5, REVOKED), (NOW - 10, None), (NOW - 9, None), (..., REVOKED)]
+)
+def test_F21_a_token_that_is_younger_than_the_revocation(guarded: Guarded, iat: Any, word: Word | None) -> None:
+    guarded.load(api(*RULES), revocation("gone", subject="alice", issuedBefore=moment(NOW - 10)))
+    text = token(claims(iat=iat))
+    for _ in range(2):
+        if word is None:
+            admitted(guarded.present(text))
+        else:
+            refused(guarded.present(text), word)

@@ -18,8 +18,6 @@ NOT_BUILT = {
     "F16": "a refresh token twice at a token endpoint: no rule guards one yet",
     "F17": "a refresh token again within the grace: no rule guards a token endpoint yet",
     "F18": "malformed bodies at a token endpoint: no rule guards one yet",
-    "F20": "revoked subjects, sessions, ids and clients: there is no TokenRevocation yet",
-    "F21": "a revocation older than the token: there is no TokenRevocation yet",
 }
 """Rows of parts that do not exist. A row that gets a test leaves this table."""
 

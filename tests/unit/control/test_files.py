@@ -11,7 +11,7 @@ from extauthz.control.files import lint, list_folder, load
 from extauthz.model.verdict import Refusal
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
-from tests.building import anonymous, obj, policy, view
+from tests.building import anonymous, obj, policy, revocation, view
 
 
 def write(folder: Path, **files: Any) -> None:
@@ -186,3 +186,26 @@ def test_the_order_of_files_and_documents_never_matters(tmp_path: Path) -> None:
 def test_a_good_rule_is_what_the_folder_says(tmp_path: Path) -> None:
     write(tmp_path, a=policy("a", anonymous("r")))
     assert isinstance(snapshot(tmp_path).choose(view("/")), Rule)
+
+
+def test_a_file_of_revocations_that_cannot_be_read_hides_which_tokens_are_revoked(tmp_path: Path) -> None:
+    write(tmp_path, good=policy("a", anonymous("r")))
+    text = yaml.safe_dump_all([revocation("one", jti="a"), revocation("two", jti="b")])
+    (tmp_path / "gone.yaml").write_text(text.replace("jti: b", "jti: b: c"))
+    listing = list_folder(tmp_path)
+    assert [each.file for each in listing.blind] == ["gone.yaml"]
+    (tmp_path / "gone.yaml").write_text(text)
+    assert list_folder(tmp_path).blind == ()
+    revocations = snapshot(tmp_path).revocations
+    assert revocations is not None
+    assert revocations.count == 2
+
+
+def test_lint_tells_mistakes_of_revocations(tmp_path: Path) -> None:
+    write(tmp_path, gone=[revocation("one", jti="a", sub="b"), revocation("two", jti="b")])
+    count, problems = lint(tmp_path)
+    assert count == 2
+    assert [str(problem) for problem in problems] == [
+        "gone.yaml:11: TokenRevocation shop/one: spec.sub: unknown field; did you mean `subject`?",
+        "gone.yaml:20: TokenRevocation shop/two: spec.issuer: there is no TokenIssuer shop/corp",
+    ]

@@ -6,13 +6,13 @@ import pytest
 
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
-from extauthz.model.token import SlotKind
+from extauthz.model.token import ClaimPath, SlotKind
 from extauthz.model.verdict import Refusal
-from extauthz.policy.compile import compile_snapshot
+from extauthz.policy.compile import Compiler, compile_snapshot
 from extauthz.policy.parse import parse
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
-from tests.building import anonymous, obj, policy, view, with_token
+from tests.building import anonymous, obj, policy, revocation, view, with_token
 
 ISSUER: dict[str, Any] = {"issuer": "https://corp.example", "keys": {"jwksUri": "https://corp.example/keys"}}
 
@@ -177,3 +177,44 @@ def test_equal_content_has_an_equal_version_and_a_change_shows() -> None:
 def test_headers_of_every_policy_are_ours_with_dash_or_underscore() -> None:
     loaded = snapshot(policy("a", with_token("r", upstream={"claimHeaders": {"x-auth-sub": "sub"}})))
     assert loaded.ours(["x-auth-sub", "x_auth_sub", "x-other"]) == ("x-auth-sub", "x_auth_sub")
+
+
+def test_what_did_not_change_is_not_compiled_again() -> None:
+    compiler = Compiler()
+    corp, one, two = (parse(each) for each in (obj("TokenIssuer", "corp", ISSUER), _named("one"), _named("two")))
+    first = compiler.compile([corp, one, two])
+    revoked = compiler.compile([two, one, corp, parse(revocation("gone", jti="a"))])
+    assert revoked.policies is first.policies
+    assert revoked.version != first.version
+    edited = compiler.compile([corp, one, parse(_named("two", mode="Shadow"))])
+    assert _rule(edited, "one") is _rule(first, "one")
+    assert _rule(edited, "two") is not _rule(first, "two")
+
+
+def test_a_policy_is_compiled_again_when_an_issuer_changes() -> None:
+    compiler = Compiler()
+    corp, one = parse(obj("TokenIssuer", "corp", ISSUER)), parse(_named("one"))
+    for flag in (True, False, True):
+        spec = ISSUER | {"claimFlags": {"verified": flag}}
+        rule = _rule(compiler.compile([parse(obj("TokenIssuer", "corp", spec)), one]), "one")
+        assert rule.demand is not None
+        assert rule.demand.issuers[0].claim_equals == {"verified": flag}
+    assert _rule(compiler.compile([one]), "one").broken is not None
+    assert _rule(compiler.compile([one, corp]), "one").broken is None
+
+
+def test_one_and_true_are_two_values_of_a_claim() -> None:
+    """To Python they are equal."""
+    compiler, one = Compiler(), parse(_named("one"))
+    for value in (1, True, 1):
+        rule = _rule(compiler.compile([parse(obj("TokenIssuer", "corp", ISSUER | {"claimEquals": {"a": value}})), one]))
+        assert rule.demand is not None
+        assert type(rule.demand.issuers[0].claim_equals[ClaimPath("a")]) is type(value)
+
+
+def _named(name: str, **more: Any) -> dict[str, Any]:
+    return policy(name, with_token("r"), hosts=(f"{name}.example",), **more)
+
+
+def _rule(loaded: Snapshot, name: str = "one") -> Rule:
+    return rule_of(loaded, view("/", host=f"{name}.example"))

@@ -20,14 +20,14 @@ SLOT = Slot(SlotKind.AUTHORIZATION, "authorization")
 
 def read(said: dict[str, Any], trust: Trust = TRUST, now: float = NOW) -> Verified:
     """Claims that hold."""
-    verified = read_claims(said, trust, b"identity", Instant(now))
+    verified = read_claims(said, trust, b"identity", b"hash", Instant(now))
     assert isinstance(verified, Verified), verified
     return verified
 
 
 def refusal(said: dict[str, Any], trust: Trust = TRUST, now: float = NOW, **demand: Any) -> Refusal | None:
     """Why claims are refused, by themselves or by a demand; None when they are accepted."""
-    verified = read_claims(said, trust, b"identity", Instant(now))
+    verified = read_claims(said, trust, b"identity", b"hash", Instant(now))
     if isinstance(verified, Refusal):
         return verified
     return refuse(verified, Demand(slot=SLOT, issuers=(trust,), **demand), Instant(now))

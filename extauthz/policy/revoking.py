@@ -1,0 +1,80 @@
+"""From TokenRevocation objects to the index of what is revoked, without reading again what did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from extauthz.model.time import Instant
+from extauthz.model.token import IssuerRef
+from extauthz.policy.issuers import Issuers
+from extauthz.policy.parse import Broken, Parsed
+from extauthz.policy.problem import Problem
+from extauthz.policy.remembered import Remembered, digest_of
+from extauthz.policy.revocation import TokenRevocationSpec
+from extauthz.policy.revocations import EVERYWHERE, Entry, Revocations
+from extauthz.policy.revoked import entry_of, salvage
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """All TokenRevocations of a set."""
+
+    index: Revocations | None
+    """None when none of them counts."""
+    digests: list[bytes]
+    """Of the content of each object."""
+    problems: list[Problem]
+
+
+class Revoking:
+    """Compiles the TokenRevocations of one set of objects after the other."""
+
+    def __init__(self, install_namespace: str) -> None:
+        self._install_namespace = install_namespace
+        self._read = Remembered(self._read_one)
+
+    def compile(self, items: Iterable[Parsed | Broken], issuers: Issuers, now: Instant | None) -> Revoked:
+        """The index of a set, without what is over at `now`.
+
+        INVARIANT: requests are decided later than `now`, so that leaving those out changes no decision.
+        """
+        read = self._read.all(items)
+        entries = [entry for _, entry in read if isinstance(entry, Entry)]
+        problems = list(_without_issuer(entries, issuers))
+        known = sorted({*issuers.good, *issuers.broken})
+        for _, broken in read:
+            if isinstance(broken, Broken):
+                problems += broken.problems
+                entries += salvage(broken, self._install_namespace, known)
+        live = [entry for entry in entries if now is None or now < entry.mark.expires]
+        return Revoked(Revocations(live) if live else None, [digest for digest, _ in read], sorted(problems, key=str))
+
+    def _read_one(self, item: Parsed | Broken) -> tuple[bytes, Entry | Broken]:
+        match item:
+            case Parsed(spec=TokenRevocationSpec() as spec):
+                return digest_of(item), entry_of(spec, item.ref, self._install_namespace)
+            case Broken():
+                return digest_of(item), item
+            case _:
+                raise AssertionError("a TokenRevocation has the spec of one")
+
+
+def _without_issuer(entries: Iterable[Entry], issuers: Issuers) -> Iterator[Problem]:
+    """Objects that name an issuer which their namespace cannot have: they revoke nothing, and must not seem to."""
+    found = {
+        (issuer, namespace): _why_not(issuer, namespace, issuers)
+        for issuer, namespace in {(entry.issuer, entry.namespace) for entry in entries}
+    }
+    for entry in entries:
+        words = found[entry.issuer, entry.namespace]
+        if words is not None:
+            yield Problem(entry.mark.ref, ("spec", "issuer"), words)
+
+
+def _why_not(issuer: IssuerRef, namespace: str, issuers: Issuers) -> str | None:
+    """Why a namespace cannot have an issuer. One with mistakes of its own is there, and may be mended."""
+    if issuer in issuers.broken or (namespace == EVERYWHERE and issuer in issuers.good):
+        return None
+    found = issuers.resolve(issuer, namespace)
+    return found if isinstance(found, str) else None
