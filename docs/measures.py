@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.keys.jwks import KeyState
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.readings import Readings, SharedStoreReadings
@@ -48,6 +48,8 @@ process that has seen thousands of policies come and go gets there, and a restar
 | `extauthz_store_may_evict == 1` | the shared store may forget used tokens: set `maxmemory-policy noeviction` |
 | `increase(extauthz_store_failures_total{kind="clock"}[1h]) > 0` | the shared store's clock was set ahead, and uses may be forgotten |
 | `extauthz_policies{state="invalid"} > 0` | a policy denies its whole scope until it is mended |
+| `extauthz_source_trouble == 1` for minutes | edits of policies are not in force: `/readyz` says why |
+| `extauthz_source_silent_seconds > 150` | the API server has not confirmed the policies for long; at `max-source-age` we are no longer ready |
 | `histogram_quantile(0.99, sum by (le) (rate(extauthz_check_seconds_bucket[5m]))) > 0.1` | Envoy gives up after 200 ms unless told otherwise |
 | `rate(extauthz_decision_log_lost_total[5m]) > 0` | decisions leave no trace: nobody reads the pipe, or the disk is full |
 | `extauthz_clock_stepped_back_seconds > 0` | the machine's clock was set back; decisions go on by the time before |
@@ -69,6 +71,7 @@ def _families() -> Iterator[Metric]:
         policies={"accepted": 1},
         keys={issuer: KeyState(fetched_at=Instant(1.0))},
         store_keys=1,
+        source_silent=Seconds(1.0),
         shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
     )
     text = Metrics(lambda: everything, version="1").render()[0].decode()

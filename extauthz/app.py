@@ -21,7 +21,6 @@ from extauthz.explain.story import as_json
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Clock, Instant, Seconds, SystemClock
-from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store
 from extauthz.replay.redis import RedisStore, StoreState
@@ -30,6 +29,7 @@ from extauthz.server.admin import Admin, Pages
 from extauthz.server.answer import Answerer
 from extauthz.server.explaining import explain_check
 from extauthz.server.grpcio import CannotListen, Server, Serving
+from extauthz.server.loaded import loaded
 from extauthz.server.tls import TlsFiles, TlsRefused
 from extauthz.telemetry.audit import AuditLog, redaction
 from extauthz.telemetry.log import ProcessLog
@@ -78,8 +78,7 @@ class App:
             want_keys=self._keys.want,
         )
         self._server = Server(answerer, _serving(settings), self._clock)
-        pages = Pages(missing=self.missing, metrics=self._metrics.render, snapshot=self._page, explain=self._explain)
-        self._admin = _admin(settings, pages)
+        self._admin = _admin(settings, self._pages())
 
     def start(self) -> tuple[str, ...]:
         """Start all parts and listen. Returns where. Raises StartError; then everything is stopped again."""
@@ -108,12 +107,7 @@ class App:
             missing["policies"] = str(faults[0]) if faults else "the policies are not read yet"
         elif 0 < self._settings.max_source_age < self._policies.silent_for():
             missing["source"] = "; ".join(map(str, self._policies.faults)) or "the API server is out of reach"
-        now = self._clock.now()
-        unfetched = [
-            f"{ref}: {state.problem or 'not fetched yet'}"
-            for ref, state in self._keys.states().items()
-            if state.usable(now) is None
-        ]
+        unfetched = self._unfetched()
         # One issuer that is down must not take all others out of service: only the first fetch of each is waited for.
         if not self._keys.first_fetch_done() or (unfetched and len(unfetched) == len(self._keys.states())):
             missing["keys"] = "; ".join(unfetched) or "the issuers' keys are not fetched yet"
@@ -121,6 +115,12 @@ class App:
         if trouble is not None:
             missing["store"] = trouble
         return missing
+
+    def notes(self) -> dict[str, str]:
+        """What is wrong and does not keep us from being ready: the last policies and keys serve on."""
+        faults = () if self._snapshot is None else self._policies.faults
+        wrong, missing = {"source": "; ".join(map(str, faults)), "keys": "; ".join(self._unfetched())}, self.missing()
+        return {name: words for name, words in wrong.items() if words and name not in missing}
 
     def admin_address(self) -> str | None:
         """Where the admin port listens."""
@@ -168,6 +168,11 @@ class App:
         self._snapshot = snapshot
         self._published = self._clock.now()
 
+    def _unfetched(self) -> list[str]:
+        """The issuers whose tokens cannot be verified now, each with the reason."""
+        now, states = self._clock.now(), self._keys.states().items()
+        return [f"{ref}: {state.problem or 'not fetched yet'}" for ref, state in states if state.usable(now) is None]
+
     def _world(self) -> World:
         snapshot, keys, last = self._snapshot, self._keys.states(), self._last_world
         if last is None or last.snapshot is not snapshot or last.keys is not keys:
@@ -193,26 +198,21 @@ class App:
             store_keys=None if isinstance(self._store, RedisStore) else len(self._store),
             shared_store=None if self._shared is None else _shared(self._shared.state()),
             clock_stepped_back=self._clock.stepped_back(),
+            source_silent=Seconds(self._policies.silent_for()),
+            source_trouble=bool(self._policies.faults),
+        )
+
+    def _pages(self) -> Pages:
+        return Pages(
+            missing=self.missing,
+            notes=self.notes,
+            metrics=self._metrics.render,
+            snapshot=self._page,
+            explain=self._explain,
         )
 
     def _page(self) -> Mapping[str, Any]:
-        """What is loaded, for the admin port. No key material, no counts."""
-        snapshot, now = self._snapshot, self._clock.now()
-        return {
-            "version": None if snapshot is None else snapshot.version,
-            "policies": [] if snapshot is None else [_policy_page(snapshot, ref) for ref in sorted(snapshot.policies)],
-            "mistakes": [problem.as_dict() for problem in self._policies.problems],
-            "issuers": [
-                {
-                    "issuer": str(ref),
-                    "usable": state.usable(now) is not None,
-                    "problem": state.problem,
-                    "keys": [] if state.keys is None else [key.kid for key in state.keys.keys],
-                    "skipped": [] if state.keys is None else [f"{each.kid}: {each.why}" for each in state.keys.skipped],
-                }
-                for ref, state in sorted(self._keys.states().items())
-            ],
-        }
+        return loaded(self._snapshot, self._policies.problems, self._keys.states(), self._clock.now())
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -349,14 +349,3 @@ def _states(snapshot: Snapshot) -> Counter[str]:
         "invalid" if any(route.rule.broken is not None for route in routes) else "accepted"
         for routes in snapshot.policies.values()
     )
-
-
-def _policy_page(snapshot: Snapshot, ref: PolicyRef) -> Mapping[str, Any]:
-    routes = snapshot.policies[ref]
-    return {
-        "policy": str(ref),
-        "hosts": sorted({route.key.host for route in routes}),
-        "rules": sorted({route.rule.name for route in routes}),
-        "mode": routes[0].rule.mode.value if routes else None,
-        "broken": next((route.rule.broken for route in routes if route.rule.broken is not None), None),
-    }

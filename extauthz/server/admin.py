@@ -43,6 +43,8 @@ class Pages:
     """What is loaded, without secrets."""
     explain: Callable[[bytes], bytes]
     """The story of a serialised CheckRequest, in JSON. Counts nothing."""
+    notes: Callable[[], Mapping[str, str]] = dict
+    """What is wrong and keeps us from nothing yet: name to the words."""
 
 
 class Admin:
@@ -107,7 +109,7 @@ _Questions = Mapping[str, Callable[[bytes, str], _Page]]
 def _routes(pages: Pages, *, loopback: bool) -> _Routes:
     routes: dict[str, Callable[[], _Page]] = {
         "/healthz": lambda: (HTTPStatus.OK, _TEXT, b"ok\n"),
-        "/readyz": lambda: _ready(pages.missing()),
+        "/readyz": lambda: _ready(pages.missing(), pages.notes()),
         "/metrics": lambda: _metrics(*pages.metrics()),
     }
     if loopback:
@@ -135,9 +137,9 @@ def _explain(explain: Callable[[bytes], bytes], body: bytes, content_type: str) 
     return HTTPStatus.OK, _JSON, explain(data) + b"\n"
 
 
-def _ready(missing: Mapping[str, str]) -> _Page:
+def _ready(missing: Mapping[str, str], notes: Mapping[str, str]) -> _Page:
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-    return status, _JSON, _json({"ready": not missing, "missing": dict(missing)})
+    return status, _JSON, _json({"ready": not missing, "missing": dict(missing), "notes": dict(notes)})
 
 
 def _metrics(text: bytes, content_type: str) -> _Page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -45,12 +46,17 @@ class Readings:
     shared_store: SharedStoreReadings | None = None
     """None where the store is none that replicas share."""
     clock_stepped_back: Seconds = Seconds(0.0)
+    source_silent: Seconds = Seconds(math.inf)
+    """Since the source of policies last confirmed what is known; infinite before the first time."""
+    source_trouble: bool = False
+    """Whether something keeps us from being in step with it."""
 
 
 def families(readings: Readings) -> Iterator[Metric]:
     """The readings as Prometheus metric families."""
     yield from _counters(readings)
     yield from _snapshot(readings)
+    yield from _source(readings)
     yield from _keys(readings)
     if readings.store_keys is not None:
         yield GaugeMetricFamily(
@@ -108,6 +114,21 @@ def _snapshot(readings: Readings) -> Iterator[Metric]:
     for state, count in sorted(readings.policies.items()):
         policies.add_metric((state,), count)
     yield policies
+
+
+def _source(readings: Readings) -> Iterator[Metric]:
+    if math.isfinite(readings.source_silent):
+        yield GaugeMetricFamily(
+            "extauthz_source_silent_seconds",
+            "Time since the API server last confirmed the policies; up to about 60 when all is well, 0 for a folder, "
+            "absent before the first time.",
+            readings.source_silent,
+        )
+    yield GaugeMetricFamily(
+        "extauthz_source_trouble",
+        "1 when something keeps the policies from being followed: the last ones serve on, and `/readyz` says why.",
+        readings.source_trouble,
+    )
 
 
 def _keys(readings: Readings) -> Iterator[Metric]:

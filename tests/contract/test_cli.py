@@ -127,7 +127,7 @@ def test_serve_tells_where_the_admin_port_is(folder: Path) -> None:
     with serving(folder, "--admin", "127.0.0.1:0") as served:
         assert served.admin.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{served.admin}/readyz", timeout=10) as answer:
-            assert json.load(answer) == {"ready": True, "missing": {}}
+            assert json.load(answer) == {"ready": True, "missing": {}, "notes": {}}
         with urllib.request.urlopen(f"{served.admin}/snapshot", timeout=10) as answer:
             assert [each["policy"] for each in json.load(answer)["policies"]] == ["shop/orders"]
 

@@ -26,9 +26,10 @@ def pages(
     missing: Callable[[], Mapping[str, str]] = dict,
     snapshot: Callable[[], Mapping[str, Any]] = lambda: {"version": "v"},
     explain: Callable[[bytes], bytes] = lambda data: json.dumps({"asked": data.hex()}).encode(),
+    notes: Callable[[], Mapping[str, str]] = dict,
 ) -> Pages:
     metrics = b"a_metric 1\n", "text/plain; version=0.0.4"
-    return Pages(missing=missing, metrics=lambda: metrics, snapshot=snapshot, explain=explain)
+    return Pages(missing=missing, metrics=lambda: metrics, snapshot=snapshot, explain=explain, notes=notes)
 
 
 @contextmanager
@@ -91,10 +92,17 @@ def test_readiness_names_what_is_missing() -> None:
     missing = dict(MISSING)
     with running(pages(missing=lambda: missing)) as server:
         response, body = ask(server, "/readyz")
-        assert (response.status, json.loads(body)) == (503, {"ready": False, "missing": MISSING})
+        assert (response.status, json.loads(body)) == (503, {"ready": False, "missing": MISSING, "notes": {}})
         missing.clear()
         response, body = ask(server, "/readyz")
-        assert (response.status, json.loads(body)) == (200, {"ready": True, "missing": {}})
+        assert (response.status, json.loads(body)) == (200, {"ready": True, "missing": {}, "notes": {}})
+
+
+def test_what_is_wrong_and_does_no_harm_yet_is_noted_while_we_are_ready() -> None:
+    notes = {"source": "the API server cannot be reached"}
+    with running(pages(notes=lambda: notes)) as server:
+        response, body = ask(server, "/readyz")
+    assert (response.status, json.loads(body)) == (200, {"ready": True, "missing": {}, "notes": notes})
 
 
 def test_metrics_keep_their_content_type(server: Admin) -> None:

@@ -119,6 +119,8 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
         process_log_lost=1,
         store_keys=42,
         clock_stepped_back=Seconds(12.0),
+        source_silent=Seconds(70.0),
+        source_trouble=True,
     )
     shown = metrics(readings)
     assert value(shown, "extauthz_token_cache_hits_total") == 5
@@ -131,6 +133,8 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_process_log_lost_total") == 1
     assert value(shown, "extauthz_store_keys") == 42
     assert value(shown, "extauthz_clock_stepped_back_seconds") == 12
+    assert value(shown, "extauthz_source_silent_seconds") == 70
+    assert value(shown, "extauthz_source_trouble") == 1
     assert value(shown, "extauthz_build_info", version="1.2.3") == 1
 
 
@@ -147,7 +151,14 @@ def test_a_shared_store_shows_how_it_does() -> None:
 
 def test_nothing_is_made_up_before_it_is_known() -> None:
     shown = metrics()
-    for name in ("snapshot_info", "snapshot_age_seconds", "store_keys", "store_up", "store_may_evict"):
+    for name in (
+        "snapshot_info",
+        "snapshot_age_seconds",
+        "store_keys",
+        "store_up",
+        "store_may_evict",
+        "source_silent_seconds",
+    ):
         assert samples(shown, f"extauthz_{name}") == []
 
 

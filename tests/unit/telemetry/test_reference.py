@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.keys.jwks import KeyState
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, Seconds
 from extauthz.telemetry import audit
 from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.metrics import Metrics
@@ -33,6 +33,7 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
         policies={"accepted": 1},
         keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
         store_keys=1,
+        source_silent=Seconds(1.0),
         shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
     )
     counted = Metrics(lambda: full, version="1")

@@ -1,0 +1,53 @@
+"""What is loaded, for `/snapshot`: policies, their mistakes and issuers. No key material, no secrets, no counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from extauthz.keys.jwks import KeyState
+from extauthz.model.time import Instant
+from extauthz.model.token import IssuerRef
+from extauthz.model.verdict import PolicyRef
+from extauthz.policy.snapshot import Snapshot
+
+
+class Mistake(Protocol):
+    """A mistake in an object, with or without the place in a file."""
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """For machines."""
+
+
+def loaded(
+    snapshot: Snapshot | None, mistakes: Iterable[Mistake], keys: Mapping[IssuerRef, KeyState], now: Instant
+) -> Mapping[str, Any]:
+    """The page; with None nothing is loaded yet."""
+    return {
+        "version": None if snapshot is None else snapshot.version,
+        "policies": [] if snapshot is None else [_policy(snapshot, ref) for ref in sorted(snapshot.policies)],
+        "mistakes": [mistake.as_dict() for mistake in mistakes],
+        "issuers": [_issuer(ref, state, now) for ref, state in sorted(keys.items())],
+    }
+
+
+def _policy(snapshot: Snapshot, ref: PolicyRef) -> Mapping[str, Any]:
+    routes = snapshot.policies[ref]
+    return {
+        "policy": str(ref),
+        "hosts": sorted({route.key.host for route in routes}),
+        "rules": sorted({route.rule.name for route in routes}),
+        "mode": routes[0].rule.mode.value if routes else None,
+        "broken": next((route.rule.broken for route in routes if route.rule.broken is not None), None),
+    }
+
+
+def _issuer(ref: IssuerRef, state: KeyState, now: Instant) -> Mapping[str, Any]:
+    found = state.keys
+    return {
+        "issuer": str(ref),
+        "usable": state.usable(now) is not None,
+        "problem": state.problem,
+        "keys": [] if found is None else [key.kid for key in found.keys],
+        "skipped": [] if found is None else [f"{each.kid}: {each.why}" for each in found.skipped],
+    }
