@@ -56,7 +56,7 @@ def _read_otherwise(view: RequestView, slot: Slot) -> list[str]:
     """What servers find in this place, and in those that RFC 6750 knows besides."""
     headers, query = view.headers, view.target.query
     bearers = bearers_read(headers.get("authorization", ()))
-    tokens = [*parameters_read(query, QUERY_NAME), *headers.get("x-api-key", ())]
+    tokens = [*parameters_read(query, QUERY_NAME), *filter(str.strip, headers.get("x-api-key", ()))]
     match slot.kind:
         case SlotKind.AUTHORIZATION:
             return [*bearers, *tokens]

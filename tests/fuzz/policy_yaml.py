@@ -137,7 +137,9 @@ def _is_one_step(data: bytes, text: str) -> bool:
     # With nothing left of it, the policy is not mistaken but taken away.
     if sum(word in data for word in (b"AccessPolicy", b"hosts", b"rules", b"anonymous")) < 2:
         return False
-    return len(changed) == 1 and _steps(yaml.load(text, _LOADER), changed[0]) == 1
+    if len(changed) != 1 or not (isinstance(changed[0], dict) or b"AccessPolicy" in data):
+        return False
+    return _steps(yaml.load(text, _LOADER), changed[0]) == 1
 
 
 def _steps(one: Any, other: Any) -> int:
