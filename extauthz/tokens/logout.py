@@ -1,0 +1,148 @@
+"""Logout tokens (OpenID Connect Back-Channel Logout 1.0, sections 2.4 and 2.6): an issuer says that a session is over.
+
+They are read as strictly as access tokens, and with the same keys. What keeps the two apart: a logout token has
+`events` and no `nonce`, is for one of our client ids, and its type is never that of an access token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from extauthz.keys.jwks import KeyState
+from extauthz.model.encoding import Json
+from extauthz.model.reason import Reason
+from extauthz.model.step import Step
+from extauthz.model.time import Instant
+from extauthz.model.token import ClaimPath, IssuerRef, Trust, claim_at
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.jws import Jws
+from extauthz.tokens.quoting import quote, quote_all
+from extauthz.tokens.signer import find_signer
+from extauthz.tokens.verify import usable_keys
+
+EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
+"""The member of `events` that makes a token a logout token."""
+_LONGEST: Final = 1024
+"""Characters of a text, as in a TokenRevocation."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_OLDEST: Final = 3600.0
+"""Seconds since a logout. Issuers send their tokens at once, and let them live for two minutes (section 2.4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """What we are to one issuer that tells us of logouts."""
+
+    trust: Trust
+    clients: frozenset[str]
+    """Our client ids there: one of them is in `aud`."""
+    types: frozenset[str] = frozenset({"logout+jwt", ""})
+    """Accepted `typ`, in lower case and without `application/`; the empty text stands for a token without one. Some
+    issuers write `jwt`."""
+    sessions: bool = True
+    """Whether this issuer's access tokens have `sid`. Where they do not, a logout ends all that the subject has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logout:
+    """A logout that the issuer vouches for. It names a session, or else a subject."""
+
+    trust: Trust
+    token_id: str = field(repr=False)
+    issued_at: Instant
+    session: str | None
+    subject: str | None
+    """As the issuer's access tokens name it."""
+
+
+class _Unfit(ValueError):
+    """Not a logout token for this party. The message says why, and holds nothing that names a person or session."""
+
+
+def read_logout(
+    jws: Jws, claims: Mapping[str, Json], party: Party, keys: Mapping[IssuerRef, KeyState], now: Instant
+) -> Logout | Refusal:
+    """Verify a logout token of an issuer that it names by `iss`. Never raises."""
+    trust = party.trust
+    key_set = usable_keys(keys, trust, now)
+    if isinstance(key_set, Refusal):
+        return key_set
+    signer = find_signer(trust, jws, claims, key_set)
+    if isinstance(signer, Refusal):
+        return signer
+    if jws.typ not in party.types:
+        words = f"`typ` is {quote(jws.typ_as_sent)}; a logout token has `logout+jwt`, or none"
+        return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
+    try:
+        return _read(claims, party, now)
+    except _Unfit as problem:
+        return Refusal(Reason.TOKEN_MALFORMED, str(problem), issuer=trust.ref, at=Step.CLAIMS)
+
+
+def _read(claims: Mapping[str, Json], party: Party, now: Instant) -> Logout:
+    trust = party.trust
+    if "nonce" in claims:
+        raise _Unfit("the token has `nonce`: it is an ID token, or made to look like one")
+    events = claims.get("events")
+    if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
+        raise _Unfit(f"`events` has no member `{EVENT}` with an object")
+    _check_audience(claims.get("aud"), party.clients)
+    if trust.tenants is not None and claim_at(claims, trust.tenants.claim) != trust.tenants.by_issuer.get(
+        str(claims.get("iss"))
+    ):
+        raise _Unfit(f"the claim `{trust.tenants.claim}` does not name the tenant in `iss`")
+    issued_at, expires = _time(claims, "iat"), _time(claims, "exp")
+    if issued_at > now + trust.clock_skew:
+        raise _Unfit("`iat` lies ahead of this clock by more than `clockSkew`")
+    if issued_at < now - _OLDEST:
+        raise _Unfit("`iat` lies more than an hour back")
+    if expires <= issued_at or now >= expires + trust.clock_skew:
+        raise _Unfit("the token expired")
+    token_id = _text(claims, "jti")
+    if token_id is None:
+        raise _Unfit("`jti` is missing")
+    session, subject = _named(claims, party)
+    return Logout(trust=trust, token_id=token_id, issued_at=issued_at, session=session, subject=subject)
+
+
+def _named(claims: Mapping[str, Json], party: Party) -> tuple[str | None, str | None]:
+    """The session that ended; or else the subject, all of whose sessions did (section 2.4)."""
+    session, sub = _text(claims, "sid"), _text(claims, "sub")
+    if session is None and sub is None:
+        raise _Unfit("neither `sub` nor `sid` says who was logged out")
+    if session is not None and party.sessions:
+        return session, None
+    # INVARIANT: the subject is the one that access tokens are compared by. Another claim's value would revoke nothing,
+    # or another's tokens.
+    paths = party.trust.mapping.subject
+    found = _text(claims, paths[0]) if paths else None
+    if found is None:
+        named = f"`{paths[0]}` first" if paths else "no claim"
+        raise _Unfit(f"the subject cannot be told: `mapping.subject` of {party.trust.ref} names {named}")
+    return None, found
+
+
+def _check_audience(aud: Json, clients: frozenset[str]) -> None:
+    found = aud if isinstance(aud, list) else [aud]
+    if clients.isdisjoint(each for each in found if isinstance(each, str)):
+        raise _Unfit(f"`aud` names none of our client ids, {quote_all(clients)}")
+
+
+def _time(claims: Mapping[str, Json], name: str) -> Instant:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**53:
+        raise _Unfit(f"`{name}` is {quote(value)}, not a time")
+    return Instant(value)
+
+
+def _text(claims: Mapping[str, Json], name: str) -> str | None:
+    """A claim that must be a text where it is there."""
+    value = claim_at(claims, ClaimPath(name))
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST or _CONTROL.search(value):
+        raise _Unfit(f"`{name}` is not a text of 1 to {_LONGEST} characters, none of them a control character")
+    return value

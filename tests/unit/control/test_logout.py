@@ -1,0 +1,258 @@
+"""Back-channel logout: from the form that an issuer posts to the TokenRevocation that is written; and over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from extauthz.control.logout import MAX_BODY, PATH, LogoutReceiver, logout_handler, revocation_of
+from extauthz.keys.jwks import KeyState
+from extauthz.model.time import Instant, Seconds
+from extauthz.model.token import IssuerRef
+from extauthz.policy.parse import Parsed, parse
+from extauthz.policy.revocation import TokenRevocationSpec
+from extauthz.tokens.logout import EVENT, Logout, Party
+from tests.building import NOW, policy, with_token
+from tests.clock import FakeClock
+from tests.issuing import CORP, claims, header, state, token
+from tests.worlds import Asked
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def logout_token(**more: Any) -> str:
+    """A good logout token, but for what is said."""
+    said = {
+        "iss": CORP.issuer, "aud": "web", "iat": NOW - 5, "exp": NOW + 115, "jti": "logout-1", "sid": "s-1",
+        "sub": "alice", "events": {EVENT: {}}, **more,
+    }  # fmt: skip
+    return token({name: value for name, value in said.items() if value is not ...}, header(typ="logout+jwt"))
+
+
+@dataclass
+class Place:
+    """A receiver, and what it did."""
+
+    written: list[dict[str, Any]] = field(default_factory=list)
+    wanted: list[IssuerRef] = field(default_factory=list)
+    parties: list[Party] = field(default_factory=lambda: [Party(trust=CORP, clients=frozenset({"web"}))])
+    keys: dict[IssuerRef, KeyState] = field(default_factory=lambda: {CORP.ref: state("rsa")})
+    trouble: Exception | None = None
+
+    def write(self, obj: dict[str, Any]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        self.written.append(obj)
+
+    def receiver(self) -> LogoutReceiver:
+        return LogoutReceiver(
+            parties=lambda: self.parties,
+            keys=lambda: self.keys,
+            want_keys=self.wanted.append,
+            write=self.write,
+            clock=FakeClock(),
+            install_namespace="ops",
+        )
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+def post(receiver: LogoutReceiver, text: str | None = None, **more: str) -> tuple[int, str]:
+    """The status and error of an answer to a form with a logout token."""
+    form = {"logout_token": logout_token() if text is None else text, **more}
+    reply = receiver.receive(FORM, urlencode(form).encode())
+    return reply.status, reply.error
+
+
+def test_a_logout_becomes_a_revocation_that_a_source_accepts(place: Place) -> None:
+    assert post(place.receiver(), state="ignored") == (200, "")
+    (written,) = place.written
+    found = parse(written, cluster=True)
+    assert isinstance(found, Parsed)
+    assert isinstance(found.spec, TokenRevocationSpec)
+    assert written["metadata"]["namespace"] == "shop"
+    assert written["spec"] == {
+        "issuer": {"kind": "TokenIssuer", "name": "corp"},
+        "session": "s-1",
+        "issuedBefore": "2026-09-21T14:13:15Z",
+        "expires": "2026-09-21T15:14:20Z",
+        "reason": "back-channel logout",
+    }
+
+
+def test_the_name_tells_nobody_who_it_was(place: Place) -> None:
+    post(place.receiver(), logout_token(sid=...))
+    text = json.dumps(place.written[0]["metadata"])
+    assert not any(word in text for word in ("alice", "s-1", "logout-1"))
+
+
+def test_what_is_written_refuses_the_session_from_then_on_and_no_other(place: Place) -> None:
+    rules = policy("p", with_token("r"))
+    asked = Asked(rules)
+    ended, other, later = (
+        token(claims(**said)) for said in ({"sid": "s-1"}, {"sid": "s-2"}, {"sid": "s-1", "iat": NOW - 5})
+    )
+    assert asked.reason("/", ended) == "allow"
+    post(place.receiver())
+    asked.load(rules, *place.written)
+    assert [asked.reason("/", each) for each in (ended, other, later)] == ["token_revoked", "allow", "allow"]
+
+
+def test_a_logout_at_the_clusters_issuer_counts_for_all(place: Place) -> None:
+    trust = replace(CORP, ref=IssuerRef("ClusterTokenIssuer", "", "corp"))
+    place.parties, place.keys = [Party(trust=trust, clients=frozenset({"web"}))], {trust.ref: state("rsa")}
+    assert post(place.receiver()) == (200, "")
+    assert place.written[0]["metadata"]["namespace"] == "ops"
+
+
+def test_a_repetition_is_answered_alike_and_written_once(place: Place) -> None:
+    receiver = place.receiver()
+    assert [post(receiver) for _ in range(3)] == [(200, "")] * 3
+    assert len(place.written) == 1
+    # Another replica comes to the same name, and finds the object there.
+    assert post(place.receiver()) == (200, "")
+    assert place.written[0]["metadata"] == place.written[1]["metadata"]
+
+
+def test_an_id_that_comes_again_with_another_session_is_another_logout(place: Place) -> None:
+    receiver = place.receiver()
+    post(receiver)
+    post(receiver, logout_token(sid="s-2"))
+    assert [each["spec"]["session"] for each in place.written] == ["s-1", "s-2"]
+    assert len({each["metadata"]["name"] for each in place.written}) == 2
+
+
+def test_one_that_could_not_be_written_is_tried_again(place: Place) -> None:
+    receiver = place.receiver()
+    place.trouble = OSError("api server away")
+    assert post(receiver) == (400, "temporarily_unavailable")
+    place.trouble = None
+    assert post(receiver) == (200, "")
+    assert len(place.written) == 1
+
+
+def test_issuer_objects_that_share_an_iss_all_hear_of_it(place: Place) -> None:
+    twin = replace(CORP, ref=IssuerRef("TokenIssuer", "other", "twin"))
+    foreign = replace(CORP, ref=IssuerRef("TokenIssuer", "mallory", "corp"))
+    place.parties += [Party(trust=each, clients=frozenset({"web"})) for each in (twin, foreign)]
+    place.keys |= {twin.ref: state("rsa"), foreign.ref: state("ec")}
+    assert post(place.receiver()) == (200, "")
+    assert [each["metadata"]["namespace"] for each in place.written] == ["shop", "other"]
+    place.keys[twin.ref] = KeyState()
+    assert post(place.receiver()) == (400, "temporarily_unavailable")
+
+
+def test_an_unknown_key_is_asked_for(place: Place) -> None:
+    place.keys = {CORP.ref: state("ec")}
+    assert post(place.receiver()) == (400, "temporarily_unavailable")
+    assert place.wanted == [CORP.ref]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "garbage",
+        "a.b.c",
+        logout_token(iss="https://other.example"),
+        logout_token(aud="x"),
+        token(claims(aud="web")),
+    ],
+)
+def test_anything_else_is_refused_and_writes_nothing(place: Place, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert post(place.receiver(), text) == (400, "invalid_request")
+    assert place.written == []
+    assert "a logout token was refused" in caplog.text
+    assert not any(part in caplog.text for part in text.split(".") if len(part) > 16)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", json.dumps({"logout_token": logout_token()})),
+        ("", urlencode({"logout_token": logout_token()})),
+        (FORM, ""),
+        (FORM, "logout_token"),
+        (FORM, urlencode({"other": "x"})),
+        (FORM, urlencode([("logout_token", logout_token())] * 2)),
+        (FORM, urlencode({"logout_token": logout_token()} | {f"f{at}": "" for at in range(20)})),
+        (FORM, "logout_token=\xe9"),
+    ],
+)
+def test_a_body_that_is_no_form_with_one_token_is_refused(place: Place, content_type: str, body: str) -> None:
+    reply = place.receiver().receive(content_type, body.encode("latin-1"))
+    assert (reply.status, reply.error) == (400, "invalid_request")
+    assert place.written == []
+
+
+@pytest.mark.parametrize("lifetime", [60, 3600, 400 * 86400])
+@pytest.mark.parametrize("iat", [NOW - 3600, NOW - 0.123456, NOW + 30])
+def test_what_is_written_is_always_within_what_a_cluster_takes(lifetime: int, iat: float) -> None:
+    logout = Logout(
+        trust=replace(CORP, max_lifetime=Seconds(lifetime), clock_skew=Seconds(300)),
+        token_id="x", issued_at=Instant(iat), session=None, subject="é" * 1024,
+    )  # fmt: skip
+    assert isinstance(parse(revocation_of(logout, Instant(NOW), "ops"), cluster=True), Parsed)
+
+
+@contextmanager
+def served(receiver: LogoutReceiver) -> Iterator[tuple[str, int]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), logout_handler(receiver))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield "127.0.0.1", server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(address: tuple[str, int], method: str, path: str, body: str = "", **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    try:
+        connection.request(method, path, body, {"content-type": FORM, **headers})
+        response = connection.getresponse()
+        response.read()
+        return response
+    finally:
+        connection.close()
+
+
+def test_an_issuer_is_answered_over_http(place: Place) -> None:
+    with served(place.receiver()) as address:
+        good = ask(address, "POST", PATH, urlencode({"logout_token": logout_token()}))
+        bad = ask(address, "POST", PATH, urlencode({"logout_token": "x"}), **{"content-type": f"{FORM}; charset=utf-8"})
+    assert (good.status, good.headers["cache-control"], good.headers["content-length"]) == (200, "no-store", "0")
+    assert (bad.status, bad.headers["cache-control"]) == (400, "no-store")
+    assert bad.headers["content-type"] == "application/json"
+    assert len(place.written) == 1
+
+
+def test_what_is_no_logout_request_is_refused_over_http(place: Place) -> None:
+    body = urlencode({"logout_token": logout_token()})
+    with served(place.receiver()) as address:
+        assert ask(address, "GET", PATH).status >= 400
+        assert ask(address, "POST", "/", body).status == 404
+        assert ask(address, "POST", PATH, body, **{"transfer-encoding": "chunked"}).status == 411
+        assert ask(address, "POST", PATH, "x" * 10, **{"content-length": str(MAX_BODY + 1)}).status == 413
+        assert ask(address, "POST", PATH, "x" * 10, **{"content-length": "9" * 40}).status == 413
+        with socket.create_connection(address, timeout=10) as stream:
+            stream.sendall(f"POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n".encode())
+            assert stream.recv(100).startswith(b"HTTP/1.1 411 ")
+    assert place.written == []
