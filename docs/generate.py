@@ -209,8 +209,9 @@ def cli_page() -> str:
         inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
         lines += [f"## extauthz {name}", "", "```", command.get_help(inner), "```", ""]
         for sub in command.list_commands(inner) if isinstance(command, click.Group) else ():
-            deeper = click.Context(command.commands[sub], info_name=sub, parent=inner, max_content_width=100)
-            lines += [f"## extauthz {name} {sub}", "", "```", command.commands[sub].get_help(deeper), "```", ""]
+            under = command.get_command(inner, sub)
+            deeper = click.Context(under, info_name=sub, parent=inner, max_content_width=100)
+            lines += [f"## extauthz {name} {sub}", "", "```", under.get_help(deeper), "```", ""]
     return "\n".join(lines)
 
 

@@ -281,10 +281,9 @@ def _pepper(settings: Settings) -> Pepper:
     if path is None:
         return Pepper(secrets.token_bytes(32))
     try:
-        return Pepper(path.read_bytes().strip())
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise StartError(f"the pepper file `{path}` cannot be used: {why}") from error
+        return Pepper.read(path)
+    except ValueError as error:
+        raise StartError(str(error)) from error
 
 
 def _shared(state: StoreState) -> SharedStoreReadings:

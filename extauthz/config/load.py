@@ -57,11 +57,14 @@ def load(
     environ: Mapping[str, str],
     file: bytes | None = None,
     file_name: str = "",
+    *,
+    part: bool = False,
 ) -> Settings | tuple[Problem, ...]:
     """The settings that the flags (by setting name, such as `drain-timeout`), the environment and the file make.
 
     Flags beat variables, variables beat the file, the file beats defaults. Every source is checked, also where another
-    one wins, and every problem is reported, in the order of the sources.
+    one wins, and every problem is reported, in the order of the sources. `part` is for commands that serve nothing:
+    they need neither policies nor a pepper.
     """
     known = {setting.name: setting for setting in settings()}
     problems: list[Problem] = []
@@ -76,8 +79,9 @@ def load(
                 case _Said():
                     problems.append(_unknown(said, known))
     problems += [_missing(s) for s in known.values() if s.required and s.field not in values]
-    problems += _source_of_policies(values)
-    return tuple(problems) if problems else _together(values)
+    if not part:
+        problems += _source_of_policies(values)
+    return tuple(problems) if problems else _together(values, part=part)
 
 
 def _source_of_policies(values: Mapping[str, object]) -> Iterator[Problem]:
@@ -160,10 +164,11 @@ def _texts(node: yaml.Node) -> tuple[str, ...] | None:
     return tuple(item.value for item in items) if plain else None
 
 
-def _together(values: Mapping[str, Any]) -> Settings | tuple[Problem, ...]:
+def _together(values: Mapping[str, Any], *, part: bool) -> Settings | tuple[Problem, ...]:
     """The settings, unless they are at odds with each other."""
     found = Settings(**values)
-    return tuple(_at_odds(found)) or found
+    problems = [*_at_odds(found), *(() if part else _pepper_at_odds(found))]
+    return tuple(problems) or found
 
 
 def _at_odds(found: Settings) -> Iterator[Problem]:
@@ -189,10 +194,13 @@ def _at_odds(found: Settings) -> Iterator[Problem]:
                 yield Problem(f"--{name}", "is given without a shared store", "`store` with a URL")
 
 
-def _shared_store_at_odds(found: Settings, store: StoreAddress) -> Iterator[Problem]:
-    if found.pepper_file is None:
+def _pepper_at_odds(found: Settings) -> Iterator[Problem]:
+    if isinstance(found.store, StoreAddress) and found.pepper_file is None:
         allowed = "`pepper-file` with the same secret for all replicas, or each would count under keys of its own"
         yield Problem("--store", "is shared, and `pepper-file` is not set", allowed)
+
+
+def _shared_store_at_odds(found: Settings, store: StoreAddress) -> Iterator[Problem]:
     if (found.store_cert is None) != (found.store_key is None):
         given, absent = ("store-cert", "store-key") if found.store_key is None else ("store-key", "store-cert")
         yield Problem(f"--{given}", f"is given without `{absent}`", "both or neither")

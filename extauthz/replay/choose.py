@@ -23,18 +23,29 @@ def choose_store(settings: Settings, clock: Clock) -> MemoryStore | RedisStore |
         case StoreKind.MEMORY:
             return MemoryStore(clock, settings.store_capacity)
         case StoreAddress():
-            options = Options(
-                deadline=settings.store_deadline,
-                connections=settings.store_connections,
-                namespace=(settings.store_namespace or "").encode("ascii"),
-                allow_eviction=settings.store_allow_eviction,
-            )
-            return RedisStore(_target(settings, settings.store), clock, options)
+            return shared_store(settings, settings.store, clock)
         case _:
             assert_never(settings.store)
 
 
-def _target(settings: Settings, store: StoreAddress) -> Target:
+def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> RedisStore:
+    """The shared store, not started yet."""
+    options = Options(
+        deadline=settings.store_deadline,
+        connections=settings.store_connections,
+        namespace=namespace_of(settings),
+        allow_eviction=settings.store_allow_eviction,
+    )
+    return RedisStore(target_of(settings, store), clock, options)
+
+
+def namespace_of(settings: Settings) -> bytes:
+    """What all keys in the shared store begin with."""
+    return (settings.store_namespace or "").encode("ascii")
+
+
+def target_of(settings: Settings, store: StoreAddress) -> Target:
+    """Where the shared store is, and as whom we come."""
     match store.at:
         case UnixAddress(path=path):
             return Target(

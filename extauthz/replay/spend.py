@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from extauthz.model.reason import Reason
@@ -43,6 +44,15 @@ class Pepper:
                 f"a pepper of {len(secret)} bytes can be guessed; give at least {_LEAST_PEPPER} random ones"
             )
         self._secret = secret
+
+    @classmethod
+    def read(cls, path: Path) -> Pepper:
+        """The pepper in a file. Raises ValueError for a file that cannot be used; the message names it."""
+        try:
+            return cls(path.read_bytes().strip())
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise ValueError(f"the pepper file `{path}` cannot be used: {why}") from error
 
     def key(self, kind: str, *parts: str | bytes) -> bytes:
         """The key for a list of parts, 16 bytes. Different kinds never share a key."""

@@ -22,12 +22,14 @@ class SpendOutcome(Enum):
 
 
 class Decision(Enum):
-    """What became of the request, in one word."""
+    """What became of the request, in one word; of a line that an operator caused, what was done."""
 
     ALLOW = "allow"
     DENY = "deny"
     SHADOW_DENY = "shadow_deny"
     """Admitted, because the policy only records its denials."""
+    FORGET = "forget"
+    """No request: an operator let a token be used as if it had not been (`extauthz store forget`)."""
 
 
 class Observation(NamedTuple):

@@ -45,10 +45,11 @@ def metrics(served: Serve) -> str:
         return str(answer.read().decode())
 
 
-def decide(served: Serve, token: str, stream: str) -> str:
+def decide(served: Serve, token: str, stream: str, source: str = "192.0.2.7") -> str:
     """Why a request with this token is refused; `allow` when it is not."""
     with channel(served.address) as connection:
-        request = check_request(path="/", headers={"authorization": f"Bearer {token}"}, stream_id=stream)
+        headers = {"authorization": f"Bearer {token}"}
+        request = check_request(path="/", headers=headers, stream_id=stream, source=source)
         answer = read_response(check(connection)(request, timeout=PATIENCE))
     return "allow" if answer.code == 0 else str(answer.metadata["reason"])
 

@@ -119,7 +119,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     except (NotUnderstood, Unreadable, NoStory) as error:
         _cannot_tell(str(error))
     click.echo(as_json(story) if output == "json" else in_words(story, plain=_is_plain(), every_rule=every_rule))
-    sys.exit(_exit_code(story, by_folder=policies is not None))
+    sys.exit(exit_code(story, by_folder=policies is not None))
 
 
 def _bounded(source: IO[bytes]) -> bytes:
@@ -129,7 +129,8 @@ def _bounded(source: IO[bytes]) -> bytes:
     return data
 
 
-def _exit_code(story: Story, *, by_folder: bool) -> int:
+def exit_code(story: Story, *, by_folder: bool) -> int:
+    """0 for an admission, 1 for a denial, 2 for one that says nothing."""
     if story.verdict.decision != "deny":
         return 0
     return 2 if by_folder and story.verdict.reason in _UNKNOWN else 1

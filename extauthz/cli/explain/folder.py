@@ -14,7 +14,7 @@ from extauthz.decide import Grants, World
 from extauthz.explain.story import Story
 from extauthz.keys.jwks import Discovery, IssuerKeys, JwksUrl, KeyFile, KeyRing
 from extauthz.model.request import RequestView
-from extauthz.model.time import Instant, SystemClock
+from extauthz.model.time import Clock, Instant, SystemClock
 from extauthz.model.verdict import Refusal
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.memory import MemoryStore
@@ -61,20 +61,29 @@ class KeysFrom:
 
 def explain_by_folder(data: bytes, folder: Path, keys: KeysFrom, at: Instant | None) -> Story:
     """The story of a CheckRequest by the policies in a folder, now or at another time. Raises Unreadable."""
+    clock = SystemClock() if at is None else _ClockAt(at)
+    world, notes = world_of(data, folder, keys, clock, Pepper(os.urandom(32)))
+    notes = ("nothing is counted in a folder: every count is told as unused", *notes)
+    return explain_check(data, world, MemoryStore(clock), clock.now(), notes)
+
+
+def world_of(data: bytes, folder: Path, keys: KeysFrom, clock: Clock, pepper: Pepper) -> tuple[World, tuple[str, ...]]:
+    """What a server that has loaded a folder would decide a CheckRequest by, and what is to be noted of it.
+
+    Raises Unreadable.
+    """
     listing = list_folder(folder)
     if listing.blind:
         raise Unreadable(f"{listing.blind[0]}; a server would not take the folder as it is")
     snapshot, problems = load(listing)
-    clock = SystemClock() if at is None else _ClockAt(at)
     ring = _fetched(_needed(data, snapshot), keys, clock)
-    world = World(snapshot, ring.states(), Verifier(0), Grants(Pepper(os.urandom(32)), 0))
-    notes = ["nothing is counted in a folder: every count is told as unused"]
+    notes = []
     if keys.offline and keys.file is None:
         notes.append("no keys were fetched, as --offline says")
     if problems:
         noun = "mistake" if len(problems) == 1 else "mistakes"
         notes.append(f"{len(problems)} {noun} in the folder: see `extauthz lint`")
-    return explain_check(data, world, MemoryStore(clock), clock.now(), tuple(notes))
+    return World(snapshot, ring.states(), Verifier(0), Grants(pepper, 0)), tuple(notes)
 
 
 def _needed(data: bytes, snapshot: Snapshot) -> tuple[IssuerKeys, ...]:
@@ -86,7 +95,7 @@ def _needed(data: bytes, snapshot: Snapshot) -> tuple[IssuerKeys, ...]:
     return tuple(each for each in snapshot.issuer_keys if each.ref in refs)
 
 
-def _fetched(needed: Iterable[IssuerKeys], keys: KeysFrom, clock: SystemClock | _ClockAt) -> KeyRing:
+def _fetched(needed: Iterable[IssuerKeys], keys: KeysFrom, clock: Clock) -> KeyRing:
     """A ring that has tried each issuer once and is stopped."""
     ring = KeyRing(clock, allow_http_loopback=keys.allow_http_loopback)
     remote = JwksUrl | Discovery

@@ -2,11 +2,24 @@
 
 `wire` says what crosses, `../commit.lua` counts, `batches` decides who sends, `connect` holds a connection, `keeper`
 makes them and watches the server, `breaker` refuses while it is gone, `server_clock` minds its clock, `trouble` words
-what is wrong. `store` ties them together.
+what is wrong. `console` is for people. `store` ties them together.
 """
 
-from extauthz.replay.redis.connect import Target, Tls
+from extauthz.replay.redis.connect import CannotConnect, Target, Tls
+from extauthz.replay.redis.console import Census, Console
+from extauthz.replay.redis.facts import Facts, Usage
 from extauthz.replay.redis.keeper import Options
 from extauthz.replay.redis.store import RedisStore, StoreState
 
-__all__ = ["Options", "RedisStore", "StoreState", "Target", "Tls"]
+__all__ = [
+    "CannotConnect",
+    "Census",
+    "Console",
+    "Facts",
+    "Options",
+    "RedisStore",
+    "StoreState",
+    "Target",
+    "Tls",
+    "Usage",
+]

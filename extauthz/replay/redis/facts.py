@@ -57,10 +57,40 @@ class Facts:
         return f"{self.product} {self.version}, persistence {self.persistence}, {memory}, policy {self.eviction}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What INFO says of the moment. None for what the server does not tell."""
+
+    uptime: int | None
+    """Seconds."""
+    memory: int | None
+    """Bytes in use."""
+    clients: int | None
+    replicas: int | None
+    evicted: int | None
+    """Keys dropped to make room since it started; any may have been a live count."""
+
+
+def read_usage(info: bytes) -> Usage:
+    """Read the reply of INFO."""
+    found = _fields(info)
+
+    def number(name: str) -> int | None:
+        text = found.get(name, "")
+        return int(text) if text.isdecimal() else None
+
+    return Usage(
+        uptime=number("uptime_in_seconds"),
+        memory=number("used_memory"),
+        clients=number("connected_clients"),
+        replicas=number("connected_slaves"),
+        evicted=number("evicted_keys"),
+    )
+
+
 def read_facts(info: bytes) -> Facts:
     """Read the reply of INFO. Raises ValueError for one that lacks what must be known."""
-    lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
-    found = {name: value for name, colon, value in lines if colon}
+    found = _fields(info)
     try:
         return Facts(
             product="Valkey" if found.get("server_name") == "valkey" else "Redis",
@@ -75,6 +105,11 @@ def read_facts(info: bytes) -> Facts:
         )
     except KeyError as error:
         raise ValueError(f"INFO lacks `{error.args[0]}`") from None
+
+
+def _fields(info: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
+    return {name: value for name, colon, value in lines if colon}
 
 
 def _snapshots(found: dict[str, str]) -> str:

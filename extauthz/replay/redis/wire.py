@@ -77,7 +77,7 @@ class Codec:
 
     def write(self, spends: tuple[Spend, ...], attempt: bytes | None, now: Instant) -> Request:
         """The request for a commit that is asked for `now`."""
-        keys = [self._key(spend.key, _letter(spend)) for spend in spends]
+        keys = [*self.keys(spends)]
         if attempt is not None:
             keys.append(self._key(_mark(spends, attempt), b"a"))
         arguments: list[Argument] = [ceil(self.attempt_ttl * 1000)]
@@ -89,6 +89,10 @@ class Codec:
         """The request for a look, which counts nothing."""
         commit = self.write(spends, None, now)
         return Request(spends, commit.keys, (_ONLY_LOOK, *commit.arguments[1:]), repeatable=True)
+
+    def keys(self, spends: tuple[Spend, ...]) -> tuple[bytes, ...]:
+        """Where the spends are counted, in their order."""
+        return tuple(self._key(spend.key, _letter(spend)) for spend in spends)
 
     def read(self, reply: object, spends: tuple[Spend, ...]) -> Reply | None:
         """The outcome that a reply tells; None for a reply that is none of ours."""

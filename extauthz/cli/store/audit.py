@@ -1,0 +1,66 @@
+"""The line that a forgetting leaves in the decision log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from extauthz.cli.store.counts import Counts, CountsUnknown
+from extauthz.config import LogSink, Settings
+from extauthz.decide import Admission
+from extauthz.model.time import Instant, Seconds
+from extauthz.telemetry.audit import entry_of, line_of, redaction
+from extauthz.telemetry.observation import Decision, Observation, SpendOutcome
+from extauthz.telemetry.output import LogFile, Output, Stream
+
+_STDERR: Final = Stream(2)
+
+
+class Trail:
+    """Where the line goes. Opened before anything is forgotten: what leaves no line is not done."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the decision log; with `off`, standard error. Raises CountsUnknown."""
+        self._settings = settings
+        self._output = _output(settings.decision_log)
+        try:
+            self._output.descriptor()
+        except OSError as error:
+            raise CountsUnknown(
+                f"the decision log `{settings.decision_log}` cannot be written: {error.strerror}"
+            ) from None
+
+    def write(self, counts: Counts, deleted: int, why: str, at: Instant) -> None:
+        """Write it; to standard error where the log takes it no more."""
+        line = forgotten(counts, deleted, why, at, self._settings)
+        try:
+            os.write(self._output.descriptor(), line)
+        except OSError:
+            os.write(_STDERR.descriptor(), line)
+        self._output.close()
+
+
+def forgotten(counts: Counts, deleted: int, why: str, at: Instant, settings: Settings) -> bytes:
+    """The line: that of an admission, with `forget` for its decision."""
+    decided, draft = counts.draft.decided, counts.draft
+    assert isinstance(decided, Admission)  # noqa: S101 (else there is nothing to forget)
+    labels = ", ".join(spend.label for spend in counts.of_token)
+    detail = f"{deleted} of {len(counts.of_token)} counts forgotten ({labels})"
+    version = "" if draft.snapshot is None else draft.snapshot.version
+    seen = Observation.of(
+        decided.allow, draft.view, spends=SpendOutcome.NONE, seconds=Seconds(0.0), at=at, snapshot_version=version
+    )
+    entry = entry_of(seen)._replace(decision=Decision.FORGET, detail=f"{detail}; {why}" if why else detail)
+    redact = redaction((field.value for field in settings.decision_log_redact), counts.pepper.pseudonym)
+    return line_of(redact(entry))
+
+
+def _output(log: LogSink | Path) -> Output:
+    match log:
+        case LogSink.STDOUT:
+            return Stream(1)
+        case LogSink.STDERR | LogSink.OFF:
+            return _STDERR
+        case path:
+            return LogFile(path)

@@ -1,0 +1,83 @@
+"""The counts of one request, looked up in the shared store by the policies in a folder."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from extauthz.cli.explain.folder import KeysFrom, world_of
+from extauthz.cli.store.reached import address_of, open_console
+from extauthz.config import Settings
+from extauthz.decide import Admission
+from extauthz.explain.story import Story
+from extauthz.explain.telling import Draft, begin
+from extauthz.model.step import Step
+from extauthz.model.time import Clock
+from extauthz.replay.choose import shared_store
+from extauthz.replay.redis import RedisStore
+from extauthz.replay.spend import Pepper, Spend
+from extauthz.server.codec import read_check
+from extauthz.server.explaining import explain_check
+
+_CONNECTING: Final = 5.0
+_LOOK: Final = 0.01
+_OF_TOKEN: Final = frozenset({Step.BINDING, Step.REUSE})
+"""What a rule counts of the token itself; its limits count others' requests, too."""
+
+
+class CountsUnknown(Exception):
+    """The counts cannot be told. The message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a request draws on, and what the store says of it."""
+
+    story: Story
+    draft: Draft
+    pepper: Pepper
+
+    @property
+    def of_token(self) -> tuple[Spend, ...]:
+        """The uses, windows and ties of the token under its rule."""
+        spends = self.draft.decided.spends if isinstance(self.draft.decided, Admission) else ()
+        return tuple(spend for spend in spends if spend.step in _OF_TOKEN)
+
+
+def look_up(settings: Settings, data: bytes, folder: Path, keys: KeysFrom, clock: Clock) -> Counts:
+    """What is left for a CheckRequest. Counts nothing. Raises CountsUnknown and Unreadable."""
+    if settings.pepper_file is None:
+        raise CountsUnknown("give the secret that turns tokens into keys (`--pepper-file`), the one of the replicas")
+    try:
+        pepper = Pepper.read(settings.pepper_file)
+    except ValueError as error:
+        raise CountsUnknown(str(error)) from error
+    address = address_of(settings)
+    world, notes = world_of(data, folder, keys, clock, pepper)
+    store = shared_store(settings, address, clock)
+    store.start()
+    try:
+        _wait_for(store, clock)
+        now = clock.now()
+        story = explain_check(data, world, store, now, notes)
+        return Counts(story=story, draft=begin(read_check(data), world, now), pepper=pepper)
+    finally:
+        store.stop()
+
+
+def forget_counts(settings: Settings, counts: Counts, clock: Clock) -> int:
+    """Delete the counts of the token. How many were there. Raises CannotConnect."""
+    with closing(open_console(settings, clock)) as console:
+        return console.forget(counts.of_token)
+
+
+def _wait_for(store: RedisStore, clock: Clock) -> None:
+    pause = threading.Event()
+    until = clock.monotonic() + _CONNECTING
+    while not store.ready():
+        if clock.monotonic() >= until:
+            raise CountsUnknown(store.trouble() or "the store is not connected")
+        pause.wait(_LOOK)

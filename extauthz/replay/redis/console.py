@@ -1,0 +1,120 @@
+"""What a person asks of the server itself: whether it answers, how it does, what it holds, and to forget.
+
+One connection, no breaker, no background: each question is answered now, or it is said why not.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from extauthz.model.time import Clock, Seconds
+from extauthz.replay.redis.connect import CannotConnect, Lane, Target
+from extauthz.replay.redis.facts import Facts, Usage, read_facts, read_usage
+from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.wire import FORMAT, Codec, commit_script
+from extauthz.replay.spend import Spend
+
+_WAIT: Final = 2.0
+"""Seconds for each answer: nobody's request waits here."""
+_KEY_BYTES: Final = 17
+"""Of a key behind what all begin with: 16 of the digest, and the letter of its kind."""
+_KINDS: Final = {"u": "uses", "b": "ties", "r": "rates", "a": "attempts"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """How many keys are ours, by kind."""
+
+    keys: Mapping[str, int]
+    complete: bool
+    """False when the time was over before all were counted: then there are at least so many."""
+
+    @property
+    def total(self) -> int:
+        """Of all kinds."""
+        return sum(self.keys.values())
+
+
+class Console:
+    """One connection to the server, for one person at a time. Each method raises CannotConnect."""
+
+    def __init__(self, target: Target, namespace: bytes, clock: Clock) -> None:
+        """Connect. Raises CannotConnect."""
+        self._target = target
+        self._prefix = namespace + FORMAT
+        self._codec = Codec(namespace)
+        self._clock = clock
+        self._lane = Lane(target, commit_script(), clock.monotonic)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._lane.close()
+
+    def ping(self) -> Seconds:
+        """How long an empty commit takes, as a serving replica probes with: it is written, and soon forgotten."""
+        request = self._codec.write((), secrets.token_bytes(16), self._clock.now())
+        sent = self._clock.monotonic()
+        entry = self._lane.run([request], sent + _WAIT)[0]
+        took = Seconds(self._clock.monotonic() - sent)
+        if isinstance(entry, Trouble):
+            raise CannotConnect(entry)
+        if self._codec.read(entry, ()) is None:
+            raise self._odd()
+        return took
+
+    def learn(self) -> tuple[Facts, Usage]:
+        """What the server says of itself."""
+        info = self._ask(b"INFO")
+        try:
+            found = info if isinstance(info, bytes) else b""
+            return read_facts(found), read_usage(found)
+        except ValueError as error:
+            detail = f"the store {self._target} does not tell what it is: {error}"
+            raise CannotConnect(Trouble("other", detail)) from None
+
+    def count(self, within: Seconds) -> Census:
+        """Count our keys, by SCAN, for so long at most. The server goes on answering others meanwhile."""
+        found: Counter[str] = Counter(dict.fromkeys(_KINDS.values(), 0))
+        until = self._clock.monotonic() + within
+        for keys in self._scan():
+            found.update(_KINDS[kind] for key in keys if (kind := self._kind(key)) in _KINDS)
+            if self._clock.monotonic() >= until:
+                return Census(keys=found, complete=False)
+        return Census(keys=found, complete=True)
+
+    def forget(self, spends: tuple[Spend, ...]) -> int:
+        """Delete what is counted for these spends. How many of them had a count."""
+        keys = self._codec.keys(spends)
+        deleted = self._ask(b"DEL", *keys) if keys else 0
+        if not isinstance(deleted, int):
+            raise self._odd()
+        return deleted
+
+    def _scan(self) -> Iterator[list[bytes]]:
+        """All keys that begin as ours do, some of them perhaps twice (SCAN promises no more)."""
+        cursor = b"0"
+        while True:
+            match self._ask(b"SCAN", cursor, b"MATCH", self._prefix + b"*", b"COUNT", b"1000"):
+                case [bytes(cursor), list(keys)]:
+                    yield keys
+                case _:
+                    raise self._odd()
+            if cursor == b"0":
+                return
+
+    def _kind(self, key: bytes) -> str:
+        rest = key.removeprefix(self._prefix)
+        return chr(rest[-1]) if len(rest) == _KEY_BYTES else ""
+
+    def _ask(self, *command: bytes) -> object:
+        reply = self._lane.ask(*command, deadline=self._clock.monotonic() + _WAIT)
+        if isinstance(reply, Trouble):
+            raise CannotConnect(reply)
+        return reply
+
+    def _odd(self) -> CannotConnect:
+        return CannotConnect(Trouble("other", f"the store {self._target} gave an answer that is none"))

@@ -1,0 +1,276 @@
+"""`extauthz store` on a real server: the console script, as the on-call runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.replay.spend import Bind, Rate, Use
+from tests.building import policy, with_token
+from tests.contract.running import run, serving, write
+from tests.redis.servers import KINDS, Server, connected, free_port, running, wait_for
+from tests.redis.test_serving import address, decide, flags, fresh_token, readiness
+from tests.worlds import CORP
+
+__all__ = ["flags"]
+
+pytestmark = pytest.mark.redis
+CLOCK = SystemClock()
+RIGHTS = (
+    *("~x1:*", "resetchannels", "-@all"),
+    *("+evalsha", "+eval", "+info", "+get", "+set", "+pttl", "+time", "+select"),
+)
+"""Of the how-to's user that serves."""
+URL = "http://api.example/"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    """Valkey alone: what differs between the two is asked of both where it matters."""
+    with running("valkey") as server:
+        yield server
+
+
+def store(name: str, server: Server, *more: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `extauthz store NAME` for this server."""
+    return run("store", name, "--store", address(server.target), *more, stdin=stdin)
+
+
+@pytest.fixture
+def counting(tmp_path: Path) -> tuple[object, ...]:
+    """Flags that name a folder whose one rule has a tie, two uses and a limit, and the pepper."""
+    folder = tmp_path / "counting"
+    folder.mkdir()
+    rule = with_token(
+        "twice",
+        reuse={"maxUses": 2, "bindTo": ["SourceAddress"]},
+        limits=[{"name": "per-subject", "by": ["Subject"], "requests": 9, "window": "1m"}],
+    )
+    write(folder, "all.yaml", CORP, policy("p", rule))
+    pepper = tmp_path / "pepper"
+    pepper.write_bytes(b"p" * 32)
+    return "--policies", folder, "--pepper-file", pepper
+
+
+def test_ping_takes_a_commit_and_leaves_no_count(server: Server) -> None:
+    done = store("ping", server)
+    assert done.returncode == 0, done.stderr
+    assert f"`{address(server.target)}` takes commits: " in done.stdout
+    with server.client() as client:
+        assert all(key.endswith(b"a") for key in client.scan_iter())
+
+
+def test_ping_says_why_a_server_does_not_answer() -> None:
+    port = free_port()
+    done = run("store", "ping", "--store", f"redis://127.0.0.1:{port}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "refuses connections" in done.stderr
+
+
+def test_ping_refuses_a_server_that_a_replica_would_refuse() -> None:
+    with running("valkey", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru") as server:
+        done = store("ping", server)
+        assert done.returncode == 1
+        assert "`allkeys-lru`" in done.stderr
+        assert store("ping", server, "--store-allow-eviction").returncode == 0
+
+
+def test_the_memory_store_is_nowhere_to_be_asked() -> None:
+    done = run("store", "ping")
+    assert done.returncode == 2
+    assert "--store URL" in done.stderr
+
+
+def test_stats_tells_the_server_and_counts_our_keys_of_each_kind_in_our_namespace(server: Server) -> None:
+    until = Instant(CLOCK.now() + 300)
+    spends = (
+        Use(key=b"k" * 16, max_uses=1, until=until),
+        Bind(key=b"k" * 16, value=b"v" * 16, until=until),
+        Rate(key=b"k" * 16, amount=9, window=Seconds(60.0), label="l"),
+    )
+    with connected(server.target, CLOCK) as ours, server.client() as client:
+        ours.commit(spends, b"attempt")
+        client.set(b"x1:foreign", "1")
+        client.set(b"shop:x1:" + b"k" * 16 + b"u", "1")
+        done = store("stats", server, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+    assert told["server"].startswith(server.kind.capitalize())
+    assert (told["role"], told["cluster"], told["eviction"], told["mayEvict"]) == (
+        "primary",
+        False,
+        "noeviction",
+        False,
+    )
+    assert told["memory"] > 0
+    assert (told["keys uses"], told["keys ties"], told["keys rates"], told["keysCounted"]) == (1, 1, 1, "all")
+    assert told["keys"] == 3 + told["keys attempts"]
+    assert "keys uses" in store("stats", server).stdout
+    other = json.loads(store("stats", server, "--store-namespace", "shop:", "--output", "json").stdout)
+    assert other["keys"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stats_tells_the_product_and_its_persistence(kind: str) -> None:
+    with running(kind, "--appendonly", "yes", "--maxmemory", "100mb") as server:
+        done = store("stats", server)
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert told["server"].startswith(kind.capitalize())
+    assert told["persistence"] == "AOF"
+    assert told["maxMemory"] == "104,857,600 bytes"
+
+
+def test_stats_tells_a_replica_apart_and_exits_1(server: Server) -> None:
+    with server.client() as client:
+        client.replicaof("127.0.0.1", str(free_port()))
+        try:
+            done = store("stats", server)
+        finally:
+            client.replicaof("NO", "ONE")
+    assert done.returncode == 1
+    assert "name its primary" in done.stdout
+
+
+def test_stats_tells_what_it_can_to_the_user_that_serves(server: Server, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret")
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "extauthz", "on", ">secret", *RIGHTS)
+        try:
+            done = store("stats", server, "--store-user", "extauthz", "--store-password-file", password)
+        finally:
+            client.execute_command("ACL", "DELUSER", "extauthz")
+    assert done.returncode == 0, done.stderr
+    assert "may not `scan`" in done.stdout
+
+
+def test_stats_tells_the_breaker_of_a_replica(flags: tuple[object, ...], server: Server) -> None:
+    with serving(*flags) as served:  # type: ignore[arg-type]
+        admin = served.admin.removeprefix("http://")
+        assert f"breaker {admin}" in store("stats", server, "--admin", admin).stdout
+        assert "closed: requests are counted" in store("stats", server, "--admin", admin).stdout
+        with server.client() as client:
+            client.replicaof("127.0.0.1", str(free_port()))
+            try:
+                wait_for(lambda: readiness(served)[0] == 503, "unreadiness")
+                assert "open: the store" in store("stats", server, "--admin", admin).stdout
+            finally:
+                client.replicaof("NO", "ONE")
+    assert store("stats", server, "--admin", f"127.0.0.1:{free_port()}").returncode == 2
+
+
+def test_inspect_tells_what_is_left_and_counts_nothing(server: Server, counting: tuple[object, ...]) -> None:
+    token = fresh_token()
+    for _ in range(2):
+        done = store("inspect", server, *counting, "--source-address", "10.0.0.1", URL, stdin=token)
+        assert done.returncode == 0, done.stderr
+        assert "policy shop/p, rule twice" in done.stdout
+        assert "reuse: 2 of 2 left in the token's whole life" in done.stdout
+        assert "per-subject: 9 of 9 left in any 1m" in done.stdout
+        assert "free, or tied to this caller" in done.stdout
+    with server.client() as client:
+        assert [key for key in client.scan_iter() if not key.endswith(b"a")] == []
+
+
+def test_inspect_shows_nothing_of_the_token(server: Server, counting: tuple[object, ...]) -> None:
+    token = fresh_token()
+    for output in ("text", "json"):
+        done = store("inspect", server, *counting, "--output", output, "--source-address", "::1", URL, stdin=token)
+        assert done.stdout
+        for part in token.split("."):
+            assert part[:12] not in done.stdout + done.stderr
+
+
+def test_inspect_asks_a_running_server_by_its_admin_port(flags: tuple[object, ...]) -> None:
+    token = fresh_token()
+    with serving(*flags) as served:  # type: ignore[arg-type]
+        admin = served.admin.removeprefix("http://")
+        assert "1 of 1 left" in run("store", "inspect", "--admin", admin, URL, stdin=token).stdout
+        assert decide(served, token, "1") == "allow"
+        done = run("store", "inspect", "--admin", admin, URL, stdin=f"Bearer {token}\n")
+    assert done.returncode == 1
+    assert "0 of 1 left" in done.stdout
+
+
+def test_inspect_of_a_store_that_is_gone_cannot_tell(counting: tuple[object, ...]) -> None:
+    gone = f"redis://127.0.0.1:{free_port()}"
+    done = run("store", "inspect", "--store", gone, *counting, URL, stdin=fresh_token())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "refuses connections" in done.stderr
+
+
+@pytest.mark.parametrize("stdin", ["", "two tokens", "x" * 20000])
+def test_what_is_no_token_is_refused_without_showing_it(
+    server: Server, counting: tuple[object, ...], stdin: str
+) -> None:
+    done = store("inspect", server, *counting, URL, stdin=stdin)
+    assert done.returncode == 2
+    assert "standard input" in done.stderr
+    assert not stdin or stdin[:12] not in done.stderr
+
+
+def test_a_token_that_is_refused_before_the_counts_says_why(server: Server, counting: tuple[object, ...]) -> None:
+    done = store("inspect", server, *counting, URL, stdin="e30.e30.e30")
+    assert done.returncode == 1
+    assert "denied before anything is counted: " in done.stdout
+
+
+def test_forget_wants_a_yes_then_lets_the_token_be_used_again_and_leaves_a_line(
+    flags: tuple[object, ...], server: Server, tmp_path: Path
+) -> None:
+    token, other, log = fresh_token(), fresh_token(), tmp_path / "decisions"
+    known = ("--policies", flags[0], "--pepper-file", tmp_path / "pepper", "--decision-log", log)
+    with serving(*flags) as served:  # type: ignore[arg-type]
+        assert decide(served, token, "1") == "allow"
+        assert decide(served, other, "2") == "allow"
+        unsure = store("forget", server, *known, URL, stdin=token)
+        assert unsure.returncode == 2
+        assert "--yes" in unsure.stderr
+        assert decide(served, token, "3") == "token_reused"
+        done = store("forget", server, *known, "--yes", "--why", "ticket 7", URL, stdin=token)
+        assert done.returncode == 0, done.stderr
+        assert decide(served, token, "4") == "allow"
+        assert decide(served, token, "5") == "token_reused"
+        assert decide(served, other, "6") == "token_reused"
+        assert store("forget", server, *known, "--yes", URL, stdin=fresh_token()).returncode == 1
+    first, second = (json.loads(line) for line in log.read_text().splitlines())
+    assert (first["decision"], first["policy"], first["rule"]) == ("forget", "shop/p", "once")
+    assert first["detail"] == "1 of 1 counts forgotten (reuse); ticket 7"
+    assert len(first["token"]) == 16
+    assert second["detail"].startswith("0 of 1 ")
+    assert all(part[:12] not in log.read_text() + done.stderr for part in token.split("."))
+
+
+def test_forget_leaves_limits_and_forgets_ties(server: Server, counting: tuple[object, ...], tmp_path: Path) -> None:
+    token, password = fresh_token(), tmp_path / "password"
+    password.write_text("any")
+    with serving(counting[1], "--store", address(server.target), *counting[2:], "--check-budget", "5s") as served:  # type: ignore[arg-type]
+        from_here = ("--source-address", "127.0.0.1")
+        assert decide(served, token, "1", source="127.0.0.1") == "allow"
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "oncall", "on", "nopass", *RIGHTS, "+scan", "+del")
+        known = (*counting, *from_here, "--store-user", "oncall", "--store-password-file", password)
+        done = store("forget", server, *known, "--yes", "--decision-log", "off", URL, stdin=token)
+        assert done.returncode == 0, done.stderr
+        assert '"decision":"forget"' in done.stderr
+        told = store("inspect", server, *counting, "--source-address", "10.9.9.9", URL, stdin=token).stdout
+    assert "reuse: 2 of 2 left" in told
+    assert "per-subject: 8 of 9 left" in told
+    assert "free, or tied to this caller" in told
+
+
+def test_what_would_leave_no_line_is_not_forgotten(flags: tuple[object, ...], server: Server, tmp_path: Path) -> None:
+    token = fresh_token()
+    known = ("--policies", flags[0], "--pepper-file", tmp_path / "pepper", "--decision-log", tmp_path / "none" / "log")
+    with serving(*flags) as served:  # type: ignore[arg-type]
+        assert decide(served, token, "1") == "allow"
+        done = store("forget", server, *known, "--yes", URL, stdin=token)
+        assert done.returncode == 2
+        assert "cannot be written" in done.stderr
+        assert decide(served, token, "2") == "token_reused"
