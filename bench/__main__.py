@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from bench import answering, calling, choosing, memory
+from bench import answering, calling, choosing, cluster, memory
 from bench.measure import Effort, Report
 from bench.report import as_json, machine, text_of
 
@@ -20,10 +20,12 @@ BENCHMARKS: Final[Mapping[str, Callable[[Effort], Report]]] = {
     "build": choosing.build_report,
     "memory": memory.run,
 }
+WITH_CLUSTER: Final = {**BENCHMARKS, "cluster": cluster.run}
+"""And what needs an API server."""
 
 
 @click.command()
-@click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="Run this one; may be repeated.")
+@click.option("--only", type=click.Choice(list(WITH_CLUSTER)), multiple=True, help="Run this one; may be repeated.")
 @click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Rounds that count.")
 @click.option(
     "--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of the usual calls; for a quick look."
@@ -36,8 +38,8 @@ def main(only: tuple[str, ...], rounds: int, share: float, output: tuple[str, Pa
     effort = Effort(rounds, share)
     click.echo(", ".join(f"{name} {value}" for name, value in machine().items()))
     reports = []
-    for name in only or BENCHMARKS:
-        reports.append(BENCHMARKS[name](effort))
+    for name in only or WITH_CLUSTER:
+        reports.append(WITH_CLUSTER[name](effort))
         click.echo(text_of(reports[-1]))
     if output is not None:
         output[1].write_text(json.dumps(as_json(reports, effort), indent=1, ensure_ascii=False) + "\n")

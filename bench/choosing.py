@@ -57,10 +57,11 @@ def write_policies(folder: Path, count: int) -> None:
     # JSON is YAML, too, and quotes every name: `n` and `y` of a key would else be read as truth values.
     (folder / "issuer.yaml").write_text(json.dumps(issuer()))
     for number in range(count):
-        (folder / f"policy-{number}.yaml").write_text(yaml.safe_dump(_typical(number)))
+        (folder / f"policy-{number}.yaml").write_text(yaml.safe_dump(typical(number)))
 
 
-def _typical(number: int) -> dict[str, Any]:
+def typical(number: int) -> dict[str, Any]:
+    """A policy as many have it, by its number."""
     return policy(
         f"service-{number}",
         anonymous("health", path={"exact": "/healthz"}),

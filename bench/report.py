@@ -17,7 +17,7 @@ SCHEMA: Final = 1
 
 def text_of(report: Report) -> str:
     """One benchmark as a table, its targets and its notes."""
-    lines = ["", f"{report.name}: {report.about}", *_table(report.rows)]
+    lines = ["", f"{report.name}: {report.about}", *(_table(report.rows) if report.rows else ())]
     if report.targets:
         lines += ["", *_columns([("target", "bound", "figure", ""), *map(_target_cells, report.targets)])]
     if report.standing:

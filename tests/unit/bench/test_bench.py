@@ -42,6 +42,17 @@ def test_a_benchmark_says_each_figure_with_its_rounds(tmp_path: Path, name: str)
         assert figure["spread"] >= 0
 
 
+def test_without_an_api_server_the_benchmark_of_the_cluster_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    result = CliRunner().invoke(main, ["--only", "cluster"])
+    assert result.exception is None, result.output
+    assert [line for line in result.output.splitlines()[1:] if line] == [
+        "cluster: skipped: no kube-apiserver (set KUBEBUILDER_ASSETS or install Go and run make cluster-tools)"
+    ]
+
+
 def test_every_variant_runs_in_every_round_and_the_first_round_does_not_count() -> None:
     ran: list[str] = []
 
