@@ -75,12 +75,12 @@ docs-check: $(STAMP) ## Fail when a reference page is not what the code tells
 
 .PHONY: crds
 crds: $(STAMP) ## Write the CustomResourceDefinitions into the chart
-	@mkdir -p charts/extauthz/crds
-	$(BIN)/extauthz crds --output charts/extauthz/crds
+	@mkdir -p charts/extauthz/files/crds
+	$(BIN)/extauthz crds --output charts/extauthz/files/crds
 
 .PHONY: crds-check
 crds-check: $(STAMP) ## Fail when the chart's CustomResourceDefinitions are not what the code makes
-	$(BIN)/extauthz crds --check --output charts/extauthz/crds
+	$(BIN)/extauthz crds --check --output charts/extauthz/files/crds
 
 .PHONY: format
 format: $(STAMP) ## Format the code and mend what can be mended

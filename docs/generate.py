@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from chart import chart_page
 from definitions import definition_page
 from measures import metrics_page
 from providers import provider_page
@@ -230,6 +231,7 @@ PAGES = {
     "reference/cli.md": cli_page,
     "reference/metrics.md": metrics_page,
     "how-to/providers.md": provider_page,
+    "../charts/extauthz/README.md": chart_page,
 }
 
 

@@ -19,7 +19,7 @@ _HEAD = "# Written by `extauthz crds`.\n"
     epilog="""\b
 Examples:
   extauthz crds | kubectl apply --server-side -f -
-  extauthz crds --output charts/extauthz/crds""",
+  extauthz crds --output charts/extauthz/files/crds""",
 )
 @click.option(
     "--output",

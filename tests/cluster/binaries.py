@@ -15,7 +15,7 @@ ABSENT: Final = (
     "cluster tests skipped: no kube-apiserver (set KUBEBUILDER_ASSETS or install Go and run make cluster-tools)"
 )
 
-NO_HELM: Final = "cluster tests skipped: no helm (run make cluster-tools)"
+NO_HELM: Final = "tests with helm skipped: no helm (run make cluster-tools)"
 
 
 class NoBinariesError(Exception):

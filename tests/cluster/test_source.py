@@ -22,7 +22,7 @@ from tests.building import anonymous, obj, policy, view, with_token
 from tests.cluster.access import Access, Account
 from tests.cluster.apiserver import ApiServer
 
-CRDS: Final = Path(__file__).parents[2] / "charts" / "extauthz" / "crds"
+CRDS: Final = Path(__file__).parents[2] / "charts" / "extauthz" / "files" / "crds"
 QUICK: Final = Pace(connect=Seconds(2.0), answer=Seconds(5.0), first_pause=Seconds(0.05), longest_pause=Seconds(0.3))
 OURS: Final = ("accesspolicies", "tokenissuers", "tokenrevocations")
 FOLLOW: Final = ("list", "watch")

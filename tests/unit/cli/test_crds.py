@@ -11,7 +11,7 @@ from extauthz.cli.main import main
 from extauthz.control.documents import read_documents
 from extauthz.policy.schema import definitions
 
-CHART = Path(__file__).parents[3] / "charts" / "extauthz" / "crds"
+CHART = Path(__file__).parents[3] / "charts" / "extauthz" / "files" / "crds"
 
 
 def run(*arguments: str) -> Result:

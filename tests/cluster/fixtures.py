@@ -1,4 +1,7 @@
-"""One API server for all tests here, a namespace for each, and servers of a test's own to be broken."""
+"""One API server for all tests that want one, a namespace for each, and servers of a test's own to be broken.
+
+tests/conftest.py makes these fixtures known everywhere.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,51 @@
+{{- define "extauthz.name" -}}
+{{- default .Release.Name .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "extauthz.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "extauthz.labels" -}}
+{{ include "extauthz.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "extauthz.account" -}}
+{{- default (include "extauthz.name" .) .Values.serviceAccount.name -}}
+{{- end }}
+
+{{- define "extauthz.image" -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{- end -}}
+{{- end }}
+
+{{- define "extauthz.tlsSecret" -}}
+{{- if .Values.tls.certManager.enabled -}}
+{{ default (printf "%s-tls" (include "extauthz.name" .)) .Values.tls.secretName }}
+{{- else -}}
+{{ .Values.tls.secretName }}
+{{- end -}}
+{{- end }}
+
+{{- /* The plural names of our kinds, told by the definitions themselves: dict of `namespaced` and `cluster`. */ -}}
+{{- define "extauthz.kinds" -}}
+{{- $namespaced := list -}}
+{{- $cluster := list -}}
+{{- range $path, $text := .Files.Glob "files/crds/*.yaml" -}}
+{{- $plural := base $path | trimPrefix "extauthz.dev_" | trimSuffix ".yaml" -}}
+{{- if regexMatch "(?m)^  scope: Cluster$" (toString $text) -}}
+{{- $cluster = append $cluster $plural -}}
+{{- else -}}
+{{- $namespaced = append $namespaced $plural -}}
+{{- end -}}
+{{- end -}}
+{{- dict "namespaced" $namespaced "cluster" $cluster | toJson -}}
+{{- end }}

@@ -1,0 +1,28 @@
+{{- /* What each value allows on its own stands in values.schema.json; here is what two of them may not be together. */ -}}
+{{- define "extauthz.refuse" -}}
+{{- $v := .Values -}}
+{{- if and $v.store.url (not $v.pepper.secretName) -}}
+{{- fail "store.url is set, and pepper.secretName is not: make the Secret once (kubectl create secret generic extauthz-pepper --from-literal=pepper=\"$(head -c 32 /dev/urandom | base64)\") and name it" -}}
+{{- end -}}
+{{- if and $v.store.user (not $v.store.secretName) -}}
+{{- fail "store.user is set, and store.secretName is not: name the Secret that holds the password" -}}
+{{- end -}}
+{{- if and $v.singleReplica (or $v.autoscaling.enabled (ne (int $v.replicaCount) 1)) -}}
+{{- fail "singleReplica is true with more than one replica: set replicaCount to 1 and autoscaling.enabled to false, or share a store (store.url)" -}}
+{{- end -}}
+{{- if and $v.autoscaling.enabled (not $v.store.url) -}}
+{{- fail "autoscaling.enabled is true without a shared store: set store.url" -}}
+{{- end -}}
+{{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
+{{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- if and $v.tls.requireClientCertificate (not (include "extauthz.tlsSecret" .)) -}}
+{{- fail "tls.requireClientCertificate is true without tls.secretName or tls.certManager.enabled" -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef) -}}
+{{- fail "tls.certManager.enabled is true without tls.certManager.issuerRef" -}}
+{{- end -}}
+{{- if and (eq $v.mode "sidecar") $v.settings.decisionLogRedact (not $v.pepper.secretName) -}}
+{{- fail "settings.decisionLogRedact is set without pepper.secretName: each sidecar would hash with a secret of its own" -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,113 @@
+"""The chart refuses what it does not know, and says where."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.rendering import CASES, CHART, template
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+WRONG: tuple[tuple[str, str], ...] = (
+    ("replicaCunt: 3", "replicaCunt"),
+    ("replicaCount: 0", "/replicaCount"),
+    ("replicaCount: '2'", "/replicaCount"),
+    ("mode: sidecars", "/mode"),
+    ("image: {tagg: v1}", "tagg"),
+    ("image: {digest: 'sha256:abc'}", "/image/digest"),
+    ("image: {tag: 'a b'}", "/image/tag"),
+    ("image: {pullPolicy: Sometimes}", "/image/pullPolicy"),
+    ("crds: {instal: false}", "instal"),
+    ("store: redis://counts", "/store"),
+    ("store: {url: 'redis://user:secret@counts'}", "/store/url"),
+    ("store: {url: counts:6379}", "/store/url"),
+    ("store: {password: secret}", "password"),
+    ("pepper: {value: secret}", "value"),
+    ("pepper: {secretName: Extauthz}", "/pepper/secretName"),
+    ("tls: {certManager: {issuer: corp}}", "issuer"),
+    ("settings: {drainDelay: 5s}", "drainDelay"),
+    ("settings: {check-budget: 1s}", "check-budget"),
+    ("settings: {checkBudget: 150}", "/settings/checkBudget"),
+    ("settings: {checkBudget: 150 ms}", "/settings/checkBudget"),
+    ("settings: {threads: 0}", "/settings/threads"),
+    ("settings: {logLevel: trace}", "/settings/logLevel"),
+    ("settings: {decisionLogAllows: 2}", "/settings/decisionLogAllows"),
+    ("settings: {decisionLogRedact: [user]}", "/settings/decisionLogRedact"),
+    ("drain: {delaySeconds: 5s}", "/drain/delaySeconds"),
+    ("resources: {limit: {memory: 1Gi}}", "limit"),
+    ("resources: {limits: {memory: 1 GB}}", "/resources/limits/memory"),
+    ("autoscaling: {minReplica: 2}", "minReplica"),
+    ("networkPolicy: {callers: [{podSelctor: {}}]}", "podSelctor"),
+    ("adminPort: 9191", "/adminPort"),
+    ("references: {named: [{secrets: [a]}]}", "namespace"),
+    ("sidecar: {namespaces: [{namespace: shop}]}", "serviceAccounts"),
+    ("sidecar: {namespaces: [{namespace: shop, serviceAccounts: []}]}", "serviceAccounts"),
+    # Each value is good, and not with the other.
+    ("store: {url: redis://counts}", "pepper.secretName is not"),
+    ("{store: {url: redis://counts, user: u}, pepper: {secretName: p}}", "store.secretName is not"),
+    ("singleReplica: true", "singleReplica is true with more than one replica"),
+    ("{singleReplica: true, replicaCount: 1, autoscaling: {enabled: true}}", "singleReplica is true with more"),
+    ("autoscaling: {enabled: true}", "autoscaling.enabled is true without a shared store"),
+    (
+        "{store: {url: redis://c}, pepper: {secretName: p}, autoscaling: {enabled: true, minReplicas: 11}}",
+        "autoscaling.minReplicas is more",
+    ),
+    ("tls: {requireClientCertificate: true}", "tls.requireClientCertificate is true without"),
+    ("tls: {certManager: {enabled: true}}", "without tls.certManager.issuerRef"),
+    ("{mode: sidecar, settings: {decisionLogRedact: [path]}}", "without pepper.secretName"),
+)
+
+
+@pytest.mark.parametrize(("values", "named"), WRONG, ids=lambda text: text[:50])
+def test_a_mistake_is_refused_and_named(helm: str, values: str, named: str) -> None:
+    done = template(helm, values)
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+def test_every_mapping_of_the_schema_is_closed() -> None:
+    """Or says of what type its free members are: labels and the like, or parts of Kubernetes' own types."""
+    free = [path for path, node in _mappings(SCHEMA, "") if "additionalProperties" not in node]
+    ours = {"affinity", "global", "podSelector", "namespaceSelector", "ipBlock", "tolerations/items"}
+    assert [path for path in free if not any(path.endswith(f"/{name}") for name in ours)] == []
+
+
+def test_every_value_has_a_schema_and_every_schema_a_value() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert _names(values, SCHEMA) == []
+    assert set(SCHEMA["properties"]) - set(values) == {"global"}
+
+
+def test_cases_use_every_value() -> None:
+    """What no case sets is in no golden but as its default."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    used = {key for case in CASES for key in yaml.safe_load(case.read_text())}
+    assert set(values) - used == {"resources"}
+
+
+def _mappings(node: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    if isinstance(node, dict):
+        if node.get("type") == "object":
+            found.append((path, node))
+        for name, inner in node.items():
+            found += _mappings(inner, path if name in {"properties", "$defs"} else f"{path}/{name}")
+    return found
+
+
+def _names(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> list[str]:
+    """Where values.yaml and the schema do not tell of the same names."""
+    known = schema.get("properties")
+    if known is None:
+        return []
+    wrong = [f"{path}/{name}" for name in values if name not in known]
+    for name, value in values.items():
+        if isinstance(value, dict) and name in known:
+            wrong += _names(value, known[name], f"{path}/{name}")
+            lacking = set(known[name].get("properties", {})) - set(value)
+            wrong += [f"{path}/{name}/{each}" for each in lacking if value]
+    return wrong
