@@ -16,7 +16,7 @@ from kubernetes.client import ApiClient
 
 from extauthz.control.events import Resource
 from extauthz.control.objects import Objects, Picture, references
-from extauthz.control.resources import held, watched
+from extauthz.control.resources import concerns, held, watched
 from extauthz.control.watch import KindWatch, Pace
 from extauthz.model.time import Clock
 from extauthz.policy.compile import Compiler
@@ -56,12 +56,12 @@ class ClusterReconciler:
         self._clock = clock
         self._pace = pace
         self._install_namespace = install_namespace
-        self._central = namespace is None
+        self._namespace = namespace
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._objects = Objects(self._changed)
         self._compiler = Compiler(install_namespace)
-        self._watches = {resource: self._watch(resource) for resource in watched(namespace)}
+        self._watches = {resource: self._watch(resource) for resource in watched(namespace, install_namespace)}
         self._held: dict[Resource, KindWatch] = {}
         self._version: str | None = None
         self._problems: tuple[Problem, ...] = ()
@@ -119,8 +119,9 @@ class ClusterReconciler:
         picture = self._objects.picture()
         if self._follow(picture):
             picture = self._objects.picture()
-        grants = picture.grants if self._central else None
-        snapshot = self._compiler.compile(picture.objects, self._clock.now(), grants)
+        objects = (each for each in picture.objects if concerns(each, self._namespace))
+        grants = picture.grants if self._namespace is None else None
+        snapshot = self._compiler.compile(objects, self._clock.now(), grants)
         known = frozenset(self._problems)
         for problem in snapshot.problems:
             if problem not in known:

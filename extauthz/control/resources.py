@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from extauthz.control.events import Resource
-from extauthz.policy.parse import API_VERSION, CLUSTER_KINDS
+from extauthz.policy.parse import API_VERSION, CLUSTER_KINDS, Broken, Parsed
 from extauthz.policy.problem import ObjectRef
+from extauthz.policy.revocation import TokenRevocationSpec
 
 PLURALS: Final = {
     "AccessPolicy": "accesspolicies",
@@ -23,10 +24,23 @@ _HELD: Final = {"Secret": "secrets", "ConfigMap": "configmaps"}
 _GROUP, _, _VERSION = API_VERSION.partition("/")
 
 
-def watched(namespace: str | None) -> tuple[Resource, ...]:
-    """Our own kinds; with None those of every namespace, and the Namespaces."""
-    ours = tuple(_resource(kind, namespace) for kind in PLURALS)
-    return ours if namespace is not None else (*ours, NAMESPACES)
+def watched(namespace: str | None, install_namespace: str) -> tuple[Resource, ...]:
+    """Our own kinds; with None those of every namespace, and the Namespaces.
+
+    A sidecar also reads the revocations of the install namespace: those of cluster-wide issuers count everywhere.
+    """
+    ours = dict.fromkeys(_resource(kind, namespace) for kind in PLURALS)
+    more = NAMESPACES if namespace is None else _resource("TokenRevocation", install_namespace)
+    return (*(ours | {more: None}),)
+
+
+def concerns(item: Parsed | Broken, namespace: str | None) -> bool:
+    """Whether an object can matter where one namespace is served: another's issuer is not known there."""
+    if namespace is None or item.ref.namespace in {"", namespace} or item.ref.kind != "TokenRevocation":
+        return True
+    return isinstance(item, Broken) or not (
+        isinstance(item.spec, TokenRevocationSpec) and item.spec.issuer.kind not in CLUSTER_KINDS
+    )
 
 
 def held(ref: ObjectRef) -> Resource:

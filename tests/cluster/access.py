@@ -103,8 +103,9 @@ class Access:
             self.grant(account, *rules, everywhere=everywhere)
         return account
 
-    def grant(self, account: Account, *rules: Rule, everywhere: bool = False) -> None:
-        """Let an account do more."""
+    def grant(self, account: Account, *rules: Rule, everywhere: bool = False, namespace: str | None = None) -> None:
+        """Let an account do more, in its own namespace unless another is named."""
+        namespace = namespace or account.namespace
         rbac = client.RbacAuthorizationV1Api(self.client())
         named = _named(f"{account.name}-{secrets.token_hex(4)}")
         allowed = [client.V1PolicyRule.model_validate(dict(rule)) for rule in rules]
@@ -117,9 +118,9 @@ class Access:
                 client.V1ClusterRoleBinding(metadata=named, role_ref=role, subjects=subjects)
             )
         else:
-            rbac.create_namespaced_role(account.namespace, client.V1Role(metadata=named, rules=allowed))
+            rbac.create_namespaced_role(namespace, client.V1Role(metadata=named, rules=allowed))
             rbac.create_namespaced_role_binding(
-                account.namespace, client.V1RoleBinding(metadata=named, role_ref=role, subjects=subjects)
+                namespace, client.V1RoleBinding(metadata=named, role_ref=role, subjects=subjects)
             )
 
     def close(self) -> None:

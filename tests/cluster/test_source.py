@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +15,12 @@ import pytest
 from extauthz.cli.demo.process import poll_until
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.watch import Pace
-from extauthz.model.time import Seconds, SystemClock
+from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
 from tests import issuing
-from tests.building import anonymous, obj, policy, view, with_token
+from tests.building import NOW, TRUST, anonymous, obj, policy, revocation, verified, view, with_token
 from tests.cluster.access import Access, Account
 from tests.cluster.apiserver import ApiServer
 
@@ -26,6 +28,8 @@ CRDS: Final = Path(__file__).parents[2] / "charts" / "extauthz" / "files" / "crd
 QUICK: Final = Pace(connect=Seconds(2.0), answer=Seconds(5.0), first_pause=Seconds(0.05), longest_pause=Seconds(0.3))
 OURS: Final = ("accesspolicies", "tokenissuers", "tokenrevocations")
 FOLLOW: Final = ("list", "watch")
+INSTALL: Final = "extauthz-system"
+LATER: Final = "2099-01-31T12:00:00Z"
 
 
 class Seen:
@@ -69,7 +73,9 @@ Follow = Callable[..., Seen]
 def follow() -> Iterator[Follow]:
     with ExitStack() as stack:
 
-        def start(access: Access, namespace: str | None, account: Account | None = None, install: str = "none") -> Seen:
+        def start(
+            access: Access, namespace: str | None, account: Account | None = None, install: str = INSTALL
+        ) -> Seen:
             seen = Seen()
             api = access.client(account.token if account is not None else None)
             reconciler = ClusterReconciler(
@@ -98,6 +104,7 @@ def install(access: Access) -> None:
     assert done.returncode == 0, done.stderr
     done = access.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(CRDS))
     assert done.returncode == 0, done.stderr
+    access.kubectl("create", "namespace", INSTALL)  # there already, when another module has made it
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +140,7 @@ def may_follow(access: Access, namespace: str, *secrets: str) -> Account:
         {"apiGroups": ["extauthz.dev"], "resources": ["clustertokenissuers"], "verbs": FOLLOW},
         everywhere=True,
     )
+    access.grant(account, {"apiGroups": ["extauthz.dev"], "resources": OURS[2:], "verbs": FOLLOW}, namespace=INSTALL)
     return account
 
 
@@ -196,6 +204,24 @@ def test_a_key_in_a_secret_is_followed(cluster: Access, namespace: str, follow: 
     seen.until(lambda snapshot: bool(snapshot.problems), "the loss of the key set")
 
 
+def test_a_sidecar_follows_what_the_install_namespace_revokes_of_the_clusters_tokens(
+    cluster: Access, namespace: str, follow: Follow
+) -> None:
+    issuer = {"issuer": issuing.ISSUER, "audiences": ["orders-api"], "keys": {"inline": issuing.jwks("rsa")}}
+    name = f"corp-{namespace}"
+    cluster_wide = {"kind": "ClusterTokenIssuer", "name": name}
+    apply(cluster, obj("ClusterTokenIssuer", name, issuer), revocation("own", INSTALL, subject="nobody", expires=LATER))
+    seen = follow(cluster, namespace, may_follow(cluster, namespace))
+    seen.until(lambda found: found.revocations is None and not found.problems, "nothing that is revoked")
+    token = verified(trust=replace(TRUST, ref=IssuerRef("ClusterTokenIssuer", "", name)))
+    apply(cluster, revocation(f"all-{namespace}", INSTALL, subject="alice", issuer=cluster_wide, expires=LATER))
+    found = seen.until(lambda snapshot: snapshot.revocations is not None, "the revocation")
+    assert found.revocations is not None
+    assert found.revocations.refuse(token, namespace, Instant(NOW)) is not None
+    delete(cluster, "tokenrevocation", f"all-{namespace}", INSTALL)
+    seen.until(lambda snapshot: snapshot.revocations is None, "its end")
+
+
 def test_a_secret_of_another_namespace_is_out_of_reach(cluster: Access, namespace: str, follow: Follow) -> None:
     other = cluster.new_namespace()
     apply(cluster, secret("keys", other, issuing.jwks("rsa")))
@@ -213,7 +239,7 @@ def test_a_sidecar_needs_no_more_than_to_list_and_watch(
     apply(cluster, open_rule("p", namespace))
     seen = follow(cluster, namespace, account)
     seen.until_rules("open")
-    poll_until(lambda: len(apiserver.calls(account.user)) >= 4, None, "its calls in the audit log")
+    poll_until(lambda: len(apiserver.calls(account.user)) >= 5, None, "its calls in the audit log")
     calls = apiserver.calls(account.user)
     assert {(call["verb"], call["objectRef"]["resource"]) for call in calls if call["verb"] == "list"} == {
         ("list", plural) for plural in (*OURS, "clustertokenissuers")

@@ -23,7 +23,7 @@ from tests.building import anonymous, obj, policy, view, with_token
 from tests.checks import Response
 from tests.worlds import Asked
 
-_RESOURCES: Final = {each.plural: each for each in watched(None)}
+_RESOURCES: Final = {each.plural: each for each in watched(None, "ops")}
 _HOSTS: Final = ("a.example", "b.example", "*.example")
 _TIMES: Final = (None, "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z")
 _TOKENS: Final = (None, issuing.token(), issuing.token(issuing.claims(scope="a")))
