@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.config import LogSink, Settings
-from extauthz.control.cluster import ClusterReconciler
-from extauthz.control.connection import NoConnection, connect
-from extauthz.control.reconcile import FolderReconciler
+from extauthz.app.parts import StartError, admin_of, audit_of, pepper_of, serving_of, source_of
+from extauthz.config import Settings
 from extauthz.decide import Grants, World
 from extauthz.explain.story import as_json
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
-from extauthz.model.time import Clock, Instant, Seconds, SystemClock
+from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store
 from extauthz.replay.redis import RedisStore, StoreState
-from extauthz.replay.spend import Pepper
-from extauthz.server.admin import Admin, Pages
+from extauthz.server.admin import Pages
 from extauthz.server.answer import Answerer
 from extauthz.server.explaining import explain_check
-from extauthz.server.grpcio import CannotListen, Server, Serving
+from extauthz.server.grpcio import CannotListen, Server
 from extauthz.server.loaded import loaded
-from extauthz.server.tls import TlsFiles, TlsRefused
-from extauthz.telemetry.audit import AuditLog, redaction
+from extauthz.server.tls import TlsRefused
 from extauthz.telemetry.log import ProcessLog
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observation import to_all
-from extauthz.telemetry.output import LogFile, Output, Stream
 from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from extauthz.tokens.verify import Verifier
 
-_LOOK: Final = 0.05
-"""Seconds between two looks at whether we are ready, while starting and after."""
 _FLUSH: Final = Seconds(2.0)
-
-
-class StartError(Exception):
-    """The server cannot start. The message is one line that says why and how to mend it."""
 
 
 class App:
@@ -58,16 +44,16 @@ class App:
         self._snapshot: Snapshot | None = None
         self._published: Instant | None = None
         self._verifier = Verifier(settings.token_cache_size)
-        self._pepper = _pepper(settings)
+        self._pepper = pepper_of(settings)
         self._grants = Grants(self._pepper, settings.token_cache_size)
         self._last_world: World | None = None
         self._store = choose_store(settings, self._clock)
         self._shared = self._store if isinstance(self._store, RedisStore) else None
         account = ServiceAccount.mounted(os.environ, settings.service_account)
         self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
-        self._policies = _policies(settings, self._publish, self._clock, account)
+        self._policies = source_of(settings, self._publish, self._clock, account)
         self._log = ProcessLog(settings.log_level.value)
-        self._audit = _audit(settings, self._pepper)
+        self._audit = audit_of(settings, self._pepper)
         self._metrics = Metrics(self._read, version=__version__)
         observers = [self._metrics.observe, *([self._audit.observe] if self._audit is not None else [])]
         answerer = Answerer(
@@ -77,8 +63,8 @@ class App:
             observe=to_all(*observers),
             want_keys=self._keys.want,
         )
-        self._server = Server(answerer, _serving(settings), self._clock)
-        self._admin = _admin(settings, self._pages())
+        self._server = Server(answerer, serving_of(settings), self._clock)
+        self._admin = admin_of(settings, self._pages())
 
     def start(self) -> tuple[str, ...]:
         """Start all parts and listen. Returns where. Raises StartError; then everything is stopped again."""
@@ -215,77 +201,6 @@ class App:
         return loaded(self._snapshot, self._policies.problems, self._keys.states(), self._clock.now())
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
-    """Run until SIGTERM or SIGINT. Says one line when it listens and one when it is ready. Raises StartError."""
-    stop, hurry = threading.Event(), threading.Event()
-    with _signals(stop, hurry):
-        app = App(settings)
-        bound = app.start()
-        admin = app.admin_address()
-        say(f"listening on {', '.join(bound)}" + (f", admin on http://{admin}" if admin is not None else ""))
-        try:
-            _watch(app, stop, say)
-        finally:
-            app.stop(hurry)
-    say("stopped")
-
-
-def _watch(app: App, stop: threading.Event, say: Callable[[str], None]) -> None:
-    """Keep health in step with readiness; tell of the first time."""
-    told = ready = False
-    while not stop.wait(_LOOK):
-        now_ready = not app.missing()
-        if now_ready != ready:
-            ready = now_ready
-            app.say_ready(ready=ready)
-        if ready and not told:
-            told = True
-            say(f"ready: {app.summary()}")
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event, hurry: threading.Event) -> Iterator[None]:
-    """The first SIGTERM or SIGINT drains, a second one hurries."""
-
-    def on_signal(_number: int, _frame: object) -> None:
-        if stop.is_set():
-            hurry.set()
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _policies(
-    settings: Settings, publish: Callable[[Snapshot], None], clock: Clock, account: ServiceAccount
-) -> FolderReconciler | ClusterReconciler:
-    if settings.policies is None:
-        try:
-            api = connect(os.environ, account)
-        except NoConnection as error:
-            raise StartError(str(error)) from error
-        return ClusterReconciler(
-            api, publish, clock, namespace=settings.namespace, install_namespace=settings.install_namespace
-        )
-    if not settings.policies.is_dir():
-        raise StartError(f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`")
-    return FolderReconciler(settings.policies, publish, settings.install_namespace)
-
-
-def _pepper(settings: Settings) -> Pepper:
-    path = settings.pepper_file
-    if path is None:
-        return Pepper(secrets.token_bytes(32))
-    try:
-        return Pepper.read(path)
-    except ValueError as error:
-        raise StartError(str(error)) from error
-
-
 def _shared(state: StoreState) -> SharedStoreReadings:
     return SharedStoreReadings(
         up=state.up,
@@ -293,53 +208,6 @@ def _shared(state: StoreState) -> SharedStoreReadings:
         commits=state.commits,
         batches=state.batches,
         failures=state.failures,
-    )
-
-
-def _audit(settings: Settings, pepper: Pepper) -> AuditLog | None:
-    output: Output
-    match settings.decision_log:
-        case LogSink.OFF:
-            return None
-        case LogSink.STDOUT:
-            output = Stream(1)
-        case LogSink.STDERR:
-            output = Stream(2)
-        case path:
-            output = LogFile(path)
-            try:
-                output.check()
-            except OSError as error:
-                raise StartError(f"the decision log `{path}` cannot be written: {error.strerror}") from error
-    redact = redaction((field.value for field in settings.decision_log_redact), pepper.pseudonym)
-    return AuditLog(output, allows=settings.decision_log_allows, redact=redact)
-
-
-def _admin(settings: Settings, pages: Pages) -> Admin | None:
-    if settings.admin is None:
-        return None
-    try:
-        return Admin(settings.admin, pages)
-    except OSError as error:
-        raise StartError(f"the admin port cannot listen on {settings.admin}: {error.strerror}") from error
-
-
-def _serving(settings: Settings) -> Serving:
-    tls = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        tls = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
-    return Serving(
-        listen=settings.listen,
-        socket_mode=settings.socket_mode,
-        tls=tls,
-        threads=settings.threads,
-        max_concurrent=settings.max_concurrent,
-        check_budget=settings.check_budget,
-        max_request_bytes=settings.max_request_bytes,
-        keepalive_time=settings.keepalive_time,
-        keepalive_timeout=settings.keepalive_timeout,
-        max_connection_age=settings.max_connection_age,
-        max_connection_age_grace=settings.max_connection_age_grace,
     )
 
 

@@ -1,0 +1,103 @@
+"""The parts that need more than their settings to be built, or can fail while they are."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+
+from extauthz.config import LogSink, Settings
+from extauthz.control.cluster import ClusterReconciler
+from extauthz.control.connection import NoConnection, connect
+from extauthz.control.reconcile import FolderReconciler
+from extauthz.keys.account import ServiceAccount
+from extauthz.model.time import Clock
+from extauthz.policy.snapshot import Snapshot
+from extauthz.replay.spend import Pepper
+from extauthz.server.admin import Admin, Pages
+from extauthz.server.grpcio import Serving
+from extauthz.server.tls import TlsFiles
+from extauthz.telemetry.audit import AuditLog, redaction
+from extauthz.telemetry.output import LogFile, Output, Stream
+
+
+class StartError(Exception):
+    """The server cannot start. The message is one line that says why and how to mend it."""
+
+
+def source_of(
+    settings: Settings, publish: Callable[[Snapshot], None], clock: Clock, account: ServiceAccount
+) -> FolderReconciler | ClusterReconciler:
+    """Where policies come from, not started yet. Raises StartError."""
+    if settings.policies is None:
+        try:
+            api = connect(os.environ, account)
+        except NoConnection as error:
+            raise StartError(str(error)) from error
+        return ClusterReconciler(
+            api, publish, clock, namespace=settings.namespace, install_namespace=settings.install_namespace
+        )
+    if not settings.policies.is_dir():
+        raise StartError(f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`")
+    return FolderReconciler(settings.policies, publish, settings.install_namespace)
+
+
+def pepper_of(settings: Settings) -> Pepper:
+    """The secret that turns tokens into store keys. Raises StartError."""
+    path = settings.pepper_file
+    if path is None:
+        return Pepper(secrets.token_bytes(32))
+    try:
+        return Pepper.read(path)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+
+
+def audit_of(settings: Settings, pepper: Pepper) -> AuditLog | None:
+    """The decision log, None when it is off. Raises StartError."""
+    output: Output
+    match settings.decision_log:
+        case LogSink.OFF:
+            return None
+        case LogSink.STDOUT:
+            output = Stream(1)
+        case LogSink.STDERR:
+            output = Stream(2)
+        case path:
+            output = LogFile(path)
+            try:
+                output.check()
+            except OSError as error:
+                raise StartError(f"the decision log `{path}` cannot be written: {error.strerror}") from error
+    redact = redaction((field.value for field in settings.decision_log_redact), pepper.pseudonym)
+    return AuditLog(output, allows=settings.decision_log_allows, redact=redact)
+
+
+def admin_of(settings: Settings, pages: Pages) -> Admin | None:
+    """The admin port, None when it is off. Raises StartError."""
+    if settings.admin is None:
+        return None
+    try:
+        return Admin(settings.admin, pages)
+    except OSError as error:
+        raise StartError(f"the admin port cannot listen on {settings.admin}: {error.strerror}") from error
+
+
+def serving_of(settings: Settings) -> Serving:
+    """How Envoy is served."""
+    tls = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls = TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return Serving(
+        listen=settings.listen,
+        socket_mode=settings.socket_mode,
+        tls=tls,
+        threads=settings.threads,
+        max_concurrent=settings.max_concurrent,
+        check_budget=settings.check_budget,
+        max_request_bytes=settings.max_request_bytes,
+        keepalive_time=settings.keepalive_time,
+        keepalive_timeout=settings.keepalive_timeout,
+        max_connection_age=settings.max_connection_age,
+        max_connection_age_grace=settings.max_connection_age_grace,
+    )

@@ -1,0 +1,60 @@
+"""Running until somebody says stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from extauthz.app.root import App
+from extauthz.config import Settings
+
+_LOOK: Final = 0.05
+"""Seconds between two looks at whether we are ready, while starting and after."""
+
+
+def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT. Says one line when it listens and one when it is ready. Raises StartError."""
+    stop, hurry = threading.Event(), threading.Event()
+    with _signals(stop, hurry):
+        app = App(settings)
+        bound = app.start()
+        admin = app.admin_address()
+        say(f"listening on {', '.join(bound)}" + (f", admin on http://{admin}" if admin is not None else ""))
+        try:
+            _watch(app, stop, say)
+        finally:
+            app.stop(hurry)
+    say("stopped")
+
+
+def _watch(app: App, stop: threading.Event, say: Callable[[str], None]) -> None:
+    """Keep health in step with readiness; tell of the first time."""
+    told = ready = False
+    while not stop.wait(_LOOK):
+        now_ready = not app.missing()
+        if now_ready != ready:
+            ready = now_ready
+            app.say_ready(ready=ready)
+        if ready and not told:
+            told = True
+            say(f"ready: {app.summary()}")
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event, hurry: threading.Event) -> Iterator[None]:
+    """The first SIGTERM or SIGINT drains, a second one hurries."""
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
