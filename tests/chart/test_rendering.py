@@ -143,7 +143,7 @@ def test_servers_may_read_what_they_watch_and_no_more(helm: str) -> None:
     found = objects(helm, "crds: {install: false}")
     (role,) = of_kind(found, "ClusterRole")
     allowed = {(group, name) for rule in role["rules"] for group in rule["apiGroups"] for name in rule["resources"]}
-    assert allowed == {(resource.group, resource.plural) for resource in watched(None)}
+    assert allowed == {(resource.group, resource.plural) for resource in watched(None, "extauthz")}
     assert not of_kind(found, "Role")
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "watch"}
 
@@ -153,9 +153,12 @@ def test_sidecars_may_read_what_they_watch_and_what_they_are_given(helm: str) ->
     (everywhere,) = of_kind(found, "ClusterRole")
     shop = next(role for role in of_kind(found, "Role") if role["metadata"]["namespace"] == "shop")
     ours, *named = shop["rules"]
-    kinds = {resource.plural for resource in watched("shop") if resource.namespace is not None}
+    followed = watched("shop", "extauthz")
+    kinds = {resource.plural for resource in followed if resource.namespace == "shop"}
     assert set(ours["resources"]) == kinds
-    assert set(everywhere["rules"][0]["resources"]) == {r.plural for r in watched("shop")} - kinds
+    assert set(everywhere["rules"][0]["resources"]) == {r.plural for r in followed} - kinds
+    here = next(role for role in of_kind(found, "Role") if role["metadata"]["name"].endswith("-references"))
+    assert here["rules"][0]["resources"] == [r.plural for r in followed if r.namespace == "extauthz"]
     assert [rule["resourceNames"] for rule in named] == [["idp"], ["idp-ca"]]
 
 
