@@ -1,0 +1,170 @@
+"""What a commit costs in each store, with 32 in flight, beside the least that one could ask of the same server.
+
+The server is a process of its own on loopback. A round ends when every commit has its answer, and each must be
+Committed: keys of uses are new every time, rates have room for all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Final
+
+from bench.measure import Effort, Reading, Report, Row, Target, Variant, interleave, ratio
+from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.replay.memory import MemoryStore
+from extauthz.replay.redis import Options, RedisStore
+from extauthz.replay.redis.connect import Lane
+from extauthz.replay.redis.wire import commit_script
+from extauthz.replay.spend import Bind, Rate, Spend, Use
+from extauthz.replay.store import Committed, Store
+from tests.redis.servers import Server, connected, running
+
+IN_FLIGHT: Final = 32
+RATE: Final = "commits/s"
+P50: Final = "p50 ms"
+P99: Final = "p99 ms"
+SPENDS: Final = (1, 2, 5)
+BATCHED: Final = 2.5
+"""Times the commits of one call each that batches must carry."""
+FIVE: Final = 2.0
+"""Times the cost of one spend that five may have."""
+_CALLS: Final = 6400
+_SUBJECTS: Final = 500
+_DEADLINE: Final = Seconds(5.0)
+_LIFE: Final = 300.0
+_INCR: Final = (
+    b"local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n"
+)
+
+Call = Callable[[int], bool]
+"""Makes the call of this thread; whether it was answered as it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Threads that call at once."""
+
+    call: Call
+    effort: Effort
+
+    def run(self) -> Reading:
+        """One round."""
+        per_thread = self.effort.of(_CALLS // IN_FLIGHT)
+        took: list[list[float]] = [[] for _ in range(IN_FLIGHT)]
+        wrong = [0] * IN_FLIGHT
+        begin = threading.Barrier(IN_FLIGHT + 1)
+
+        def work(number: int) -> None:
+            begin.wait()
+            for _ in range(per_thread):
+                before = time.perf_counter()
+                right = self.call(number)
+                took[number].append(time.perf_counter() - before)
+                wrong[number] += not right
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(IN_FLIGHT)]
+        for thread in threads:
+            thread.start()
+        begin.wait()
+        started = time.perf_counter()
+        for thread in threads:
+            thread.join()
+        wall = time.perf_counter() - started
+        if any(wrong):
+            raise RuntimeError(f"{sum(wrong)} of {IN_FLIGHT * per_thread} calls were not answered as they must be")
+        return _reading(sorted(each for one in took for each in one), wall)
+
+
+def _reading(took: Sequence[float], wall: float) -> Reading:
+    def part(share: float) -> float:
+        return took[min(len(took) - 1, int(len(took) * share))] * 1000
+
+    return {RATE: len(took) / wall, P50: part(0.5), P99: part(0.99)}
+
+
+def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
+    """What a request spends: one use of a new token; then a rate by subject; then a tie and more rates."""
+    until, subject = Instant(now + _LIFE), (number % _SUBJECTS).to_bytes(15, "big")
+    token = os.urandom(16)
+    use = Use(key=token, max_uses=1, until=until)
+    rates = [Rate(key=subject + bytes([at]), amount=10**6, window=Seconds(60.0), label="l") for at in range(3)]
+    tie = Bind(key=token, value=b"v" * 16, until=until)
+    drawn: dict[int, tuple[Spend, ...]] = {1: (use,), 2: (use, rates[0]), 5: (tie, use, *rates)}
+    return drawn[several]
+
+
+def _committing(store: Store, several: int) -> Call:
+    clock, numbers = SystemClock(), count()
+
+    def call(_thread: int) -> bool:
+        outcome = store.commit(spends(next(numbers), several, clock.now()), os.urandom(16))
+        return isinstance(outcome, Committed)
+
+    return call
+
+
+@contextmanager
+def _bare(server: Server) -> Iterator[tuple[Call, Call]]:
+    """`SET NX PX` and a script with INCR, one call each, over a connection for each thread of our own kind."""
+    clock = SystemClock()
+    lanes = [Lane(server.target, commit_script(), clock.monotonic) for _ in range(IN_FLIGHT)]
+    sha = hashlib.sha1(_INCR, usedforsecurity=False).hexdigest().encode("ascii")
+    life = b"%d" % (_LIFE * 1000)
+
+    def ask(thread: int, *command: bytes) -> object:
+        return lanes[thread].ask(*command, deadline=clock.monotonic() + _DEADLINE)
+
+    ask(0, b"SCRIPT", b"LOAD", _INCR)
+    try:
+        yield (
+            lambda thread: ask(thread, b"SET", os.urandom(16), b"1", b"NX", b"PX", life) == b"OK",
+            lambda thread: ask(thread, b"EVALSHA", sha, b"1", os.urandom(16), life) == 1,
+        )
+    finally:
+        for lane in lanes:
+            lane.close()
+
+
+def run(effort: Effort) -> Report:
+    """The benchmark `store`."""
+    clock = SystemClock()
+    with ExitStack() as stack:
+        server = stack.enter_context(running("valkey"))
+        connect = partial(_store, stack, server)
+        stores: dict[str, Store] = {
+            "memory": MemoryStore(clock, 10_000_000),
+            "one call each": connect(Options(deadline=_DEADLINE, connections=IN_FLIGHT, batch=1)),
+            "batched": connect(Options(deadline=_DEADLINE)),
+        }
+        calls = {
+            f"{name}, {several} spend{'s' * (several > 1)}": _committing(store, several)
+            for name, store in stores.items()
+            for several in SPENDS
+        }
+        calls["bare SET NX PX"], calls["bare INCR script"] = stack.enter_context(_bare(server))
+        rows = interleave([Variant(name, Crowd(call, effort).run) for name, call in calls.items()], effort.rounds)
+    note = "client and server share this machine; one call each has a connection for each of the 32, batches have two"
+    return Report("store", f"a commit, {IN_FLIGHT} in flight", rows, _targets(rows), notes=(note,))
+
+
+def _store(stack: ExitStack, server: Server, options: Options) -> RedisStore:
+    return stack.enter_context(connected(server.target, SystemClock(), options))
+
+
+def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
+    rates = {row.name: row.figures[RATE].values for row in rows}
+    batched = [
+        Target(f"batched / one call each, {each}", BATCHED, ratio(rates[f"batched, {each}"], under), at_least=True)
+        for each in ("1 spend", "2 spends", "5 spends")
+        if (under := rates[f"one call each, {each}"])
+    ]
+    five = Target("batched: five spends cost / one", FIVE, ratio(rates["batched, 1 spend"], rates["batched, 5 spends"]))
+    return *batched, five
