@@ -22,6 +22,9 @@ from extauthz.model.time import Seconds
 MAX_LINE: Final = 16 * 1024 * 1024
 """Bytes of one event; the API server's own bound for an object is far below."""
 
+CHUNK: Final = 500
+"""Objects that are asked for at once in a list; what kubectl asks for."""
+
 _SHOWN: Final = 200
 
 
@@ -82,19 +85,37 @@ class Watched:
 
 
 def read_list(api: ApiClient, resource: Resource, connect: Seconds, silence: Seconds) -> Page:
-    """All objects now, as the store has them. Raises Refused, Expired, urllib3's HTTPError, ValueError."""
-    answer = _get(api, resource, [], connect, silence)
-    try:
-        listing = json.loads(answer.data)
-    finally:
-        answer.close()
-    items, metadata = listing.get("items"), listing.get("metadata")
-    if not isinstance(items, list) or not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
-        raise ValueError("the answer is no list of objects")
-    # The items of a list of a built-in kind do not say what they are; the list does.
-    kind = str(listing.get("kind", "")).removesuffix("List")
-    about = {"apiVersion": listing.get("apiVersion"), "kind": kind}
-    return Page(tuple({**about, **item} for item in items), metadata["resourceVersion"])
+    """All objects now, as the store has them. Raises Refused, Expired, urllib3's HTTPError, ValueError.
+
+    Read in chunks ("Retrieving large results sets in chunks"), all of one moment, so that thousands of objects need
+    little memory on the way.
+    """
+    found: list[RawObject] = []
+    chunk: list[tuple[str, str]] = []
+    while True:
+        answer = _get(api, resource, [("limit", str(CHUNK)), *chunk], connect, silence)
+        try:
+            listing = json.loads(answer.data)
+        finally:
+            answer.close()
+        items, metadata = listing.get("items"), listing.get("metadata")
+        if not isinstance(items, list) or not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
+            raise ValueError("the answer is no list of objects")
+        # The items of a list of a built-in kind do not say what they are; the list does.
+        kind = str(listing.get("kind", "")).removesuffix("List")
+        about = {"apiVersion": listing.get("apiVersion"), "kind": kind}
+        found += ({**about, **_lean(item)} for item in items)
+        if not metadata.get("continue"):
+            return Page(tuple(found), metadata["resourceVersion"])
+        chunk = [("continue", metadata["continue"])]
+
+
+def _lean(item: dict[str, Any]) -> dict[str, Any]:
+    """The object without the notes of who wrote what, which are often longer than itself."""
+    metadata = item.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return item
 
 
 def open_watch(

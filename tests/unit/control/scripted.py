@@ -24,10 +24,11 @@ class Answer:
     then: Literal["end", "drop", "hold"] = "hold"
 
 
-def objects(version: str, *names: str, kind: str = "ConfigMap") -> Answer:
-    """A list. Its items do not say their kind, as those of built-in kinds do not."""
-    items = [{"metadata": {"name": name, "resourceVersion": version}} for name in names]
-    listing = {"apiVersion": "v1", "kind": f"{kind}List", "metadata": {"resourceVersion": version}, "items": items}
+def objects(version: str, *names: str, kind: str = "ConfigMap", more: str = "") -> Answer:
+    """A list, or with `more` a chunk of one. Its items do not say their kind, as those of built-in kinds do not."""
+    items = [{"metadata": {"name": name, "resourceVersion": version, "managedFields": []}} for name in names]
+    metadata = {"resourceVersion": version, **({"continue": more} if more else {})}
+    listing = {"apiVersion": "v1", "kind": f"{kind}List", "metadata": metadata, "items": items}
     return Answer(body=json.dumps(listing).encode())
 
 

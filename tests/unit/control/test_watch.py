@@ -67,10 +67,38 @@ def test_it_lists_first_and_watches_from_the_version_of_the_list(api: ScriptedAp
     until_asked(api, "list", "watch 7")
     (path, listed), (_, watched) = api.asked
     assert path == "/api/v1/namespaces/shop/configmaps"
-    assert listed == {}  # no version asked for: what the store has now
+    assert listed == {"limit": "500"}  # no version asked for: what the store has now
     assert watched["allowWatchBookmarks"] == "true"
     assert QUICK.watch <= int(watched["timeoutSeconds"]) <= 1.5 * QUICK.watch
     assert known.names == {"a", "b"}
+
+
+def test_a_list_in_chunks_is_told_as_one_and_watched_from_its_version(api: ScriptedApi, follow: Follow) -> None:
+    api.plan(objects("7", "a", "b", more="next"), objects("7", "c", more="last"), objects("7"))
+    known = Known()
+    follow(known)
+    until_asked(api, "list", "list", "list", "watch 7")
+    assert [query.get("continue") for _, query in api.asked[:3]] == [None, "next", "last"]
+    assert known.names == {"a", "b", "c"}
+    assert [type(each) for each in known.heard] == [Listed]
+
+
+def test_a_list_whose_rest_is_too_old_is_begun_anew_and_not_told_in_part(api: ScriptedApi, follow: Follow) -> None:
+    api.plan(objects("7", "a", more="next"), refusal(410, "Expired"), objects("9", "b"))
+    known = Known()
+    follow(known)
+    until_asked(api, "list", "list", "list", "watch 9")
+    assert [query.get("continue") for _, query in api.asked[:3]] == [None, "next", None]
+    assert len(known.heard) == 1
+    assert known.names == {"b"}
+
+
+def test_who_wrote_what_is_not_kept(api: ScriptedApi, follow: Follow) -> None:
+    api.plan(objects("7", "a"))
+    known = Known()
+    follow(known)
+    known.until("a")
+    assert known.objects["a"]["metadata"] == {"name": "a", "resourceVersion": "7"}
 
 
 def test_items_of_a_list_say_their_kind(api: ScriptedApi, follow: Follow) -> None:
