@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import yaml
 
-from extauthz.control.scalars import plain
+from extauthz.cli.dumping import Dumper
 from extauthz.policy.schema import definitions
 
 _HEAD = "# Written by `extauthz crds`.\n"
@@ -46,25 +46,8 @@ def command(output: Path | None, *, check: bool) -> None:
         (output / name).write_text(files[name], encoding="utf-8")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Puts in quotes what `kubectl` would take for something else than text: the members `n` and `y` of keys."""
-
-    def represent_text(self, text: str) -> yaml.ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if _is_plain(text) else "'")
-
-
-_Dumper.add_representer(str, _Dumper.represent_text)
-
-
-def _is_plain(text: str) -> bool:
-    try:
-        return isinstance(plain(text), str)
-    except ValueError:
-        return False
-
-
 def _text(definition: object) -> str:
-    return yaml.dump(definition, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(definition, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _holds(path: Path, text: str) -> bool:

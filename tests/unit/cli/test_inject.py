@@ -1,0 +1,238 @@
+"""`extauthz inject`: which pods get a sidecar, what it looks like, and what is refused with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from extauthz.cli.main import main
+
+IMAGE = ("--image", "registry.example/extauthz:1")
+POD = "{containers: [{name: app, image: app}, {name: envoy, image: envoy}]}"
+
+WORKLOADS = {
+    "Pod": f"{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {POD}}}",
+    "ReplicationController": f"{{apiVersion: v1, kind: ReplicationController, spec: {{template: {{spec: {POD}}}}}}}",
+    "Deployment": f"{{apiVersion: apps/v1, kind: Deployment, spec: {{template: {{spec: {POD}}}}}}}",
+    "ReplicaSet": f"{{apiVersion: apps/v1, kind: ReplicaSet, spec: {{template: {{spec: {POD}}}}}}}",
+    "StatefulSet": f"{{apiVersion: apps/v1, kind: StatefulSet, spec: {{template: {{spec: {POD}}}}}}}",
+    "DaemonSet": f"{{apiVersion: apps/v1, kind: DaemonSet, spec: {{template: {{spec: {POD}}}}}}}",
+    "Job": f"{{apiVersion: batch/v1, kind: Job, spec: {{template: {{spec: {POD}}}}}}}",
+    "CronJob": "{apiVersion: batch/v1, kind: CronJob, spec: {jobTemplate: {spec: {template: {spec: " + POD + "}}}}}",
+}
+
+OTHERS = {
+    "Service": "{apiVersion: v1, kind: Service, spec: {ports: [{port: 80}]}}",
+    "ConfigMap": "{apiVersion: v1, kind: ConfigMap, data: {'on': 'no', number: '010', text: \"a\\nb\\n\"}}",
+    "AccessPolicy": "{apiVersion: extauthz.dev/v1alpha1, kind: AccessPolicy, spec: {hosts: [a.example]}}",
+    "a pod that wants none": (
+        "{apiVersion: v1, kind: Pod, metadata: {annotations: {extauthz.dev/inject: 'false'}}, spec: " + POD + "}"
+    ),
+}
+
+REFUSED = (
+    ("kind: Pod", 1, "is no Kubernetes object"),
+    ("- a", 1, "is no Kubernetes object"),
+    ("apiVersion: apps/v1\nkind: Deployment\nspec: {}", 3, "`spec.template` is missing"),
+    ("apiVersion: v1\nkind: Pod", 1, "`spec` is missing"),
+    ("apiVersion: v1\nkind: PodList\nitems: []", 2, "`PodList` is not read"),
+    (
+        f"apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nspec:\n  template:\n    spec: {POD}",
+        2,
+        "`argoproj.io/Rollout` holds containers and is not known",
+    ),
+    (f"apiVersion: extensions/v1beta1\nkind: Deployment\nspec: {{template: {{spec: {POD}}}}}", 2, "is not known"),
+    (
+        "apiVersion: v1\nkind: Pod\nspec:\n  hostNetwork: true\n  containers: [{name: envoy, image: e}]",
+        4,
+        "open on the node",
+    ),
+    ("apiVersion: v1\nkind: Pod\nspec:\n  os: {name: windows}\n  containers: [{name: envoy, image: e}]", 4, "Windows"),
+    ("apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: app, image: a}]", 4, "found `app`; name Envoy's by"),
+    ("apiVersion: v1\nkind: Pod\nspec:\n  containers: none", 4, "is no list of mappings"),
+    (
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy, image: e}, {name: extauthz, image: other}]",
+        3,
+        "is none of ours",
+    ),
+    (
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy}]\n  volumes: [{name: extauthz-store}]",
+        5,
+        "has a volume whose name begins with",
+    ),
+    (
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy, image: e, ports: [{containerPort: 9090}]}]",
+        3,
+        "choose --admin-port",
+    ),
+    (
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy, volumeMounts: [{mountPath: /run/extauthz}]}]",
+        3,
+        "mounts something at",
+    ),
+    ("apiVersion: v1\nkind: Pod\nkind: Pod", 3, "stands twice"),
+    ("a: b: c", 1, "not YAML"),
+)
+
+BAD_OPTIONS = (
+    ((), "--image: field required"),
+    ((*IMAGE, "--admin-port", "0"), "--admin-port: "),
+    ((*IMAGE, "--envoy-container", "En voy"), "--envoy-container: "),
+    ((*IMAGE, "--arg=--thread=4"), "did you mean `threads`?"),
+    ((*IMAGE, "--arg=--check-budget=5"), "--check-budget"),
+    ((*IMAGE, "--arg=--kubernetes"), "--kubernetes: takes one value, found 2"),
+    ((*IMAGE, "--arg=threads"), "`threads` is no flag"),
+    ((*IMAGE, "--arg=--store=redis://counts"), "`pepper-file` is not set"),
+    (
+        (*IMAGE, "--pepper-secret=p", "--arg=--store=redis://c", "--arg=--store-password-file=/etc/extauthz/store/p"),
+        "without `store-secret`",
+    ),
+)
+
+
+def run(text: str, *options: str) -> Result:
+    return CliRunner().invoke(main, ("inject", *(options or IMAGE), "-"), input=text)
+
+
+def injected(text: str, *options: str) -> list[Any]:
+    done = run(text, *options)
+    assert done.exit_code == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def pod_of(manifest: Any) -> Any:
+    """The spec of the pod, wherever it is."""
+    if "containers" in manifest:
+        return manifest
+    return next(pod_of(inner) for name, inner in manifest.items() if name in {"spec", "template", "jobTemplate"})
+
+
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_a_workload_gets_one_native_sidecar_ahead_of_everything(kind: str) -> None:
+    (manifest,) = injected(WORKLOADS[kind])
+    pod = pod_of(manifest)
+    (sidecar,) = pod["initContainers"]
+    assert (sidecar["name"], sidecar["restartPolicy"]) == ("extauthz", "Always")
+    assert sidecar["image"] == "registry.example/extauthz:1"
+    assert [each["name"] for each in pod["containers"]] == ["app", "envoy"]
+
+
+@pytest.mark.parametrize("kind", WORKLOADS)
+def test_a_second_run_changes_nothing(kind: str) -> None:
+    once = run(WORKLOADS[kind]).stdout
+    assert run(once).stdout == once
+
+
+def test_a_run_with_other_options_replaces_what_the_first_put_in() -> None:
+    first = run(WORKLOADS["Deployment"], *IMAGE, "--pepper-secret", "p").stdout
+    second = run(first, "--image", "other", "--envoy-container", "app").stdout
+    assert second == run(WORKLOADS["Deployment"], "--image", "other", "--envoy-container", "app").stdout
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_makes_no_pods_comes_out_as_it_went_in(name: str) -> None:
+    done = run(OTHERS[name])
+    assert yaml.safe_load(done.stdout) == yaml.safe_load(OTHERS[name])
+    assert done.stderr == "0 of 1 objects have a sidecar\n"
+
+
+def test_documents_and_lists_keep_their_order() -> None:
+    text = "\n---\n".join([OTHERS["Service"], f"{{kind: List, items: [{WORKLOADS['Job']}, {WORKLOADS['Pod']}]}}"])
+    done = run(text)
+    assert [each["kind"] for each in yaml.safe_load_all(done.stdout)] == ["Service", "Job", "Pod"]
+    assert done.stderr == "2 of 3 objects have a sidecar\n"
+
+
+def test_several_files_become_one_stream(tmp_path: Path) -> None:
+    for name in ("Pod", "Job"):
+        (tmp_path / name).write_text(WORKLOADS[name])
+    done = CliRunner().invoke(main, ("inject", *IMAGE, str(tmp_path / "Pod"), str(tmp_path / "Job")))
+    assert [each["kind"] for each in yaml.safe_load_all(done.stdout)] == ["Pod", "Job"]
+
+
+def test_only_envoy_and_the_sidecar_reach_the_socket() -> None:
+    pod = pod_of(injected(WORKLOADS["Deployment"])[0])
+    mounting = [
+        each["name"]
+        for each in (*pod["initContainers"], *pod["containers"])
+        if any(mount["mountPath"] == "/run/extauthz" for mount in each.get("volumeMounts", []))
+    ]
+    assert mounting == ["extauthz", "envoy"]
+
+
+def test_envoy_may_be_a_native_sidecar_too() -> None:
+    text = (
+        "{apiVersion: v1, kind: Pod, spec: {initContainers: [{name: envoy, image: e, restartPolicy: Always}], "
+        "containers: [{name: app, image: a}]}}"
+    )
+    initial = pod_of(injected(text)[0])["initContainers"]
+    assert [each["name"] for each in initial] == ["extauthz", "envoy"]
+    assert initial[1]["volumeMounts"] == [{"name": "extauthz-socket", "mountPath": "/run/extauthz", "readOnly": True}]
+
+
+def test_the_application_gets_no_token_and_no_secret_by_it() -> None:
+    pod = pod_of(injected(WORKLOADS["Deployment"], *IMAGE, "--store-secret", "s", "--pepper-secret", "p")[0])
+    (sidecar,) = pod["initContainers"]
+    private = {volume["name"] for volume in pod["volumes"] if "emptyDir" not in volume}
+    assert private == {"extauthz-account", "extauthz-store", "extauthz-pepper"}
+    assert private < {mount["name"] for mount in sidecar["volumeMounts"]}
+    for each in pod["containers"]:
+        assert not private & {mount["name"] for mount in each.get("volumeMounts", [])}
+
+
+def test_its_command_line_is_one_that_serve_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--pepper-secret", "p", "--arg=--store=redis://counts:6379", "--arg=--threads=8")
+    (sidecar,) = pod_of(injected(WORKLOADS["Pod"], *IMAGE, *options)[0])["initContainers"]
+    monkeypatch.setenv(sidecar["env"][0]["name"], "shop")
+    done = CliRunner().invoke(main, (*sidecar["args"], "--check-config"))
+    assert (done.exit_code, done.stdout) == (0, "the settings are good\n"), done.stderr
+
+
+def test_it_is_restricted() -> None:
+    (sidecar,) = pod_of(injected(WORKLOADS["Pod"])[0])["initContainers"]
+    assert sidecar["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+@pytest.mark.parametrize(("text", "line", "words"), REFUSED, ids=lambda part: str(part)[-40:])
+def test_what_is_not_understood_is_refused_with_its_line(text: str, line: int, words: str) -> None:
+    done = run(f"{OTHERS['Service']}\n---\n{text}")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"-:{line + 2}: ")
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(("options", "words"), BAD_OPTIONS, ids=lambda part: str(part)[-40:])
+def test_options_that_cannot_be_used_are_refused(options: tuple[str, ...], words: str) -> None:
+    done = CliRunner().invoke(main, ("inject", *options, "-"), input=WORKLOADS["Pod"])
+    assert done.exit_code == 2
+    assert words in done.stderr
+
+
+def test_options_come_from_a_file_and_flags_beat_them(tmp_path: Path) -> None:
+    file = tmp_path / "inject.yaml"
+    file.write_text("image: from-file\nadmin-port: 9390\nargs: [--threads=8]\nresources: {limits: {memory: 1Gi}}\n")
+    options = ("--options", str(file), "--image", "from-flag")
+    (sidecar,) = pod_of(injected(WORKLOADS["Pod"], *options)[0])["initContainers"]
+    assert sidecar["image"] == "from-flag"
+    assert sidecar["resources"] == {"limits": {"memory": "1Gi"}}
+    assert {"--admin=0.0.0.0:9390", "--threads=8"} < set(sidecar["args"])
+
+
+@pytest.mark.parametrize("text", ["imagge: x", "[a]", "image: x\nimage: y", "args: --threads=8\nimage: x"])
+def test_a_file_of_options_with_a_mistake_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "inject.yaml"
+    file.write_text(text)
+    assert run(WORKLOADS["Pod"], "--options", str(file)).exit_code == 2
