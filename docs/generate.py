@@ -16,8 +16,9 @@ from measures import metrics_page
 from providers import provider_page
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
+from rights import rights_page
 
-from extauthz.config import settings
+from extauthz.config import ControllerSettings, Setting, settings
 from extauthz.explain.story import SCHEMA
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step, usual_step
@@ -103,25 +104,33 @@ def _challenge(reason: Reason) -> str:
 
 
 def setting_page() -> str:
-    """Every setting of `extauthz serve`."""
-    rows = [
-        f"| `{s.flag}` | `{s.variable}` | `{s.name}` | {f'`{s.default}`' if s.default else 'none'} "
-        f"| {s.doc} Allowed: {s.kind.allowed}. |"
-        for s in settings()
-    ]
+    """Every setting of `extauthz serve` and `extauthz controller`."""
     return "\n".join(
         [
-            "# Settings of `extauthz serve`",
+            "# Settings",
             "",
             "A flag beats an environment variable, that beats a key of the `--config` file, that beats the default.",
             "A name that is not known is refused wherever it stands. `--check-config` checks and stops.",
             "",
-            "| flag | variable | key in the file | default | meaning |",
-            "|---|---|---|---|---|",
-            *(row.replace("HOST:PORT|off", "HOST:PORT or off") for row in rows),
+            "## `extauthz serve`",
+            "",
+            *_setting_rows(settings()),
+            "",
+            "## `extauthz controller`",
+            "",
+            *_setting_rows(settings(ControllerSettings)),
             "",
         ]
     )
+
+
+def _setting_rows(of: tuple[Setting, ...]) -> Iterator[str]:
+    yield "| flag | variable | key in the file | default | meaning |"
+    yield "|---|---|---|---|---|"
+    for s in of:
+        default = f"`{s.default}`" if s.default else "none"
+        row = f"| `{s.flag}` | `{s.variable}` | `{s.name}` | {default} | {s.doc} Allowed: {s.kind.allowed}. |"
+        yield row.replace("HOST:PORT|off", "HOST:PORT or off")
 
 
 PAGED = {
@@ -230,6 +239,7 @@ PAGES = {
     "reference/crds.md": definition_page,
     "reference/cli.md": cli_page,
     "reference/metrics.md": metrics_page,
+    "reference/rbac.md": rights_page,
     "how-to/providers.md": provider_page,
     "../charts/extauthz/README.md": chart_page,
 }

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
+from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.readings import Readings, SharedStoreReadings
 
@@ -56,10 +57,25 @@ process that has seen thousands of policies come and go gets there, and a restar
 """
 
 
+_ALERTS = """
+
+Alert when `sum(extauthz_controller_leader) != 1` lasts for a minute (nobody writes status), and when
+`rate(extauthz_controller_failures_total[5m]) > 0` (the log of the leader says why).
+"""
+
+
 def metrics_page() -> str:
     """Every metric, with its type, its labels and what it says."""
     rows = ["| metric | type | labels | says |", "|---|---|---|---|", *map(_row, _families())]
-    return _INTRO + "\n".join(rows) + "\n" + _REST
+    return _INTRO + "\n".join(rows) + "\n" + _REST + _controller()
+
+
+def _controller() -> str:
+    everything = ControllerReadings(leading=True, replicas=2)
+    text = ControllerMetrics(lambda: everything, version="1").render()[0].decode()
+    found = (each for each in text_string_to_metric_families(text) if each.name.startswith("extauthz_controller"))
+    head = "\n## `extauthz controller`\n\n| metric | type | labels | says |\n|---|---|---|---|\n"
+    return head + "\n".join(map(_row, found)) + _ALERTS
 
 
 def _families() -> Iterator[Metric]:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from extauthz.config import LogSink, Settings
 from extauthz.control.cluster import ClusterReconciler
-from extauthz.control.connection import NoConnection, connect
+from extauthz.control.connection import Api, NoConnection, connect
+from extauthz.control.leases import ReplicaLease
 from extauthz.control.reconcile import FolderReconciler
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Clock
@@ -25,21 +26,35 @@ class StartError(Exception):
     """The server cannot start. The message is one line that says why and how to mend it."""
 
 
+def api_of(settings: Settings, account: ServiceAccount) -> Api | None:
+    """The way to the API server, None where policies come from a folder. Raises StartError."""
+    if settings.policies is not None:
+        return None
+    try:
+        return connect(os.environ, account)
+    except NoConnection as error:
+        raise StartError(str(error)) from error
+
+
 def source_of(
-    settings: Settings, publish: Callable[[Snapshot], None], clock: Clock, account: ServiceAccount
+    settings: Settings, api: Api | None, publish: Callable[[Snapshot], None], clock: Clock
 ) -> FolderReconciler | ClusterReconciler:
     """Where policies come from, not started yet. Raises StartError."""
-    if settings.policies is None:
-        try:
-            api = connect(os.environ, account)
-        except NoConnection as error:
-            raise StartError(str(error)) from error
+    if api is not None:
         return ClusterReconciler(
             api, publish, clock, namespace=settings.namespace, install_namespace=settings.install_namespace
         )
-    if not settings.policies.is_dir():
+    if settings.policies is None or not settings.policies.is_dir():
         raise StartError(f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`")
     return FolderReconciler(settings.policies, publish, settings.install_namespace)
+
+
+def replica_of(settings: Settings, api: Api | None, clock: Clock) -> ReplicaLease | None:
+    """A central replica tells what it serves; sidecars are many, and only read."""
+    if api is None or settings.namespace is not None:
+        return None
+    name = os.environ.get("POD_NAME") or secrets.token_hex(6)
+    return ReplicaLease(api, settings.install_namespace, name, clock)
 
 
 def pepper_of(settings: Settings) -> Pepper:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import StartError, admin_of, audit_of, pepper_of, serving_of, source_of
+from extauthz.app.parts import StartError, admin_of, api_of, audit_of, pepper_of, replica_of, serving_of, source_of
 from extauthz.config import Settings
 from extauthz.decide import Grants, World
 from extauthz.explain.story import as_json
@@ -51,7 +51,9 @@ class App:
         self._shared = self._store if isinstance(self._store, RedisStore) else None
         account = ServiceAccount.mounted(os.environ, settings.service_account)
         self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
-        self._policies = source_of(settings, self._publish, self._clock, account)
+        api = api_of(settings, account)
+        self._policies = source_of(settings, api, self._publish, self._clock)
+        self._replica = replica_of(settings, api, self._clock)
         self._log = ProcessLog(settings.log_level.value)
         self._audit = audit_of(settings, self._pepper)
         self._metrics = Metrics(self._read, version=__version__)
@@ -75,6 +77,8 @@ class App:
             self._shared.start()
         self._keys.start()
         self._policies.start()
+        if self._replica is not None:
+            self._replica.start()
         try:
             bound = self._server.start()
         except (CannotListen, TlsRefused) as error:
@@ -135,6 +139,8 @@ class App:
         self._stop_parts()
 
     def _stop_parts(self) -> None:
+        if self._replica is not None:
+            self._replica.stop()
         self._policies.stop()
         self._keys.stop()
         if self._shared is not None:
@@ -153,6 +159,8 @@ class App:
             self._grants = Grants(self._pepper, self._settings.token_cache_size)
         self._snapshot = snapshot
         self._published = self._clock.now()
+        if self._replica is not None:
+            self._replica.tell(snapshot.version)
 
     def _unfetched(self) -> list[str]:
         """The issuers whose tokens cannot be verified now, each with the reason."""

@@ -18,7 +18,7 @@ _LOOK: Final = 0.05
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Run until SIGTERM or SIGINT. Says one line when it listens and one when it is ready. Raises StartError."""
     stop, hurry = threading.Event(), threading.Event()
-    with _signals(stop, hurry):
+    with signals(stop, hurry):
         app = App(settings)
         bound = app.start()
         admin = app.admin_address()
@@ -44,7 +44,7 @@ def _watch(app: App, stop: threading.Event, say: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stop: threading.Event, hurry: threading.Event) -> Iterator[None]:
+def signals(stop: threading.Event, hurry: threading.Event) -> Iterator[None]:
     """The first SIGTERM or SIGINT drains, a second one hurries."""
 
     def on_signal(_number: int, _frame: object) -> None:

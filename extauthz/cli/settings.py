@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
 import click
 
-from extauthz.config import CONFIG_VARIABLE, Setting, Settings, load, settings
+from extauthz.config import (
+    CONFIG_VARIABLE,
+    ControllerSettings,
+    Problem,
+    Setting,
+    Settings,
+    load,
+    load_controller,
+    settings,
+)
 
 Flag: TypeAlias = "str | tuple[str, ...] | None"
 """What click hands over for one setting."""
@@ -18,7 +27,7 @@ Flag: TypeAlias = "str | tuple[str, ...] | None"
 _START: Final = "cannot start"
 
 
-def options(wanted: Callable[[Setting], bool] = lambda _: True) -> list[click.Option]:
+def options(wanted: Callable[[Setting], bool] = lambda _: True, of: type = Settings) -> list[click.Option]:
     """`--config`, and one option for each setting that is wanted."""
     config = click.Option(
         ["--config"],
@@ -27,25 +36,39 @@ def options(wanted: Callable[[Setting], bool] = lambda _: True) -> list[click.Op
         metavar="FILE",
         help="A YAML file with settings.",
     )
-    return [config, *(_option(setting) for setting in settings() if wanted(setting))]
+    return [config, *(_option(setting) for setting in settings(of) if wanted(setting))]
 
 
 def load_or_stop(
     config: Path | None, flags: Mapping[str, Flag], *, part: bool = False, failing: str = _START
 ) -> Settings:
     """The settings, or the end: every mistake on a line of its own. `part` is that of `load`."""
-    given = {
-        setting.name: value for setting in settings() if (value := flags.get(setting.field)) is not None and value != ()
-    }
+    file, name = _file(config)
+    found = load(_given(settings(), flags), os.environ, file, name, part=part)
+    return found if isinstance(found, Settings) else _stop_for(found, failing)
+
+
+def controller_or_stop(config: Path | None, flags: Mapping[str, Flag]) -> ControllerSettings:
+    """The settings of `extauthz controller`, or the end."""
+    file, name = _file(config)
+    found = load_controller(_given(settings(ControllerSettings), flags), os.environ, file, name)
+    return found if isinstance(found, ControllerSettings) else _stop_for(found, _START)
+
+
+def _given(known: Iterable[Setting], flags: Mapping[str, Flag]) -> dict[str, str | tuple[str, ...]]:
+    return {each.name: value for each in known if (value := flags.get(each.field)) is not None and value != ()}
+
+
+def _file(config: Path | None) -> tuple[bytes | None, str]:
     try:
-        file = config.read_bytes() if config is not None else None
+        return (None, "") if config is None else (config.read_bytes(), str(config))
     except OSError as error:
-        stop(f"--config: `{config}` cannot be read: {error.strerror}")
-    found = load(given, os.environ, file, str(config) if config is not None else "", part=part)
-    if isinstance(found, Settings):
-        return found
+        return stop(f"--config: `{config}` cannot be read: {error.strerror}")
+
+
+def _stop_for(found: tuple[Problem, ...], failing: str) -> NoReturn:
     mistakes = "\n".join(str(problem) for problem in found)
-    return stop(f"{mistakes}\n{failing}: {len(found)} mistake{'s' * (len(found) != 1)} in the settings")
+    stop(f"{mistakes}\n{failing}: {len(found)} mistake{'s' * (len(found) != 1)} in the settings")
 
 
 def stop(line: str) -> NoReturn:

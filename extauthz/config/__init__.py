@@ -1,10 +1,11 @@
-"""Every setting of `extauthz serve`: its default, its bounds, and where it may be said.
+"""Every setting of `extauthz serve` and `extauthz controller`: its default, its bounds, and where it may be said.
 
 One precedence, for every setting: flag, then environment variable, then key of the `--config` file, then default. A
 name that is not known is refused wherever it stands, because a setting that is misspelt is a setting that is not made.
 """
 
-from extauthz.config.load import CONFIG_VARIABLE, Problem, load
+from extauthz.config.controller import ControllerSettings
+from extauthz.config.load import CONFIG_VARIABLE, Problem, load, load_controller
 from extauthz.config.settings import (
     INSTALL_NAMESPACE,
     Engine,
@@ -22,6 +23,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "INSTALL_NAMESPACE",
     "Address",
+    "ControllerSettings",
     "Engine",
     "LogLevel",
     "LogSink",
@@ -34,6 +36,7 @@ __all__ = [
     "TcpAddress",
     "UnixAddress",
     "load",
+    "load_controller",
     "parse_address",
     "settings",
 ]

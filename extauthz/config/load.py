@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from extauthz.config.controller import ControllerSettings
 from extauthz.config.settings import PREFIX, Setting, Settings, settings
 from extauthz.config.value import StoreAddress, TcpAddress
 
@@ -66,10 +67,33 @@ def load(
     one wins, and every problem is reported, in the order of the sources. `part` is for commands that serve nothing:
     they need neither policies nor a pepper.
     """
-    known = {setting.name: setting for setting in settings()}
+    found = _values(Settings, flags, environ, (file, file_name), needs_policies=not part)
+    return _together(found, part=part) if isinstance(found, dict) else found
+
+
+def load_controller(
+    flags: Mapping[str, str | tuple[str, ...]],
+    environ: Mapping[str, str],
+    file: bytes | None = None,
+    file_name: str = "",
+) -> ControllerSettings | tuple[Problem, ...]:
+    """The settings of `extauthz controller`, by the same rules."""
+    found = _values(ControllerSettings, flags, environ, (file, file_name), needs_policies=False)
+    return ControllerSettings(**found) if isinstance(found, dict) else found
+
+
+def _values(
+    of: type,
+    flags: Mapping[str, str | tuple[str, ...]],
+    environ: Mapping[str, str],
+    file: tuple[bytes | None, str],
+    *,
+    needs_policies: bool,
+) -> dict[str, Any] | tuple[Problem, ...]:
+    known = {setting.name: setting for setting in settings(of)}
     problems: list[Problem] = []
-    values: dict[str, object] = {}
-    for source in (_from_flags(flags), _from_environment(environ, known), _from_file(file, file_name)):
+    values: dict[str, Any] = {}
+    for source in (_from_flags(flags), _from_environment(environ, known), _from_file(*file)):
         for said in source:
             match said:
                 case Problem():
@@ -79,9 +103,9 @@ def load(
                 case _Said():
                     problems.append(_unknown(said, known))
     problems += [_missing(s) for s in known.values() if s.required and s.field not in values]
-    if not part:
+    if needs_policies:
         problems += _source_of_policies(values)
-    return tuple(problems) if problems else _together(values, part=part)
+    return tuple(problems) if problems else values
 
 
 def _source_of_policies(values: Mapping[str, object]) -> Iterator[Problem]:

@@ -208,11 +208,11 @@ class Setting:
 
 
 @cache
-def settings() -> tuple[Setting, ...]:
-    """All settings of `extauthz serve`, in the order of Settings."""
-    hints = get_type_hints(Settings, include_extras=True)
-    docs = _docstrings()
-    return tuple(_setting(field, hints[field.name], docs[field.name]) for field in fields(Settings))
+def settings(of: type = Settings) -> tuple[Setting, ...]:
+    """All settings of a command, `extauthz serve` unless another is named, in the order of its dataclass."""
+    hints = get_type_hints(of, include_extras=True)
+    docs = _docstrings(of)
+    return tuple(_setting(field, hints[field.name], docs[field.name]) for field in fields(of))
 
 
 def _setting(field: Field[Any], hint: object, doc: str) -> Setting:
@@ -233,9 +233,9 @@ def _several(default: object) -> tuple[object, ...]:
     return default if isinstance(default, tuple) else (default,)
 
 
-def _docstrings() -> dict[str, str]:
+def _docstrings(of: type) -> dict[str, str]:
     """The text under each field, which Python itself does not keep."""
-    lines = [node for node in ast.walk(ast.parse(inspect.getsource(Settings))) if isinstance(node, ast.stmt)]
+    lines = [node for node in ast.walk(ast.parse(inspect.getsource(of))) if isinstance(node, ast.stmt)]
     found = {}
     for line, after in pairwise(lines):
         match line, after:

@@ -59,6 +59,7 @@ class ClusterReconciler:
         self._namespace = namespace
         self._changed = threading.Event()
         self._stop = threading.Event()
+        self._compiled: Callable[[Picture, Snapshot], None] | None = None
         self._objects = Objects(self._changed)
         self._compiler = Compiler(install_namespace)
         self._watches = {resource: self._watch(resource) for resource in watched(namespace, install_namespace)}
@@ -83,6 +84,11 @@ class ClusterReconciler:
         now = self._clock.monotonic()
         contacts = [watch.state.contact for watch in self._watches.values()]
         return max(math.inf if contact is None else now - contact for contact in contacts)
+
+    def follow_status(self, compiled: Callable[[Picture, Snapshot], None]) -> None:
+        """Tell what each snapshot came from, whenever an object or its status changed. To be called before `start`."""
+        self._objects.follow_status = True
+        self._compiled = compiled
 
     def start(self) -> None:
         """Begin to watch."""
@@ -127,11 +133,12 @@ class ClusterReconciler:
             if problem not in known:
                 _LOG.warning("policy mistake: %s", problem)
         self._problems = snapshot.problems
-        if snapshot.version == self._version:
-            return
-        self._publish(snapshot)
-        self._version = snapshot.version
-        _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
+        if snapshot.version != self._version:
+            self._publish(snapshot)
+            self._version = snapshot.version
+            _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
+        if self._compiled is not None:
+            self._compiled(picture, snapshot)
 
     def _follow(self, picture: Picture) -> bool:
         """Watch what issuers refer to now, and nothing else. Whether there was something new to wait for."""

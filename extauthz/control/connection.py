@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.config import load_kube_config
 
 from extauthz.keys.account import NoAccount, ServiceAccount
+
+Api: TypeAlias = ApiClient
+"""A way to an API server, for who only hands it on."""
 
 _PORT: Final = "443"
 _CONNECTIONS: Final = 16

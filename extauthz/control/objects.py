@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, RawObject, Resource
@@ -14,9 +14,22 @@ from extauthz.policy.held import HELD_KINDS
 from extauthz.policy.issuer import DataRefSpec, TokenIssuerSpec
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef
+from extauthz.policy.remembered import digest_of
 
 # What kubectl keeps of the last apply: it repeats the object, and says nothing.
 _NOISE: Final = ("managedFields",)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the API server keeps about an object besides what its author wrote."""
+
+    uid: str
+    generation: int
+    """Counts the changes of `spec`."""
+    version: str
+    """`metadata.resourceVersion`: any later write has another."""
+    status: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +39,20 @@ class Picture:
     objects: tuple[Parsed | Broken, ...]
     grants: Mapping[str, tuple[str, ...]]
     """The hosts that each namespace may claim."""
+    written: Mapping[ObjectRef, Written] = field(default_factory=dict)
+    """Of the objects of our own kinds; empty for who does not follow their status."""
 
 
 class Objects:
-    """Takes what watches see. Safe to share among their threads."""
+    """Takes what watches see. Safe to share among their threads.
+
+    Who does not follow status is not woken by a change of it.
+    """
 
     def __init__(self, changed: threading.Event) -> None:
         self._changed = changed
+        self.follow_status = False
+        self._written: dict[ObjectRef, Written] = {}
         self._lock = threading.Lock()
         self._parsed: dict[Resource, dict[ObjectRef, Parsed | Broken]] = {}
         self._grants: dict[str, tuple[str, ...]] = {}
@@ -41,27 +61,44 @@ class Objects:
         """What a watch tells."""
         if event.resource == NAMESPACES:
             self._take_namespaces(event)
+            news = True
         else:
-            self._take_objects(event)
-        self._changed.set()
+            news = self._take_objects(event)
+        if news:
+            self._changed.set()
 
-    def _take_objects(self, event: Event) -> None:
+    def _take_objects(self, event: Event) -> bool:
+        """Whether it said anything new."""
         # Parsed before the lock is taken: other watches need not wait for it.
         match event:
             case Listed(resource=resource, objects=objects):
-                listed = {each.ref: each for each in map(_parse, objects)}
+                told = [(_parse(each), _written(each)) for each in objects]
                 with self._lock:
-                    self._parsed[resource] = listed
+                    for ref in self._parsed.get(resource, {}):
+                        self._written.pop(ref, None)
+                    self._parsed[resource] = {parsed.ref: parsed for parsed, _ in told}
+                    self._keep({parsed.ref: written for parsed, written in told})
             case Applied(resource=resource, object=obj):
                 parsed = _parse(obj)
                 with self._lock:
-                    self._parsed.setdefault(resource, {})[parsed.ref] = parsed
+                    found = self._parsed.setdefault(resource, {})
+                    same = _same(found.get(parsed.ref), parsed)
+                    if not same:
+                        found[parsed.ref] = parsed
+                    self._keep({parsed.ref: _written(obj)})
+                return self.follow_status or not same
             case Deleted(resource=resource, object=obj):
                 ref = _parse(obj).ref
                 with self._lock:
                     self._parsed.setdefault(resource, {}).pop(ref, None)
+                    self._written.pop(ref, None)
             case _:
                 assert_never(event)
+        return True
+
+    def _keep(self, written: Mapping[ObjectRef, Written]) -> None:
+        if self.follow_status:
+            self._written.update((ref, each) for ref, each in written.items() if ref.kind not in HELD_KINDS)
 
     def _take_namespaces(self, event: Event) -> None:
         with self._lock:
@@ -89,7 +126,7 @@ class Objects:
         """Everything now."""
         with self._lock:
             objects = tuple(each for found in self._parsed.values() for each in found.values())
-            return Picture(objects, dict(self._grants))
+            return Picture(objects, dict(self._grants), dict(self._written))
 
 
 def references(objects: Iterable[Parsed | Broken], install_namespace: str) -> frozenset[ObjectRef]:
@@ -117,6 +154,25 @@ def _parse(obj: RawObject) -> Parsed | Broken:
     if obj.get("kind") in HELD_KINDS:
         obj = {name: value for name, value in obj.items() if name != "status"}
     return parse(obj, cluster=True)
+
+
+def _same(before: Parsed | Broken | None, now: Parsed | Broken) -> bool:
+    """Whether an author changed nothing: then what was compiled stays. To `==`, `True` equals 1; a digest tells."""
+    if before is None or type(before) is not type(now) or digest_of(before) != digest_of(now):
+        return False
+    return not isinstance(now, Broken) or (isinstance(before, Broken) and before.problems == now.problems)
+
+
+def _written(obj: RawObject) -> Written:
+    metadata, status = obj.get("metadata"), obj.get("status")
+    about: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
+    generation = about.get("generation")
+    return Written(
+        uid=str(about.get("uid", "")),
+        generation=generation if isinstance(generation, int) else 0,
+        version=str(about.get("resourceVersion", "")),
+        status=status if isinstance(status, dict) else {},
+    )
 
 
 def _name(obj: RawObject) -> str:

@@ -26,7 +26,7 @@ from extauthz.policy.held import Held, HeldData
 from extauthz.policy.issuers import Issuers, compile_issuers
 from extauthz.policy.match import Route
 from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken, Parsed
-from extauthz.policy.problem import FieldPath, Problem
+from extauthz.policy.problem import Cause, FieldPath, Problem, Unmet
 from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
@@ -155,7 +155,7 @@ def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Pol
     for index, rule_spec in enumerate(spec.rules):
         where: FieldPath = ("spec", "rules", index)
         rule, unmet = _compile_rule(policy_ref(item.ref), spec, rule_spec, issuers)
-        problems.extend(Problem(item.ref, (*where, *field), words) for field, words in unmet)
+        problems.extend(Problem(item.ref, (*where, *field), why.words, why.cause) for field, why in unmet)
         for place, match in enumerate(rule_spec.match or (MatchSpec(),)):
             path = path_match(match.path)
             keys = (key for host in spec.hosts for key in keys_of(host, match, path))
@@ -163,7 +163,7 @@ def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Pol
     return Policy(item.ref, tuple(routes), tuple(problems))
 
 
-_Unmet = tuple[FieldPath, str]
+_Unmet = tuple[FieldPath, Unmet]
 
 
 def _compile_rule(
@@ -194,7 +194,7 @@ def _compile_rule(
                 max_age=authentication.max_age if authentication is not None else None,
             ),
             odd_paths=frozenset(spec.allow_odd_paths),
-            broken=unmet[0][1] if unmet else None,
+            broken=unmet[0][1].words if unmet else None,
         ),
         unmet,
     )
@@ -206,11 +206,11 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
     for index, named in enumerate(token.issuers):
         ref = IssuerRef(named.kind, "" if named.kind in CLUSTER_KINDS else namespace, named.name)
         found = issuers.resolve(ref, namespace)
-        if isinstance(found, str):
+        if isinstance(found, Unmet):
             unmet.append((("token", "issuers", index), found))
         elif not token.audiences and not found.audiences:
             words = f"neither this rule nor {ref} says an audience; without one, a token for another service would do"
-            unmet.append((("token", "audiences"), words))
+            unmet.append((("token", "audiences"), Unmet(Cause.INVALID, words)))
         else:
             trusts.append(found)
     audiences = frozenset(token.audiences) or None
@@ -228,8 +228,9 @@ def _without_ids(rule: RuleSpec, demand: Demand | None) -> list[_Unmet]:
     """Counting by token id needs issuers that give one."""
     if rule.reuse is None or rule.reuse.key is not ReuseKey.JTI or demand is None:
         return []
+    words = "gives no token id; write `key: Token`, or `reuseKeyFallback: Token` there"
     return [
-        (("reuse", "key"), f"{trust.ref} gives no token id; write `key: Token`, or `reuseKeyFallback: Token` there")
+        (("reuse", "key"), Unmet(Cause.INVALID, f"{trust.ref} {words}"))
         for trust in demand.issuers
         if not trust.mapping.token_id and not trust.reuse_key_fallback
     ]

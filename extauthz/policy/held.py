@@ -29,6 +29,10 @@ _PLAIN: Final = {"Secret": "stringData", "ConfigMap": "data"}
 _ROUNDS: Final = 20_000
 
 
+class NotHeld(ValueError):
+    """What a reference leads to is not there. The message says how to mend it."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeldData:
     """The entries of one Secret or ConfigMap."""
@@ -45,12 +49,12 @@ class Held:
     objects: Mapping[ObjectRef, HeldData]
 
     def entry(self, kind: str, namespace: str, name: str, key: str) -> bytes:
-        """One entry. Raises ValueError, with words for the author, when it is not there."""
+        """One entry. Raises NotHeld when it is not there."""
         found = self.objects.get(ObjectRef(kind, namespace, name))
         if found is None:
-            raise ValueError(f"there is no {kind} `{name}` in namespace `{namespace}`; create it")
+            raise NotHeld(f"there is no {kind} `{name}` in namespace `{namespace}`; create it")
         if key not in found.entries:
-            raise ValueError(f"the {kind} `{name}` in namespace `{namespace}` has no entry `{key}`; add it")
+            raise NotHeld(f"the {kind} `{name}` in namespace `{namespace}` has no entry `{key}`; add it")
         return found.entries[key]
 
 

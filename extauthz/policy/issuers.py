@@ -10,7 +10,7 @@ from pathlib import Path
 from extauthz.keys.jwk import KeyRules
 from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Source
 from extauthz.model.token import ClaimMapping, ClaimPath, IssuerRef, Tenants, Trust
-from extauthz.policy.held import Held
+from extauthz.policy.held import Held, NotHeld
 from extauthz.policy.issuer import (
     ABSENT,
     ASYMMETRIC,
@@ -21,7 +21,7 @@ from extauthz.policy.issuer import (
     TokenIssuerSpec,
 )
 from extauthz.policy.parse import Broken, Parsed
-from extauthz.policy.problem import ObjectRef, Problem
+from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet
 from extauthz.policy.words import claim_paths
 
 
@@ -37,15 +37,16 @@ class Issuers:
     broken: frozenset[IssuerRef]
     problems: tuple[Problem, ...]
 
-    def resolve(self, ref: IssuerRef, namespace: str) -> Trust | str:
+    def resolve(self, ref: IssuerRef, namespace: str) -> Trust | Unmet:
         """The issuer that a policy in `namespace` names, or why it cannot have it."""
         if ref in self.broken:
-            return f"{ref} has mistakes of its own"
+            return Unmet(Cause.ISSUER_INVALID, f"{ref} has mistakes of its own; mend them there")
         trust = self.good.get(ref)
         if trust is None:
-            return f"there is no {ref}"
+            return Unmet(Cause.ISSUER_NOT_FOUND, f"there is no {ref}")
         if namespace not in self.allowed.get(ref, frozenset({namespace})):
-            return f"{ref} is not for namespace `{namespace}`; see its `allowedNamespaces`"
+            words = f"{ref} is not for namespace `{namespace}`; see its `allowedNamespaces`"
+            return Unmet(Cause.ISSUER_NOT_ALLOWED, words)
         return trust
 
 
@@ -67,7 +68,8 @@ def compile_issuers(objects: Iterable[Parsed | Broken], held: Held, install_name
                     source = _source(spec, _Home(held, item.ref.namespace or install_namespace))
                 except (OSError, ValueError) as error:
                     broken.add(ref)
-                    problems.append(Problem(item.ref, ("spec", "keys"), str(error)))
+                    cause = Cause.REF_NOT_FOUND if isinstance(error, NotHeld) else Cause.INVALID
+                    problems.append(Problem(item.ref, ("spec", "keys"), str(error), cause))
                     continue
                 good[ref] = _trust(ref, spec)
                 keys.append(_issuer_keys(good[ref], spec, source))

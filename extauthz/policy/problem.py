@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -32,6 +33,38 @@ class ObjectRef:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
+class Cause(Enum):
+    """What kind of mistake it is: the `reason` of a condition."""
+
+    INVALID = "Invalid"
+    """The object says what cannot be."""
+    CONFLICTED = "Conflicted"
+    """An older policy matches the same."""
+    HOST_NOT_GRANTED = "HostNotGranted"
+    """The namespace may not claim the host."""
+    ISSUER_NOT_FOUND = "IssuerNotFound"
+    """No such issuer."""
+    ISSUER_INVALID = "IssuerInvalid"
+    """The issuer has mistakes of its own."""
+    ISSUER_NOT_ALLOWED = "IssuerNotAllowed"
+    """The issuer is there, and not for this namespace."""
+    REF_NOT_FOUND = "RefNotFound"
+    """No such Secret or ConfigMap, or no such entry in it."""
+
+    @property
+    def of_reference(self) -> bool:
+        """Whether the object itself is good, and what it refers to is not."""
+        return self not in {Cause.INVALID, Cause.CONFLICTED, Cause.HOST_NOT_GRANTED}
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """What something cannot have, and why."""
+
+    cause: Cause
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake in one field of one object."""
@@ -40,6 +73,7 @@ class Problem:
     field: FieldPath
     message: str
     """What was found and what is allowed."""
+    cause: Cause = Cause.INVALID
 
     def as_dict(self) -> dict[str, str | int]:
         """For machines."""

@@ -9,7 +9,7 @@ from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
 from extauthz.policy.issuers import Issuers
 from extauthz.policy.parse import Broken, Parsed
-from extauthz.policy.problem import Problem
+from extauthz.policy.problem import Problem, Unmet
 from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revocation import TokenRevocationSpec
 from extauthz.policy.revocations import EVERYWHERE, Entry, Revocations
@@ -67,14 +67,14 @@ def _without_issuer(entries: Iterable[Entry], issuers: Issuers) -> Iterator[Prob
         for issuer, namespace in {(entry.issuer, entry.namespace) for entry in entries}
     }
     for entry in entries:
-        words = found[entry.issuer, entry.namespace]
-        if words is not None:
-            yield Problem(entry.mark.ref, ("spec", "issuer"), words)
+        why = found[entry.issuer, entry.namespace]
+        if why is not None:
+            yield Problem(entry.mark.ref, ("spec", "issuer"), why.words, why.cause)
 
 
-def _why_not(issuer: IssuerRef, namespace: str, issuers: Issuers) -> str | None:
+def _why_not(issuer: IssuerRef, namespace: str, issuers: Issuers) -> Unmet | None:
     """Why a namespace cannot have an issuer. One with mistakes of its own is there, and may be mended."""
     if issuer in issuers.broken or (namespace == EVERYWHERE and issuer in issuers.good):
         return None
     found = issuers.resolve(issuer, namespace)
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, Unmet) else None

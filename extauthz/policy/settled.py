@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.grants import HOSTS_ANNOTATION, Grants, granted
 from extauthz.policy.match import MatchKey, Route
-from extauthz.policy.problem import ObjectRef, Problem
+from extauthz.policy.problem import Cause, ObjectRef, Problem
 from extauthz.policy.snapshot import Routing
 
 
@@ -54,7 +54,8 @@ def _within_grants(policy: Policy, grants: Grants | None) -> Policy:
     named = ", ".join(f"`{host}`" for host in taken[:5])
     words = f"namespace `{namespace}` may not claim {named}; its annotation `{HOSTS_ANNOTATION}` grants hosts"
     routes = tuple(route for route in policy.routes if route.key.host not in taken)
-    return replace(policy, routes=routes, problems=(*policy.problems, Problem(policy.ref, ("spec", "hosts"), words)))
+    problem = Problem(policy.ref, ("spec", "hosts"), words, Cause.HOST_NOT_GRANTED)
+    return replace(policy, routes=routes, problems=(*policy.problems, problem))
 
 
 def _without_conflicts(policies: Iterable[Policy]) -> Iterator[Policy]:
@@ -69,7 +70,7 @@ def _without_conflicts(policies: Iterable[Policy]) -> Iterator[Policy]:
         if not taken:
             yield policy
             continue
-        problem = Problem(policy.ref, ("spec", "rules"), _conflict(taken))
+        problem = Problem(policy.ref, ("spec", "rules"), _conflict(taken), Cause.CONFLICTED)
         routes = (
             replace(route, rule=replace(route.rule, broken=problem.message))
             for route in policy.routes

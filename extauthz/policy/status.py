@@ -48,7 +48,8 @@ class AccessPolicyStatus:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     conditions: Conditions = ()
-    """`Accepted`: it is good and refers to what exists. `Programmed`: every replica serves it."""
+    """`Accepted`: it has no mistakes. `ResolvedRefs`: all that it refers to is there. `Programmed`: both, and every
+    replica serves it."""
     active: Annotated[str, shaped(r"^[0-9]{1,6}/[0-9]{1,6}$", "two numbers, such as `3/3`", high=13)] | None = None
     """How many replicas serve it as it stands, of how many."""
 
@@ -61,7 +62,7 @@ class KeysStatus:
     ids: Annotated[tuple[KeyId, ...], Field(max_length=100)] = ()
     """The ids (`kid`) of the usable keys."""
     last_fetched: Stamp | None = None
-    """When they were last fetched with success."""
+    """When they were last fetched with success, to within ten minutes; absent where they are not fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class TokenIssuerStatus:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     conditions: Conditions = ()
-    """`Ready`: its tokens can be verified. `KeysFresh`: its keys were fetched lately."""
+    """`Accepted`, `ResolvedRefs`; `Ready`: its tokens can be verified; `KeysFresh`: its keys were fetched lately."""
     keys: KeysStatus | None = None
     """Its keys."""
 
@@ -81,4 +82,4 @@ class TokenRevocationStatus:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     conditions: Conditions = ()
-    """`Accepted`: it is good and its issuer exists."""
+    """`Accepted`: it has no mistakes. `ResolvedRefs`: its issuer is there."""

@@ -41,8 +41,8 @@ class Pages:
     """The metrics and their content type."""
     snapshot: Callable[[], Mapping[str, Any]]
     """What is loaded, without secrets."""
-    explain: Callable[[bytes], bytes]
-    """The story of a serialised CheckRequest, in JSON. Counts nothing."""
+    explain: Callable[[bytes], bytes] | None = None
+    """The story of a serialised CheckRequest, in JSON. Counts nothing. None where no request is decided."""
     notes: Callable[[], Mapping[str, str]] = dict
     """What is wrong and keeps us from nothing yet: name to the words."""
 
@@ -118,7 +118,10 @@ def _routes(pages: Pages, *, loopback: bool) -> _Routes:
 
 
 def _questions(pages: Pages) -> _Questions:
-    return {"/explain": lambda body, content_type: _explain(pages.explain, body, content_type)}
+    explain = pages.explain
+    if explain is None:
+        return {}
+    return {"/explain": lambda body, content_type: _explain(explain, body, content_type)}
 
 
 def _explain(explain: Callable[[bytes], bytes], body: bytes, content_type: str) -> _Page:

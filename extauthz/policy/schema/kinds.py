@@ -61,7 +61,8 @@ CUSTOM_KINDS: Final = (
         short="ap",
         status=AccessPolicyStatus,
         columns=(
-            condition("Accepted", "Whether the policy is good and refers to what exists."),
+            condition("Accepted", "Whether the policy has no mistakes."),
+            condition("ResolvedRefs", "Whether all that it refers to is there."),
             condition("Programmed", "Whether every replica serves it as it stands now."),
             Column("Mode", ".spec.mode", "Enforce or Shadow."),
             Column("Hosts", ".spec.hosts", "Which hosts it speaks for."),
@@ -90,7 +91,8 @@ CUSTOM_KINDS: Final = (
         short="tr",
         status=TokenRevocationStatus,
         columns=(
-            condition("Accepted", "Whether the revocation is good and its issuer exists."),
+            condition("Accepted", "Whether the revocation has no mistakes."),
+            condition("ResolvedRefs", "Whether its issuer is there."),
             Column("Expires", ".spec.expires", "When it is no longer needed."),
             AGE,
         ),

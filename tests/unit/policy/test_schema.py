@@ -194,10 +194,10 @@ def test_get_shows_what_an_operator_looks_for() -> None:
         for definition in DEFINITIONS.values()
     }
     assert columns == {
-        "ap": ["Accepted", "Programmed", "Mode", "Hosts", "Active", "Age"],
+        "ap": ["Accepted", "ResolvedRefs", "Programmed", "Mode", "Hosts", "Active", "Age"],
         "ti": ["Ready", "KeysFresh", "Issuer", "Age"],
         "cti": ["Ready", "KeysFresh", "Issuer", "Age"],
-        "tr": ["Accepted", "Expires", "Age"],
+        "tr": ["Accepted", "ResolvedRefs", "Expires", "Age"],
     }
 
 
