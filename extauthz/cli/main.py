@@ -8,7 +8,19 @@ import click
 
 from extauthz.cli.lazy import LazyGroup
 
-_COMMANDS: Final = ("serve", "controller", "lint", "check", "explain", "store", "issuer", "crds", "inject", "demo", "version")
+_COMMANDS: Final = (
+    "serve",
+    "controller",
+    "lint",
+    "check",
+    "explain",
+    "store",
+    "issuer",
+    "crds",
+    "inject",
+    "demo",
+    "version",
+)
 
 EXIT_CODES: Final = """\b
 Exit codes: 0 for yes, 1 when the answer is no (mistakes found, request denied,
