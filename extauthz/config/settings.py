@@ -95,7 +95,7 @@ class Settings:
     """With `kubernetes`: the one namespace to serve, as a sidecar does; without it all, and hosts need grants."""
     single_replica: Annotated[bool, switch()] = False
     """Says that no other replica serves the same clients, so that the memory store may count with `kubernetes`."""
-    max_source_age: Annotated[Seconds, duration("1s", "24h", zero="for no bound")] = Seconds(300.0)
+    max_source_age: Annotated[Seconds, duration("2m", "24h", zero="for no bound")] = Seconds(300.0)
     """How long the API server may be out of reach before we are no longer ready; decisions go on all the same."""
     listen: Annotated[tuple[Address, ...], address()] = (TcpAddress("127.0.0.1", 9191),)
     """Where Envoy calls; may be given several times (with commas in the environment variable)."""

@@ -58,7 +58,7 @@ THREE: dict[str, tuple[str, str, str]] = {
     "decision-log-allows": ("0", "0.5", ".25"),
     "decision-log-redact": ("subject", "client", "path"),
     "single-replica": ("true", "false", "true"),
-    "max-source-age": ("1s", "0s", "3s"),
+    "max-source-age": ("2m", "0s", "3m"),
     "install-namespace": ("a", "b-1", "c"),
     "service-account": ("a", "b", "c"),
     "allow-http-loopback": ("true", "false", "true"),
