@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from bench import answering, calling, choosing, cluster, memory, store
+from bench import answering, calling, choosing, cluster, memory, revoking, store
 from bench.measure import Effort, Report
 from bench.report import as_json, machine, text_of
 
@@ -19,6 +19,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Effort], Report]]] = {
     "choose": choosing.choose_report,
     "build": choosing.build_report,
     "memory": memory.run,
+    "revocation": revoking.run,
     "store": store.run,
 }
 WITH_CLUSTER: Final = {**BENCHMARKS, "cluster": cluster.run}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from bench.measure import CPU, Effort, Reading, Report, Target, Variant, interleave, ratio, timed
+from bench.measure import CPU, Effort, Reading, Report, Target, Variant, interleave, milliseconds, ratio, timed
 from bench.requests import issuer
 from extauthz.control.files import list_folder, load
 from extauthz.model.request import RequestView
@@ -44,8 +44,8 @@ def build_report(effort: Effort) -> Report:
         listing = list_folder(folder)
         rows = interleave(
             [
-                Variant("read the YAML", lambda: _milliseconds(timed(lambda: list_folder(folder), 1))),
-                Variant("parse and compile", lambda: _milliseconds(timed(lambda: load(listing), 1))),
+                Variant("read the YAML", lambda: milliseconds(timed(lambda: list_folder(folder), 1))),
+                Variant("parse and compile", lambda: milliseconds(timed(lambda: load(listing), 1))),
             ],
             effort.rounds,
         )
@@ -74,10 +74,6 @@ def typical(number: int) -> dict[str, Any]:
         ),
         hosts=(f"service-{number}.example",),
     )
-
-
-def _milliseconds(reading: Reading) -> Reading:
-    return {column.replace("µs", "ms"): value / 1000 for column, value in reading.items()}
 
 
 @dataclass(frozen=True, slots=True)

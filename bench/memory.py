@@ -19,8 +19,11 @@ from typing import Final, Protocol
 
 from bench.choosing import write_policies
 from bench.measure import Effort, Reading, Report, Variant, interleave
+from bench.revoking import MANY, revocation
 from extauthz.control.reconcile import FolderReconciler
 from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.policy.compile import Compiler
+from extauthz.policy.parse import parse
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Bind, Pepper, Rate, Spend, Use
@@ -88,18 +91,27 @@ def _spend(kind: str, key: bytes, until: Instant) -> Spend:
             return Rate(key=key, amount=100, window=Seconds(3600.0), label="measured")
 
 
+def hold_revocations(count: int) -> object:
+    """Revocations, parsed and compiled as a source of policies keeps them."""
+    objects = [parse(revocation()) for _ in range(count)]
+    compiler = Compiler()
+    return objects, compiler, compiler.compile(objects)
+
+
 HOLDERS: Final[Mapping[str, Holder]] = {
     "policies": hold_policies,
+    "revocations": hold_revocations,
     **{kind: partial(hold_keys, kind) for kind in ("use", "bind", "rate")},
 }
 
 
 def run(effort: Effort) -> Report:
     """The benchmark `memory`."""
-    policies, keys = effort.of(_POLICIES), effort.of(_KEYS)
+    policies, keys, revoked = effort.of(_POLICIES), effort.of(_KEYS), effort.of(MANY)
     names = {"use": "single uses", "bind": "ties to a caller", "rate": "rates with one request"}
     variants = [
         Variant(f"per {policies:,} policies", partial(_more, "policies", policies)),
+        Variant(f"per {revoked:,} revocations", partial(_more, "revocations", revoked)),
         *(Variant(f"per {keys:,} live keys: {name}", partial(_more, kind, keys)) for kind, name in names.items()),
     ]
     rows = interleave(variants, min(effort.rounds, _ROUNDS), warm_up=0)

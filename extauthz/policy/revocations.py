@@ -58,8 +58,8 @@ class Entry(NamedTuple):
     issuer: IssuerRef
     namespace: str
     """Whose policies it counts for, or EVERYWHERE."""
-    fields: tuple[int, ...]
-    """Which of FIELDS it names, as indexes."""
+    fields: int
+    """Which of FIELDS it names: a bit for each, the first the lowest. A number, because there can be very many."""
     key: Any
     """Their values: a tuple, or the value itself where there is one."""
     mark: Mark
@@ -83,9 +83,9 @@ class Revocations:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.count = 0
         """How many objects are in it."""
-        grouped: defaultdict[tuple[IssuerRef, str], defaultdict[tuple[int, ...], dict[Any, _Marks]]]
+        grouped: defaultdict[tuple[IssuerRef, str], defaultdict[int, dict[Any, _Marks]]]
         grouped = defaultdict(lambda: defaultdict(dict))
-        crowds: defaultdict[tuple[IssuerRef, str, tuple[int, ...], Any], list[Mark]] = defaultdict(list)
+        crowds: defaultdict[tuple[IssuerRef, str, int, Any], list[Mark]] = defaultdict(list)
         for issuer, namespace, fields, key, mark in entries:
             self.count += 1
             first = grouped[issuer, namespace][fields].setdefault(key, mark)
@@ -97,7 +97,7 @@ class Revocations:
             marks[key] = tuple(_frontier([*crowd, first] if isinstance(first, Mark) else crowd))
         self._tables: dict[IssuerRef, dict[str, tuple[_Table, ...]]] = {}
         for (issuer, namespace), tables in grouped.items():
-            found = tuple(_Table(itemgetter(*at), marks) for at, marks in tables.items())
+            found = tuple(_Table(_picker(fields), marks) for fields, marks in tables.items())
             self._tables.setdefault(issuer, {})[namespace] = found
 
     def refuse(self, token: VerifiedToken, namespace: str, now: Instant) -> Refusal | None:
@@ -116,13 +116,17 @@ class Revocations:
         return None
 
 
-def key_of(values: Mapping[str, str | bytes | None]) -> tuple[tuple[int, ...], Any]:
+def key_of(values: Mapping[str, str | bytes | None]) -> tuple[int, Any]:
     """The fields and the key of an object that says this; one that says nothing means every token."""
-    said = [(at, values[name]) for at, name in enumerate(FIELDS) if values.get(name) is not None]
+    said = [(1 << at, values[name]) for at, name in enumerate(FIELDS) if values.get(name) is not None]
     if not said:
-        return (_ALWAYS,), True
-    fields, key = zip(*said, strict=True)
-    return fields, key if len(key) > 1 else key[0]
+        return 1 << _ALWAYS, True
+    key = tuple(value for _, value in said)
+    return sum(bit for bit, _ in said), key if len(key) > 1 else key[0]
+
+
+def _picker(fields: int) -> Callable[[tuple[Any, ...]], Any]:
+    return itemgetter(*(at for at in range(_ALWAYS + 1) if fields >> at & 1))
 
 
 def _values(token: VerifiedToken) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -71,6 +72,7 @@ def _issuers(raw: object, ref: ObjectRef, known: Iterable[IssuerRef]) -> Iterabl
     return [each for each in known if each.kind in kinds and each.namespace in {"", ref.namespace}]
 
 
+@lru_cache(maxsize=1024)
 def _issuer(kind: str, name: str, namespace: str) -> IssuerRef:
     return IssuerRef(kind, "" if kind in CLUSTER_KINDS else namespace, name)
 
