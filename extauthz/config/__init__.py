@@ -17,7 +17,7 @@ from extauthz.config.settings import (
     StoreKind,
     settings,
 )
-from extauthz.config.value import Address, StoreAddress, TcpAddress, UnixAddress, parse_address
+from extauthz.config.value import Address, SentinelAddress, StoreAddress, TcpAddress, UnixAddress, parse_address
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -29,6 +29,7 @@ __all__ = [
     "LogSink",
     "Problem",
     "Redactable",
+    "SentinelAddress",
     "Setting",
     "Settings",
     "StoreAddress",

@@ -27,13 +27,18 @@ _MODE: Final = re.compile(r"0?[67][0-7]{2}", re.ASCII)
 _UNITS: Final = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 _SWITCH: Final = {"true": True, "false": False}
 _STORE: Final = re.compile(
-    r"(redis|rediss)://(\[[0-9A-Fa-f:.]{2,45}\]|[^/:@?#\[\]]+)(?::(\d{1,5}))?(?:/(\d{1,5}))?", re.ASCII
+    r"(redis|rediss)://((?:\[[0-9A-Fa-f:.]{2,45}\]|[^/:@?#\[\],]+)(?::\d{1,5})?)(?:/(\d{1,5}))?", re.ASCII
 )
+_SENTINELS: Final = re.compile(
+    r"(redis|rediss)\+sentinel://([^/@?#]{1,1024})/([A-Za-z0-9._-]{1,64})(?:/(\d{1,5}))?", re.ASCII
+)
+_WITH_PORT: Final = re.compile(r"[^:\]\[]:\d{1,5}\Z|\]:\d{1,5}\Z", re.ASCII)
 _STORE_SOCKET: Final = re.compile(r"unix://(/[^?#]+)(?:\?db=(\d{1,5}))?")
 _VISIBLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9:._-]{1,64}", re.ASCII)
 _CREDENTIAL: Final = re.compile(r".*@", re.DOTALL)
 _REDIS_PORT: Final = 6379
+_SENTINEL_PORT: Final = 26379
 _MAX_PORT: Final = 65535
 _MAX_SOCKET_PATH: Final = 107
 """Bytes that `sun_path` of a Unix socket address holds on Linux, without its closing NUL."""
@@ -66,17 +71,29 @@ Address: TypeAlias = TcpAddress | UnixAddress
 
 
 @dataclass(frozen=True, slots=True)
+class SentinelAddress:
+    """Sentinels, and the name under which they watch a primary."""
+
+    sentinels: tuple[TcpAddress, ...]
+    primary: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoreAddress:
     """A Redis or Valkey server. It holds no user and no password."""
 
-    at: TcpAddress | UnixAddress
+    at: TcpAddress | UnixAddress | SentinelAddress
     tls: bool = False
     database: int = 0
 
     def __str__(self) -> str:
         if isinstance(self.at, UnixAddress):
             return f"unix://{self.at.path}{f'?db={self.database}' if self.database else ''}"
-        return f"{'rediss' if self.tls else 'redis'}://{self.at}/{self.database}"
+        scheme = "rediss" if self.tls else "redis"
+        if isinstance(self.at, SentinelAddress):
+            hosts = ",".join(map(str, self.at.sentinels))
+            return f"{scheme}+sentinel://{hosts}/{self.at.primary}/{self.database}"
+        return f"{scheme}://{self.at}/{self.database}"
 
 
 def _whole_text(text: str) -> str:
@@ -189,7 +206,8 @@ def store(words: type[Enum]) -> Kind:
     def read(text: str) -> Enum | StoreAddress:
         return _parse_store(text) if "://" in text else words(text)
 
-    urls = "`redis://HOST[:PORT][/DATABASE]`, `rediss://…` for TLS or `unix:///path[?db=DATABASE]`"
+    sentinels = "`redis+sentinel://HOST[:PORT],…/PRIMARY[/DATABASE]`"
+    urls = f"`redis://HOST[:PORT][/DATABASE]`, `rediss://…` for TLS, {sentinels} or `unix:///path[?db=DATABASE]`"
     allowed = f"{_alternatives(words)}, {urls}; user and password have settings of their own"
     label = "|".join([*(w.value for w in words), "URL"])
     return Kind(label, allowed, read, _show_store, conceal=lambda text: _CREDENTIAL.sub("…@", text))
@@ -228,11 +246,21 @@ def _parse_store(text: str) -> StoreAddress:
     found = _STORE_SOCKET.fullmatch(text)
     if found is not None:
         return StoreAddress(UnixAddress(_socket_path(found[1])), database=int(found[2] or 0))
+    found = _SENTINELS.fullmatch(text)
+    if found is not None:
+        sentinels = tuple(_parse_server(each, _SENTINEL_PORT) for each in found[2].split(","))
+        watched = SentinelAddress(sentinels, found[3])
+        return StoreAddress(watched, tls=found[1] == "rediss", database=int(found[4] or 0))
     found = _match(_STORE, text)
-    at = _parse_tcp(f"{found[2]}:{found[3] or _REDIS_PORT}")
+    at = _parse_server(found[2], _REDIS_PORT)
+    return StoreAddress(at, tls=found[1] == "rediss", database=int(found[3] or 0))
+
+
+def _parse_server(text: str, port: int) -> TcpAddress:
+    at = _parse_tcp(text if _WITH_PORT.search(text) else f"{text}:{port}")
     if not at.port:
         raise ValueError("nobody listens on port 0")
-    return StoreAddress(at, tls=found[1] == "rediss", database=int(found[4] or 0))
+    return at
 
 
 def _parse_tcp(text: str) -> TcpAddress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final, assert_never
 
-from extauthz.config import Settings, StoreAddress, StoreKind, TcpAddress, UnixAddress
+from extauthz.config import SentinelAddress, Settings, StoreAddress, StoreKind, TcpAddress, UnixAddress
 from extauthz.model.time import Clock
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import Options, RedisStore, Target, Tls
@@ -54,15 +54,27 @@ def target_of(settings: Settings, store: StoreAddress) -> Target:
                 user=settings.store_user,
                 password_file=settings.store_password_file,
             )
+        case SentinelAddress(sentinels=sentinels, primary=primary):
+            return Target(
+                sentinels=tuple((each.host, each.port) for each in sentinels),
+                primary=primary,
+                database=store.database,
+                user=settings.store_user,
+                password_file=settings.store_password_file,
+                tls=_tls(settings, store),
+            )
         case TcpAddress(host=host, port=port):
-            tls = Tls(ca=settings.store_ca, cert=settings.store_cert, key=settings.store_key) if store.tls else None
             return Target(
                 host=host,
                 port=port,
                 database=store.database,
                 user=settings.store_user,
                 password_file=settings.store_password_file,
-                tls=tls,
+                tls=_tls(settings, store),
             )
         case _:
             assert_never(store.at)
+
+
+def _tls(settings: Settings, store: StoreAddress) -> Tls | None:
+    return Tls(ca=settings.store_ca, cert=settings.store_cert, key=settings.store_key) if store.tls else None

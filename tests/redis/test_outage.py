@@ -266,3 +266,16 @@ def bind() -> Bind:
 def rate(key: bytes) -> Rate:
     """A request within a rate."""
     return Rate(key=key, amount=9, window=Seconds(60.0), label="l")
+
+
+@pytest.mark.redis
+def test_a_cluster_node_is_refused_and_told_as_such() -> None:
+    # Ten thousand above the other port, where its own would be, there may be no port.
+    with running("valkey", "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
+        store = RedisStore(server.target, CLOCK, BRISK)
+        store.start()
+        try:
+            wait_for(lambda: tells(store, "is a cluster node", "name a server that is none"), "the reason")
+            assert not store.ready()
+        finally:
+            store.stop()

@@ -1,8 +1,8 @@
 """The shared store on Redis or Valkey.
 
 `wire` says what crosses, `../commit.lua` counts, `batches` decides who sends, `connect` holds a connection, `keeper`
-makes them and watches the server, `breaker` refuses while it is gone, `server_clock` minds its clock, `trouble` words
-what is wrong. `console` is for people. `store` ties them together.
+makes them and watches the server, `sentinel` finds it, `breaker` refuses while it is gone, `server_clock` minds its
+clock, `trouble` words what is wrong. `console` is for people. `store` ties them together.
 """
 
 from extauthz.replay.redis.connect import CannotConnect, Target, Tls

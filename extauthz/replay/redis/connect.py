@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,8 +55,15 @@ class Target:
     user: str | None = None
     password_file: Path | None = None
     tls: Tls | None = None
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Who tells where the primary is, in place of host and port; see `sentinel`."""
+    primary: str = ""
+    """The name under which they watch it."""
 
     def __str__(self) -> str:
+        if self.sentinels:
+            hosts = ",".join(f"{host}:{port}" for host, port in self.sentinels)
+            return f"`{'redis' if self.tls is None else 'rediss'}+sentinel://{hosts}/{self.primary}`"
         if self.path is not None:
             return f"`unix://{self.path}`"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -64,7 +71,7 @@ class Target:
 
     def open(self) -> AbstractConnection:
         """A new connection, authenticated and on its database. Raises CannotConnect."""
-        connection = self._connection(self._options())
+        connection = self.connection(self._options())
         try:
             connection.connect()
         except (redis.exceptions.RedisError, OSError) as error:
@@ -72,7 +79,13 @@ class Target:
             raise CannotConnect(of_error(error, str(self))) from None
         return connection
 
-    def _connection(self, options: dict[str, Any]) -> AbstractConnection:
+    def sentinel(self, host: str, port: int) -> AbstractConnection:
+        """A connection to a sentinel, not made yet: with the same TLS, and as nobody."""
+        options = self._options() | {"db": 0, "username": None, "password": None}
+        return replace(self, host=host, port=port, path=None).connection(options)
+
+    def connection(self, options: dict[str, Any]) -> AbstractConnection:
+        """A connection with these options of the driver, not made yet."""
         if self.path is not None:
             return UnixDomainSocketConnection(path=str(self.path), **options)  # type: ignore[abstract]  # it has a `host`
         if self.tls is None:

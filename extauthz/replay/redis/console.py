@@ -14,6 +14,7 @@ from typing import Final
 from extauthz.model.time import Clock, Seconds
 from extauthz.replay.redis.connect import CannotConnect, Lane, Target
 from extauthz.replay.redis.facts import Facts, Usage, read_facts, read_usage
+from extauthz.replay.redis.sentinel import find_primary
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import FORMAT, Codec, commit_script
 from extauthz.replay.spend import Spend
@@ -48,7 +49,7 @@ class Console:
         self._prefix = namespace + FORMAT
         self._codec = Codec(namespace)
         self._clock = clock
-        self._lane = Lane(target, commit_script(), clock.monotonic)
+        self._lane = Lane(find_primary(target), commit_script(), clock.monotonic)
 
     def close(self) -> None:
         """Close the connection."""

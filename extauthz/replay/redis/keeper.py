@@ -18,6 +18,7 @@ from extauthz.replay.redis.batches import Batches
 from extauthz.replay.redis.breaker import Breaker
 from extauthz.replay.redis.connect import CannotConnect, Lane, Target
 from extauthz.replay.redis.facts import Facts, read_facts
+from extauthz.replay.redis.sentinel import find_primary
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import Codec, Reply, Request, Script, commit_script
 
@@ -82,6 +83,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._lanes: set[Lane] = set()
         self._probe: Lane | None = None
+        self._at = target
         self._facts: Facts | None = None
         self._told: Trouble | None = None
         self._wake = threading.Event()
@@ -107,6 +109,11 @@ class Keeper:
     def notice(self) -> None:
         """Look now, not at the next turn: something is wrong."""
         self._wake.set()
+
+    def keeps(self, lane: Lane) -> bool:
+        """Whether a lane still leads where commits should go."""
+        with self._lock:
+            return lane in self._lanes
 
     def lost(self, lane: Lane) -> None:
         """A lane is of no more use."""
@@ -144,7 +151,8 @@ class Keeper:
         return None
 
     def _step(self) -> None:
-        """Inspect, probe, connect what is missing. Raises CannotConnect."""
+        """Find, inspect, probe, connect what is missing. Raises CannotConnect."""
+        self._find()
         self._inspect()
         self._try_a_write()
         while len(self._lanes) < self._options.connections and not self._stopping.is_set():
@@ -168,6 +176,21 @@ class Keeper:
         else:
             self._breaker.open(trouble)
             self._crossings.dismiss(trouble)
+
+    def _find(self) -> None:
+        """Ask the sentinels, where there are any. Lanes to a server that is primary no more are of no use."""
+        found = find_primary(self._target)
+        if found == self._at:
+            return
+        if self._at is not self._target:
+            _LOG.warning("the primary of the store %s is now %s", self._target, found)
+        self._at = found
+        self._drop_probe()
+        with self._lock:
+            self._lanes.clear()
+        # Those in use go when they are given back.
+        for lane in self._crossings.take_free():
+            lane.close()
 
     def _inspect(self) -> None:
         fault = self._learn(self._ask_facts())
@@ -215,7 +238,7 @@ class Keeper:
         self._observe(reply, sent, self._clock.monotonic())
 
     def _connect(self) -> Lane:
-        return Lane(self._target, self._script, self._clock.monotonic)
+        return Lane(self._at, self._script, self._clock.monotonic)
 
     def _drop_probe(self) -> None:
         if self._probe is not None:

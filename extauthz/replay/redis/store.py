@@ -189,7 +189,9 @@ class RedisStore:
 
     def _give_back(self, lane: Lane, entries: list[object]) -> bool:
         """Let others have the lane, unless it is dead or leads to the wrong server."""
-        if not lane.alive or any(isinstance(each, Trouble) and each.needs_reconnect for each in entries):
+        if not lane.alive or not self._keeper.keeps(lane):
+            return False
+        if any(isinstance(each, Trouble) and each.needs_reconnect for each in entries):
             return False
         self._crossings.offer(lane)
         return True
