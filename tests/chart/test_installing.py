@@ -84,6 +84,10 @@ def test_sidecar_mode_and_every_option_are_taken_by_the_server(releases: Release
     releases.must("install", "central", str(CHART), *SHARED, *options)
     assert releases.get("horizontalpodautoscaler", "central")["spec"]["maxReplicas"] == 10
     assert releases.get("networkpolicy", "central")["spec"]["policyTypes"] == ["Ingress"]
+    assert releases.get("deployment", "central-controller")["spec"]["replicas"] == 2
+    assert _may(releases, "central-controller", "patch", "accesspolicies.extauthz.dev/status")
+    assert not _may(releases, "central-controller", "patch", "accesspolicies.extauthz.dev")
+    assert not _may(releases, "central-controller", "watch", "secrets")
     namespaces = json.dumps([{"namespace": releases.namespace, "serviceAccounts": ["orders"], "secrets": ["idp"]}])
     sidecar = ("--set", "mode=sidecar,crds.install=false", "--set-json", f"sidecar.namespaces={namespaces}")
     releases.must("install", "side", str(CHART), *SHARED, *sidecar)
@@ -120,5 +124,7 @@ def _apply_policy(releases: Releases) -> None:
 
 def _may(releases: Releases, account: str, verb: str, what: str, *, here: bool = False) -> bool:
     who = f"--as=system:serviceaccount:{releases.namespace}:{account}"
-    where = ("-n", releases.namespace) if here else ("--all-namespaces",)
+    where = ["-n", releases.namespace] if here else ["--all-namespaces"]
+    if what.endswith("/status"):
+        what, where = what.removesuffix("/status"), [*where, "--subresource=status"]
     return releases.access.kubectl("auth", "can-i", verb, what, who, *where).stdout.strip() == "yes"

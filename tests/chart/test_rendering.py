@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from extauthz.config import Settings, load, settings
-from extauthz.control.resources import watched
+from extauthz.control.rbac import TABLE, Mode
 from tests.chart.rendering import CASES, CHART, GOLDENS, Object, containers, objects, of_kind, pods, run, template
 
 DEVIATIONS = {"drain-delay": "5s"}
@@ -99,7 +100,7 @@ def test_every_pod_says_what_it_takes_and_runs_the_one_image(helm: str, case: Pa
 @each_case
 def test_a_pod_outlives_its_draining(helm: str, case: Path) -> None:
     for pod in pods(objects(helm, case.read_text())):
-        for container in containers(pod):
+        for container in _servers(pod):
             found = _settings(container)
             assert pod["terminationGracePeriodSeconds"] > found.drain_delay + found.drain_timeout
             assert found.drain_delay > 0
@@ -118,7 +119,7 @@ def test_every_file_that_is_named_is_mounted(helm: str, case: Path) -> None:
 
 def test_every_default_is_the_programs_own(helm: str) -> None:
     """So that the reference of settings tells the truth about the chart too."""
-    (container,) = (c for pod in pods(objects(helm, "crds: {install: false}")) for c in containers(pod))
+    (container,) = (c for pod in pods(objects(helm, "crds: {install: false}")) for c in _servers(pod))
     said = {name: text for name, text in _arguments(container) if name not in PLACE and name not in DEVIATIONS}
     defaults = {setting.name: setting.default for setting in settings()}
     assert said == {name: defaults[name] for name in said}
@@ -133,33 +134,45 @@ def test_every_setting_can_be_reached_by_a_value(helm: str) -> None:
         name
         for case in CASES
         for pod in pods(objects(helm, case.read_text()))
-        for container in containers(pod)
+        for container in _servers(pod)
         for name, _ in _arguments(container)
     }
     assert rendered == {setting.name for setting in settings()} - not_here
 
 
-def test_servers_may_read_what_they_watch_and_no_more(helm: str) -> None:
-    found = objects(helm, "crds: {install: false}")
-    (role,) = of_kind(found, "ClusterRole")
-    allowed = {(group, name) for rule in role["rules"] for group in rule["apiGroups"] for name in rule["resources"]}
-    assert allowed == {(resource.group, resource.plural) for resource in watched(None, "extauthz")}
-    assert not of_kind(found, "Role")
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "watch"}
+@pytest.mark.parametrize(
+    ("mode", "case", "account"),
+    [
+        (Mode.CENTRAL, "controller-central", "extauthz"),
+        (Mode.CONTROLLER, "controller-central", "extauthz-controller"),
+        (Mode.SIDECAR, "sidecar-everything", "orders"),
+        (Mode.CONTROLLER_OF_ONE, "sidecar-everything", "extauthz-controller"),
+    ],
+)
+def test_an_account_may_do_what_the_table_says_and_no_more(helm: str, mode: Mode, case: str, account: str) -> None:
+    """Where is asked of a real API server, in test_installing."""
+    found = objects(helm, (GOLDENS.parent / "values" / f"{case}.yaml").read_text())
+    wanted = {(r.group, name, verb) for r in TABLE[mode] for name in r.resources for verb in r.verbs}
+    assert set(_rights(found, account)) == wanted
 
 
-def test_sidecars_may_read_what_they_watch_and_what_they_are_given(helm: str) -> None:
-    found = objects(helm, (CHART.parents[1] / "tests" / "chart" / "values" / "sidecar-everything.yaml").read_text())
-    (everywhere,) = of_kind(found, "ClusterRole")
-    shop = next(role for role in of_kind(found, "Role") if role["metadata"]["namespace"] == "shop")
-    ours, *named = shop["rules"]
-    followed = watched("shop", "extauthz")
-    kinds = {resource.plural for resource in followed if resource.namespace == "shop"}
-    assert set(ours["resources"]) == kinds
-    assert set(everywhere["rules"][0]["resources"]) == {r.plural for r in followed} - kinds
-    here = next(role for role in of_kind(found, "Role") if role["metadata"]["name"].endswith("-references"))
-    assert here["rules"][0]["resources"] == [r.plural for r in followed if r.namespace == "extauthz"]
-    assert [rule["resourceNames"] for rule in named] == [["idp"], ["idp-ca"]]
+def _rights(found: list[Object], account: str) -> Iterator[tuple[str, str, str]]:
+    roles = {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]): each for each in found}
+    for binding in (*of_kind(found, "ClusterRoleBinding"), *of_kind(found, "RoleBinding")):
+        if any(subject["name"] == account for subject in binding["subjects"]):
+            ref, namespace = binding["roleRef"], binding["metadata"].get("namespace")
+            for rule in roles[ref["kind"], namespace, ref["name"]]["rules"]:
+                yield from product(rule["apiGroups"], rule["resources"], rule["verbs"])
+
+
+def test_no_secret_is_readable_that_was_not_named(helm: str) -> None:
+    """But by `references.everywhere`."""
+    for case in CASES:
+        everywhere = "everywhere: true" in case.read_text()
+        for role in (r for r in objects(helm, case.read_text()) if r["kind"] in {"Role", "ClusterRole"}):
+            for rule in role["rules"]:
+                if {"secrets", "configmaps"} & set(rule["resources"]):
+                    assert rule.get("resourceNames") or (everywhere and role["kind"] == "ClusterRole")
 
 
 def test_the_definitions_come_with_the_chart_and_stay_when_it_goes(helm: str) -> None:
@@ -183,9 +196,12 @@ def _cluster_wide(found: list[Object]) -> Iterator[tuple[str, str]]:
     return ((each["kind"], each["metadata"]["name"]) for each in found if "namespace" not in each["metadata"])
 
 
+def _servers(pod: Object) -> list[Object]:
+    return [container for container in containers(pod) if container["args"][0] == "serve"]
+
+
 def _arguments(container: Object) -> Iterator[tuple[str, str]]:
     """The flags by name; a bare switch says true."""
-    assert container["args"][0] == "serve"
     for part in container["args"][1:]:
         name, equals, text = re.sub(r"^--", "", part).partition("=")
         yield name, text if equals else "true"

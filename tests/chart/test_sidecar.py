@@ -99,11 +99,11 @@ def test_a_namespace_that_enforces_the_restricted_standard_takes_every_pod(
         for case in CASES
         for pod in (
             pods(objects(helm, case.read_text()))
-            if case.stem.startswith("central")
+            if not case.stem.startswith("sidecar")
             else pods([injected(helm, case, tmp_path, workload)])
         )
     ]
-    assert len(found) == len(CASES)
+    assert len(found) >= len(CASES)
     for spec in found:
         spec.pop("priorityClassName", None)  # the one of the case may be used in one namespace only
         done = _try(access, namespace, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec})

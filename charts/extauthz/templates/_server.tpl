@@ -132,3 +132,15 @@ affinity: {{- toYaml . | nindent 2 }}
   verbs: [list, watch]
 {{- end }}
 {{- end }}
+
+{{- /* Reading kinds and writing their status: list of RBAC rules. Takes a list of plural names. */ -}}
+{{- define "extauthz.statusRules" -}}
+{{- $status := list -}}
+{{- range . }}{{ $status = append $status (printf "%s/status" .) }}{{ end -}}
+- apiGroups: [extauthz.dev]
+  resources: {{ toJson . }}
+  verbs: [list, watch]
+- apiGroups: [extauthz.dev]
+  resources: {{ toJson $status }}
+  verbs: [patch]
+{{- end }}
