@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
 from extauthz.telemetry import audit
+from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.readings import Readings, SharedStoreReadings
@@ -38,8 +39,10 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     )
     counted = Metrics(lambda: full, version="1")
     counted.observe(seen())
+    controlled = ControllerMetrics(lambda: ControllerReadings(leading=True, replicas=1), version="1")
     shown: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(counted.render()[0].decode()):
+    rendered = counted.render()[0] + controlled.render()[0]
+    for family in text_string_to_metric_families(rendered.decode()):
         if family.name.startswith("extauthz_"):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             shown[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
