@@ -46,7 +46,7 @@ def source_of(
         )
     if settings.policies is None or not settings.policies.is_dir():
         raise StartError(f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`")
-    return FolderReconciler(settings.policies, publish, settings.install_namespace)
+    return FolderReconciler(settings.policies, publish, settings.install_namespace, clock)
 
 
 def replica_of(settings: Settings, api: Api | None, clock: Clock) -> ReplicaLease | None:

@@ -7,12 +7,13 @@ count as it is now.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from watchfiles import Change, watch
 
@@ -20,9 +21,11 @@ from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.documents import Document, read_documents
 from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
-from extauthz.policy.compile import compile_snapshot
+from extauthz.model.time import Instant
+from extauthz.policy.compile import Compiler
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef, Problem, dotted
+from extauthz.policy.remembered import Remembered
 from extauthz.policy.snapshot import Snapshot
 
 _LOG: Final = logging.getLogger(__name__)
@@ -44,6 +47,8 @@ class Placed:
 
     file: str
     document: Document
+    digest: bytes = field(default=b"", repr=False)
+    """Of the whole file: to Python `true` equals 1, and an author may put one for the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +66,49 @@ class Listing:
 
 def list_folder(folder: Path) -> Listing:
     """Read every `.yaml` and `.yml` file below a folder, except names that begin with a dot. Never raises."""
-    try:
-        files = _files(folder)
-    except OSError as error:
-        return _blind(LocatedProblem(str(folder), 1, "", "", f"cannot be read: {error.strerror}"))
-    parts = [_read_file(path, str(path.relative_to(folder))) for path in files]
-    return Listing(
-        tuple(each for part in parts for each in part.placed),
-        tuple(each for part in parts for each in part.faults),
-        tuple(each for part in parts for each in part.unread),
-        tuple(each for part in parts for each in part.blind),
-    )
+    return Reader(folder).read()
 
 
-def _read_file(path: Path, name: str) -> Listing:
-    try:
-        documents, fault = read_documents(path.read_bytes())
-    except FileNotFoundError:  # gone since the folder was listed
-        return Listing(())
-    except OSError as error:
-        return _blind(LocatedProblem(name, 1, "", "", f"cannot be read: {error.strerror}"))
-    placed = tuple(Placed(name, _resolved(document, path.parent)) for document in documents)
+class Reader:
+    """Reads a folder one time after the other. Of a file that did not change, the last reading counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._known: dict[str, tuple[bytes, Listing]] = {}
+
+    def read(self) -> Listing:
+        """The folder now. Never raises."""
+        try:
+            files = _files(self.folder)
+        except OSError as error:
+            return _blind(LocatedProblem(str(self.folder), 1, "", "", f"cannot be read: {error.strerror}"))
+        self._known, last = {}, self._known
+        parts = [self._file(path, str(path.relative_to(self.folder)), last) for path in files]
+        return Listing(
+            tuple(each for part in parts for each in part.placed),
+            tuple(each for part in parts for each in part.faults),
+            tuple(each for part in parts for each in part.unread),
+            tuple(each for part in parts for each in part.blind),
+        )
+
+    def _file(self, path: Path, name: str, last: Mapping[str, tuple[bytes, Listing]]) -> Listing:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # gone since the folder was listed
+            return Listing(())
+        except OSError as error:
+            return _blind(LocatedProblem(name, 1, "", "", f"cannot be read: {error.strerror}"))
+        digest = hashlib.sha256(data).digest()
+        before, listing = last.get(name, (b"", None))
+        if listing is None or before != digest:
+            listing = _read_file(data, digest, path, name)
+        self._known[name] = (digest, listing)
+        return listing
+
+
+def _read_file(data: bytes, digest: bytes, path: Path, name: str) -> Listing:
+    documents, fault = read_documents(data)
+    placed = tuple(Placed(name, _resolved(document, path.parent), digest) for document in documents)
     hidden = tuple(_hidden(placed))
     if fault is None:
         return Listing(placed, hidden, (), hidden)
@@ -109,9 +136,32 @@ def load(
     listing: Listing, install_namespace: str = INSTALL_NAMESPACE, *, cluster: bool = False
 ) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
     """Compile a listing, with every mistake in it by file and line; with `cluster`, also what no cluster takes."""
-    objects = [(each, parse(each.document.raw, cluster=cluster)) for each in listing.placed]
-    twins = _twins(objects)
-    snapshot = compile_snapshot((*_merged(objects, twins), *listing.unread), install_namespace=install_namespace)
+    return Loader(install_namespace, cluster=cluster).load(listing)
+
+
+_Objects: TypeAlias = list[tuple[Placed, Parsed | Broken]]
+
+
+class Loader:
+    """Compiles one listing after the other, and only what changed in between."""
+
+    def __init__(self, install_namespace: str = INSTALL_NAMESPACE, *, cluster: bool = False) -> None:
+        self._parsed: Remembered[Placed, Parsed | Broken] = Remembered(
+            lambda placed: parse(placed.document.raw, cluster=cluster)
+        )
+        self._compiler = Compiler(install_namespace)
+
+    def load(self, listing: Listing, now: Instant | None = None) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
+        """What a listing comes to, and every mistake in it. `now` as for `Compiler.compile`."""
+        objects = list(zip(listing.placed, self._parsed.all(listing.placed), strict=True))
+        twins = _twins(objects)
+        snapshot = self._compiler.compile((*_merged(objects, twins), *listing.unread), now)
+        return snapshot, _located(listing, objects, twins, snapshot)
+
+
+def _located(
+    listing: Listing, objects: _Objects, twins: Mapping[ObjectRef, tuple[Problem, ...]], snapshot: Snapshot
+) -> tuple[LocatedProblem, ...]:
     found = [*listing.faults]
     for each, parsed in objects:
         own = parsed.problems if isinstance(parsed, Broken) else ()
@@ -124,7 +174,7 @@ def load(
         for problem in snapshot.problems
         if problem not in parsing and problem not in alike and problem.object in places
     )
-    return snapshot, tuple(sorted(set(found)))
+    return tuple(sorted(set(found)))
 
 
 def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProblem, ...]]:
@@ -135,7 +185,8 @@ def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProb
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
     """The folder now, and anew whenever something in it may have changed, until `stop` is set."""
-    seen, last = _signature(folder), list_folder(folder)
+    seen, reader = _signature(folder), Reader(folder)
+    last = reader.read()
     yield last
     while not stop.is_set():
         try:
@@ -143,7 +194,7 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
                 # Taken before the reading: what changes meanwhile shows at the next look.
                 before, seen = seen, _signature(folder)
                 if events or seen is None or seen != before:
-                    current = _settled(folder, last, stop)
+                    current = _settled(reader, last, stop)
                     if current != last:
                         last = current
                         yield current
@@ -155,14 +206,14 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
         stop.wait(_POLL_MS / 1000)
 
 
-def _settled(folder: Path, last: Listing, stop: threading.Event) -> Listing:
+def _settled(reader: Reader, last: Listing, stop: threading.Event) -> Listing:
     """The folder once no file in it is being written: some editors empty a file first and fill it then."""
-    current = list_folder(folder)
+    current = reader.read()
     for _ in range(_LOOKS):
         if current == last or not _emptied(current, last):
             break
         stop.wait(_STEP_MS / 1000)
-        current = list_folder(folder)
+        current = reader.read()
     return current
 
 
@@ -225,9 +276,6 @@ def _resolved(document: Document, beside: Path) -> Document:
         if isinstance(spec.get(name), dict) and isinstance(spec[name].get("file"), str)
     }
     return replace(document, raw={**raw, "spec": {**spec, **changed}}) if changed else document
-
-
-_Objects = list[tuple[Placed, Parsed | Broken]]
 
 
 def _twins(objects: _Objects) -> dict[ObjectRef, tuple[Problem, ...]]:

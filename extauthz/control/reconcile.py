@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from extauthz.config import INSTALL_NAMESPACE
-from extauthz.control.files import Listing, load, watch_folder
+from extauthz.control.files import Listing, Loader, watch_folder
 from extauthz.control.located import LocatedProblem
+from extauthz.model.time import Clock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.telemetry.log import frames_of
 
@@ -25,10 +26,16 @@ class FolderReconciler:
     """
 
     def __init__(
-        self, folder: Path, publish: Callable[[Snapshot], None], install_namespace: str = INSTALL_NAMESPACE
+        self,
+        folder: Path,
+        publish: Callable[[Snapshot], None],
+        install_namespace: str = INSTALL_NAMESPACE,
+        clock: Clock | None = None,
     ) -> None:
+        """With a clock, revocations that are over are left out."""
         self._folder = folder
-        self._install_namespace = install_namespace
+        self._loader = Loader(install_namespace)
+        self._clock = clock
         self._publish = publish
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
@@ -61,7 +68,7 @@ class FolderReconciler:
 
     def take(self, listing: Listing) -> None:
         """Publish what a listing holds, when that can be and is something new."""
-        snapshot, problems = load(listing, self._install_namespace)
+        snapshot, problems = self._loader.load(listing, None if self._clock is None else self._clock.now())
         if problems != self._problems:
             for problem in problems:
                 _LOG.warning("policy mistake: %s", problem)

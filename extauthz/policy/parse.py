@@ -36,6 +36,11 @@ ISSUER_KINDS: Final = frozenset({"TokenIssuer", "ClusterTokenIssuer"})
 Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | TokenRevocationSpec | HeldData
 
 ALL_KINDS: Final = frozenset(KINDS) | HELD_KINDS
+_TELLTALE: Final = {
+    "AccessPolicy": dict.fromkeys(("hosts", "rules")),
+    "TokenRevocation": dict.fromkeys(("issuer", "expires")),
+}
+"""Kinds whose objects deny, and the fields that tell them from the others."""
 _TOP: Final = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 _METADATA: Final = frozenset(
     {
@@ -77,8 +82,9 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
     metadata = raw.get("metadata")
     ref = _ref(raw, metadata if isinstance(metadata, dict) else {})
     created, problems = _envelope(raw, metadata, ref)
-    if ref.kind != "AccessPolicy" and reads_as_policy(raw):
-        return _misnamed(raw, ref, created, problems)
+    meant = reads_as(raw)
+    if meant is not None and meant != ref.kind:
+        return _misnamed(meant, raw, ref, created, problems)
     if ref.kind in HELD_KINDS:
         held = read_held(raw, ref)
         if isinstance(held, HeldData) and not problems:
@@ -97,19 +103,27 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
     return Parsed(ref, created, spec)
 
 
-def reads_as_policy(raw: object) -> bool:
-    """Whether an object is an AccessPolicy, or one under a wrong kind: ours, with `hosts` and `rules`."""
+def reads_as(raw: object) -> str | None:
+    """Which of the kinds that deny an object is: by its kind, or, under a kind that is wrong, by its fields."""
     if not isinstance(raw, dict):
-        return False
-    spec, version = raw.get("spec"), raw.get("apiVersion")
+        return None
+    spec, version, kind = raw.get("spec"), raw.get("apiVersion"), raw.get("kind")
+    if isinstance(kind, str) and kind in _TELLTALE:
+        return kind
     ours = isinstance(version, str) and version.startswith(_GROUP)
-    return raw.get("kind") == "AccessPolicy" or (ours and isinstance(spec, dict) and {"hosts", "rules"} <= spec.keys())
+    fields = set(spec) if ours and isinstance(spec, dict) else set()
+    if fields >= _TELLTALE["AccessPolicy"].keys():
+        return "AccessPolicy"
+    # An issuer with an `expires` too many is an issuer.
+    known = isinstance(kind, str) and kind in ALL_KINDS
+    return "TokenRevocation" if not known and fields >= _TELLTALE["TokenRevocation"].keys() else None
 
 
-def _misnamed(raw: Mapping[str, Any], ref: ObjectRef, created: float, problems: list[Problem]) -> Broken:
-    """INVARIANT: a policy does not disappear for a typo in `kind`. It keeps its scope, as any broken one."""
-    meant = replace(ref, kind="AccessPolicy", namespace=ref.namespace or "default")
-    words = f"found `{shown(raw.get('kind'))}` with `hosts` and `rules`; did you mean `AccessPolicy`?"
+def _misnamed(kind: str, raw: Mapping[str, Any], ref: ObjectRef, created: float, problems: list[Problem]) -> Broken:
+    """INVARIANT: what denies does not disappear for a typo in `kind`. It keeps its scope, as any broken one."""
+    meant = replace(ref, kind=kind, namespace=ref.namespace or "default")
+    fields = " and ".join(f"`{name}`" for name in _TELLTALE[kind])
+    words = f"found `{shown(raw.get('kind'))}` with {fields}; did you mean `{kind}`?"
     others = (replace(problem, object=meant) for problem in problems if problem.field != ("kind",))
     return Broken(meant, created, raw["spec"], (Problem(meant, ("kind",), words), *others))
 

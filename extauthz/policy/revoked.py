@@ -65,7 +65,7 @@ def _issuers(raw: object, ref: ObjectRef, known: Iterable[IssuerRef]) -> Iterabl
     said = raw if isinstance(raw, dict) else {}
     name, kind = _read(_NAME, said.get("name")), said.get("kind", "TokenIssuer")
     # A name that is not known here may be that of the kind, written another way.
-    sure = isinstance(kind, str) and kind in ISSUER_KINDS and said.keys() <= {"kind", "name"}
+    sure = isinstance(kind, str) and kind in ISSUER_KINDS and bool(said) and said.keys() <= {"kind", "name"}
     kinds = [kind] if sure else sorted(ISSUER_KINDS)
     if name is not None:
         return [_issuer(each, name, ref.namespace) for each in kinds]

@@ -17,7 +17,7 @@ from extauthz.replay.spend import Pepper
 from extauthz.server.explaining import explain_check
 from extauthz.telemetry.observation import judged
 from extauthz.tokens.verify import Verifier
-from tests.building import NOW, anonymous, obj, policy, with_token
+from tests.building import NOW, anonymous, obj, policy, revocation, with_token
 from tests.checks import check_request
 from tests.issuing import claims, header, jwks, token, with_signature
 from tests.worlds import Asked
@@ -111,7 +111,11 @@ _SENT = st.sampled_from(["authorization", "x-token", "cookie", "query", "path", 
 
 def asked(*, shadow: bool = False) -> Asked:
     """A server with a rule for each thing that can be asked."""
-    return Asked(TWIN, policy("p", *RULES, mode="Shadow" if shadow else "Enforce", allowOddPaths=["EncodedSlash"]))
+    return Asked(
+        TWIN,
+        revocation("gone", subject="bob"),
+        policy("p", *RULES, mode="Shadow" if shadow else "Enforce", allowOddPaths=["EncodedSlash"]),
+    )
 
 
 def request(path: str, text: str, place: str, **more: Any) -> bytes:

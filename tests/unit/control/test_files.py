@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from extauthz.control.files import lint, list_folder, load
+from extauthz.model.time import Instant
 from extauthz.model.verdict import Refusal
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
-from tests.building import anonymous, obj, policy, revocation, view
+from tests.building import NOW, anonymous, obj, policy, revocation, verified, view
 
 
 def write(folder: Path, **files: Any) -> None:
@@ -118,6 +119,9 @@ _SPEC = _strict()["spec"]
         {"apiVersion": "v1", "kind": "List", "items": {"x": _strict()}},
         {"kind": "AccessPolicy\nspec:\n  hosts: [api.example]\n"},
         "kind: AccessPolicy spec: hosts: [api.example]",
+        {"apiVersion": "v1", "kind": "List", "itmes": [revocation("one", jti="a")]},
+        {"apiVersion": "v1", "kind": "Lisst", "items": [{**revocation("one", jti="a"), "kind": "Revocation"}]},
+        {"kind": "TokenRevocation\nspec:\n  jti: a\n"},
     ],
 )
 def test_a_policy_that_hides_its_hosts_makes_the_listing_blind(tmp_path: Path, mistaken: Any) -> None:
@@ -141,6 +145,23 @@ def test_a_policy_that_hides_its_hosts_makes_the_listing_blind(tmp_path: Path, m
 def test_what_hides_no_hosts_leaves_the_listing_as_it_is(tmp_path: Path, harmless: Any) -> None:
     write(tmp_path, a=harmless)
     assert list_folder(tmp_path).blind == ()
+
+
+@pytest.mark.parametrize("kind", ["TokenRevokation", None, 7])
+def test_a_revocation_under_a_wrong_kind_refuses_what_it_names(tmp_path: Path, kind: Any) -> None:
+    write(tmp_path, gone=revocation("one", subject="alice") | {"kind": kind})
+    assert not list_folder(tmp_path).blind
+    revocations = snapshot(tmp_path).revocations
+    assert revocations is not None
+    refusal = revocations.refuse(verified(), "shop", Instant(NOW))
+    assert refusal is not None
+    assert "`issuer` and `expires`; did you mean `TokenRevocation`?" in refusal.detail
+    assert revocations.refuse(verified({"sub": "bob"}), "shop", Instant(NOW)) is None
+
+
+def test_an_issuer_with_an_end_is_an_issuer_with_a_mistake(tmp_path: Path) -> None:
+    write(tmp_path, a=obj("TokenIssuer", "corp", {"issuer": "https://a.example", "keys": {}, "expires": "x"}))
+    assert snapshot(tmp_path).revocations is None
 
 
 @pytest.mark.parametrize("kind", ["AccesPolicy", "TokenIssuer", "ConfigMap", None, 7])

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extauthz.control.files import list_folder
+from extauthz.control.files import Loader, Reader, list_folder
 from extauthz.control.reconcile import FolderReconciler
+from extauthz.model.token import ClaimPath, IssuerRef
+from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
-from tests.building import anonymous, policy
+from tests.building import anonymous, obj, policy, revocation
+from tests.clock import FakeClock
 
 WAIT = 20.0
+CORP = IssuerRef("TokenIssuer", "shop", "corp")
 
 
 def text(*names: str) -> str:
@@ -139,3 +143,45 @@ def test_a_file_that_is_emptied_and_then_filled_is_never_taken_for_empty(
         threading.Event().wait(0.1)
         file.write(text("b"))
     assert published.get(timeout=WAIT) == {"b"}
+
+
+def test_an_edit_of_true_to_one_is_an_edit(tmp_path: Path) -> None:
+    """To Python they are equal."""
+    held: list[Snapshot] = []
+    reconciler, reader = FolderReconciler(tmp_path, held.append), Reader(tmp_path)
+    listings = []
+    for value in ("true", "1", "true"):
+        issuer = {"issuer": "https://a.example", "keys": {"jwksUri": "https://a.example/"}, "claimEquals": {"a": 0}}
+        written = yaml.safe_dump(obj("TokenIssuer", "corp", issuer)).replace("a: 0", f"a: {value}")
+        (tmp_path / "issuer.yaml").write_text(written)
+        listings.append(reader.read())
+        reconciler.take(listings[-1])
+    assert listings[0] != listings[1]
+    assert [type(each.issuers[CORP].claim_equals[ClaimPath("a")]) for each in held] == [bool, int, bool]
+
+
+def test_what_stands_in_a_file_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text("a"))
+    (tmp_path / "b.yaml").write_text(text("b"))
+    reader, loader = Reader(tmp_path), Loader()
+    first = reader.read()
+    one, _ = loader.load(first)
+    (tmp_path / "b.yaml").write_text(text("c"))
+    second = reader.read()
+    two, _ = loader.load(second)
+    assert second.placed[0] is first.placed[0]
+    (kept,), (same,) = (each.policies[PolicyRef("shop", "a")] for each in (one, two))
+    assert kept.rule is same.rule
+    assert names(two) == {"a", "c"}
+    assert reader.read() == second
+
+
+def test_revocations_that_are_over_are_left_out(tmp_path: Path) -> None:
+    held: list[Snapshot] = []
+    clock = FakeClock()
+    reconciler = FolderReconciler(tmp_path, held.append, clock=clock)
+    for name in ("a", "b"):
+        (tmp_path / "gone.yaml").write_text(yaml.safe_dump(revocation(name, subject="alice")))
+        reconciler.take(list_folder(tmp_path))
+        clock.advance(3600)
+    assert [each.revocations is None for each in held] == [False, True]

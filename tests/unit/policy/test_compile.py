@@ -218,3 +218,11 @@ def _named(name: str, **more: Any) -> dict[str, Any]:
 
 def _rule(loaded: Snapshot, name: str = "one") -> Rule:
     return rule_of(loaded, view("/", host=f"{name}.example"))
+
+
+def test_a_grant_that_changes_changes_what_is_served_at_once() -> None:
+    compiler, one = Compiler(), parse(_named("one"))
+    corp = parse(obj("TokenIssuer", "corp", ISSUER))
+    for hosts, served in ((("one.example",), True), ((), False), (("*.example",), True)):
+        found = compiler.compile([corp, one], grants={"shop": hosts})
+        assert isinstance(found.choose(view("/", host="one.example")), Rule) is served

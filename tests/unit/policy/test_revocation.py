@@ -213,3 +213,24 @@ def test_a_broken_one_says_what_is_wrong_and_which_object_it_is() -> None:
     assert refusal is not None
     assert refusal.step is Step.REVOCATION
     assert "TokenRevocation shop/broken: spec.sub: unknown field; did you mean `subject`?" in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("issuer", "both"),
+    [
+        ({"name": "corp", "kind": "Issuer"}, True),
+        ({"name": "corp", "knd": "ClusterTokenIssuer"}, True),
+        ({"nmae": "corp", "kind": "ClusterTokenIssuer"}, True),
+        ("corp", True),
+        (..., True),
+        ({}, True),
+        ({"kind": "TokenIssuer"}, False),
+        ({"name": "corp", "kind": "TokenIssuer"}, False),
+    ],
+    ids=str,
+)
+def test_one_whose_issuer_is_in_doubt_means_each_that_it_could(issuer: Any, both: bool) -> None:
+    snapshot = loaded(revocation("broken", subject="alice", issuer=issuer, note="x"))
+    assert answer(snapshot, of()) == "policy_invalid"
+    assert answer(snapshot, of("ClusterTokenIssuer")) == ("policy_invalid" if both else "good")
+    assert answer(snapshot, of("ClusterTokenIssuer"), "other") == "good"
