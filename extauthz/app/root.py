@@ -186,6 +186,7 @@ class App:
             snapshot_version=None if snapshot is None else snapshot.version,
             snapshot_published=self._published,
             policies={} if snapshot is None else _states(snapshot),
+            revocations=0 if snapshot is None or snapshot.revocations is None else snapshot.revocations.count,
             keys=self._keys.states(),
             decision_log_lost=0 if self._audit is None else self._audit.lost,
             process_log_lost=self._log.lost,

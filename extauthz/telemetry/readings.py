@@ -38,6 +38,8 @@ class Readings:
     snapshot_published: Instant | None = None
     policies: Mapping[str, int] = field(default_factory=dict)
     """How many policies are in which state: `accepted` or `invalid`."""
+    revocations: int = 0
+    """How many TokenRevocations are in the index."""
     keys: Mapping[IssuerRef, KeyState] = field(default_factory=dict)
     decision_log_lost: int = 0
     process_log_lost: int = 0
@@ -114,6 +116,12 @@ def _snapshot(readings: Readings) -> Iterator[Metric]:
     for state, count in sorted(readings.policies.items()):
         policies.add_metric((state,), count)
     yield policies
+    yield GaugeMetricFamily(
+        "extauthz_revocations",
+        "TokenRevocations in force; each takes somewhat more than a kilobyte. "
+        "One that is over counts until the policies next change.",
+        readings.revocations,
+    )
 
 
 def _source(readings: Readings) -> Iterator[Metric]:

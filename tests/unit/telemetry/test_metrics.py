@@ -115,6 +115,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
         snapshot_version="abc",
         snapshot_published=Instant(940.0),
         policies={"accepted": 3, "invalid": 1},
+        revocations=9,
         decision_log_lost=7,
         process_log_lost=1,
         store_keys=42,
@@ -129,6 +130,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_snapshot_age_seconds") == 60
     assert value(shown, "extauthz_policies", state="accepted") == 3
     assert value(shown, "extauthz_policies", state="invalid") == 1
+    assert value(shown, "extauthz_revocations") == 9
     assert value(shown, "extauthz_decision_log_lost_total") == 7
     assert value(shown, "extauthz_process_log_lost_total") == 1
     assert value(shown, "extauthz_store_keys") == 42
