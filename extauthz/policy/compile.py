@@ -101,7 +101,7 @@ class Compiler:
         last = self._served
         same = len(compiled) == len(last.compiled) and not any(map(is_not, compiled, last.compiled))
         if not same or grants != last.grants:
-            self._served = settle(tuple(compiled), grants)
+            self._served = settle(tuple(compiled), grants, last)
         return self._served
 
     def _policies_beside(self, others: tuple[bytes, ...], issuers: Issuers) -> Remembered[_Object, Policy]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import is_not
 
 from extauthz.model.request import RequestView
 from extauthz.model.target import Path, segments
@@ -163,16 +164,25 @@ def _literal_length(routes: list[Route]) -> int:
     return len(routes[0].key.path.text.replace(PARAMETER, ""))
 
 
+def _kept(table: PathTable | None, routes: list[Route]) -> PathTable | None:
+    # Equal ones are not enough: a route is equal to one that leads to another rule.
+    same = table is not None and len(table.routes) == len(routes) and not any(map(is_not, table.routes, routes))
+    return table if same else None
+
+
 class HostTable:
     """The routes of all hosts."""
 
-    __slots__ = ("_any", "_exact", "_wildcard")
+    __slots__ = ("_any", "_exact", "_wildcard", "by_host")
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        by_host: defaultdict[str, list[Route]] = defaultdict(list)
+    def __init__(self, routes: Iterable[Route], last: HostTable | None = None) -> None:
+        """A host whose routes are the very same in `last` keeps its table."""
+        grouped: defaultdict[str, list[Route]] = defaultdict(list)
         for route in routes:
-            by_host[route.key.host].append(route)
-        tables = {host: PathTable(found) for host, found in by_host.items()}
+            grouped[route.key.host].append(route)
+        before: Mapping[str, PathTable] = {} if last is None else last.by_host
+        tables = {host: _kept(before.get(host), found) or PathTable(found) for host, found in grouped.items()}
+        self.by_host: Mapping[str, PathTable] = dict(tables)
         self._any = tables.pop("*", None)
         self._wildcard = {host[2:]: table for host, table in tables.items() if host.startswith("*.")}
         self._exact = {host: table for host, table in tables.items() if not host.startswith("*.")}

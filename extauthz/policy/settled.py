@@ -32,8 +32,9 @@ class Served:
     problems: tuple[Problem, ...]
 
 
-def settle(compiled: tuple[Policy, ...], grants: Grants | None) -> Served:
-    """All policies, in order of age, without hosts that are not theirs and without their conflicts."""
+def settle(compiled: tuple[Policy, ...], grants: Grants | None, last: Served | None = None) -> Served:
+    """All policies, in order of age, without hosts that are not theirs and without their conflicts; `last` is what was
+    served before."""
     policies = list(_without_conflicts(_within_grants(policy, grants) for policy in compiled))
     # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
     routes: dict[PolicyRef, tuple[Route, ...]] = {}
@@ -41,7 +42,10 @@ def settle(compiled: tuple[Policy, ...], grants: Grants | None) -> Served:
         ref = policy_ref(policy.ref)
         routes[ref] = routes.get(ref, ()) + policy.routes
     return Served(
-        compiled, grants, Routing(routes), tuple(problem for policy in policies for problem in policy.problems)
+        compiled,
+        grants,
+        Routing(routes, None if last is None else last.routing),
+        tuple(problem for policy in policies for problem in policy.problems),
     )
 
 

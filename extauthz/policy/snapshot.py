@@ -19,9 +19,11 @@ from extauthz.policy.rule import Rule
 class Routing:
     """All policies, arranged for finding the rule that takes a request. Immutable by convention, like the snapshot."""
 
-    def __init__(self, policies: Mapping[PolicyRef, tuple[Route, ...]]) -> None:
+    def __init__(self, policies: Mapping[PolicyRef, tuple[Route, ...]], last: Routing | None = None) -> None:
+        """What is the same as in `last` need not be arranged again."""
         self.policies = policies
-        self.hosts = HostTable(route for routes in policies.values() for route in routes)
+        every = (route for routes in policies.values() for route in routes)
+        self.hosts: HostTable = HostTable(every, None if last is None else last.hosts)
         self.asserted = frozenset(
             _fold(name) for routes in policies.values() for route in routes for name, _ in route.rule.claim_headers
         )

@@ -15,7 +15,7 @@ from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
 from extauthz.policy.compile import Compiler, compile_snapshot
 from extauthz.policy.parse import Broken, Parsed, parse
-from tests.building import NOW, TRUST, anonymous, moment, obj, policy, revocation, verified, with_token
+from tests.building import NOW, TRUST, anonymous, moment, obj, policy, revocation, verified, view, with_token
 from tests.issuing import claims, token
 from tests.worlds import CORP, Asked
 
@@ -198,6 +198,8 @@ def test_what_was_compiled_before_never_matters(sets: list[list[dict[str, Any]]]
         assert {str(ref): [route.rule for route in routes] for ref, routes in found.policies.items()} == {
             str(ref): [route.rule for route in routes] for ref, routes in fresh.policies.items()
         }
+        for host in ("h0.example", "h1.example", "q.example", "x.example"):
+            assert found.choose(view(host=host)) == fresh.choose(view(host=host))
         assert (found.issuers, found.issuer_keys, found.problems) == (fresh.issuers, fresh.issuer_keys, fresh.problems)
         for name in ("alice", "bob"):
             held = verified({"sub": name}, trust=replace(TRUST, ref=IssuerRef("TokenIssuer", "shop", "corp")))
