@@ -18,7 +18,7 @@ from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.spend import Pepper
 from extauthz.tokens.verify import Verifier
-from tests.building import obj, view
+from tests.building import obj, verified, view
 
 MANY: Final = 100_000
 POLICIES: Final = 2000
@@ -47,6 +47,7 @@ def run(effort: Effort) -> Report:
     checks = {"none": 0, f"{many:,}": many}
     variants = [
         *(Variant(f"a Check, {name} loaded", _checking(revoked[:held], effort)) for name, held in checks.items()),
+        Variant(f"the look-up alone, {many:,} loaded", _looking_up(revoked, effort)),
         *(
             Variant(
                 f"one more, beside {len(policies):,} policies and {held:,}", _one_more([*policies, *revoked[:held]])
@@ -69,6 +70,20 @@ def _checking(revoked: list[Parsed | Broken], effort: Effort) -> Callable[[], Re
     world = World(snapshot, ring.states(), Verifier(), Grants(Pepper(b"p" * 32)))
     request = view("/api/orders/7", headers={"authorization": f"Bearer {requests.token()}"})
     return partial(_decide, partial(decide, request, world, clock.now()), effort.of(_CALLS))
+
+
+def _looking_up(revoked: list[Parsed | Broken], effort: Effort) -> Callable[[], Reading]:
+    """Asks the index about a token that none of its tables has."""
+    index = Compiler().compile([parse(requests.issuer()), *revoked]).revocations
+    if index is None:
+        raise RuntimeError("nothing is revoked")
+    ask, calls = partial(index.refuse, verified({"sid": "good"}), "shop", SystemClock().now()), effort.of(20 * _CALLS)
+
+    def work() -> None:
+        for _ in range(calls):
+            ask()
+
+    return lambda: timed(work, calls)
 
 
 def _decide(ask: Callable[[], object], calls: int) -> Reading:
