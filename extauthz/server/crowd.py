@@ -88,13 +88,15 @@ class Crowd(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[..., object], /, *args: Any) -> Call:  # type: ignore[override]  # noqa: ANN401
         """Take a call. Never refuses it, but after `shutdown`."""
-        if self._closed:
-            raise RuntimeError("the pool is shut down")
+        since = self._clock.monotonic()
         with self._lock:
+            # INVARIANT: no call is put behind the last one that the threads take, or nobody would ever answer it.
+            if self._closed:
+                raise RuntimeError("the pool is shut down")
             crowded = self._inside >= self._most
             self._inside += not crowded
-        call = Call(Ticket(self._clock.monotonic(), crowded), fn, args)
-        (self._turned_away if crowded else self._waiting).put(call)
+            call = Call(Ticket(since, crowded), fn, args)
+            (self._turned_away if crowded else self._waiting).put(call)
         return call
 
     def ticket(self) -> Ticket:
@@ -104,11 +106,12 @@ class Crowd(ThreadPoolExecutor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as its base
         """End all threads once the calls that wait are done."""
-        if not self._closed:
-            self._closed = True
-            for _ in self._crew:
-                self._waiting.put(None)
-            self._turned_away.put(None)
+        with self._lock:
+            closing, self._closed = not self._closed, True
+            if closing:
+                for _ in self._crew:
+                    self._waiting.put(None)
+                self._turned_away.put(None)
         for thread in (*self._crew, self._doorman) if wait else ():
             thread.join()
 
