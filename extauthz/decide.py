@@ -53,8 +53,8 @@ class Admission:
     attempt: bytes | None
     """Tells Envoy's repetition of one Check from a second request; None where Envoy gave no stream id."""
     challenge: Challenge
-    bare: Allow
-    """What a Shadow policy answers in place of a denial: the request as it came, but for headers that are ours."""
+    ours: tuple[str, ...] = ()
+    """The headers of the request that only we may set: all that a Shadow policy changes in place of a denial."""
 
 
 class Grant(NamedTuple):
@@ -97,7 +97,7 @@ class Grants:
         if rule.counts:
             return Grant(rule, token, ground, allow, None)
         # Nothing is left that could refuse it, so there is no use for anything but the verdict.
-        return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge, allow))
+        return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge))
 
 
 def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
@@ -112,7 +112,7 @@ def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
     token = _authenticate(view, rule, world, now)
     if isinstance(token, Refusal):
         ground = Ground(policy=rule.policy, rule=rule.name, mode=rule.mode, issuer=token.issuer)
-        return _refuse(token, ground, rule.challenge, Allow(ground=ground, remove_headers=ours))
+        return _refuse(token, ground, rule.challenge, ours)
     grant = world.grants.of(rule, token)
     refusal = _ask(view, rule, token, snapshot.revocations, now)
     if refusal is None:
@@ -122,7 +122,7 @@ def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
         if isinstance(admitted, Admission):
             return admitted
         refusal = admitted
-    return _refuse(refusal, grant.ground, rule.challenge, Allow(ground=grant.ground, remove_headers=ours))
+    return _refuse(refusal, grant.ground, rule.challenge, ours)
 
 
 def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> Verdict:
@@ -140,7 +140,7 @@ def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> 
             refusal = Refusal(Reason.STORE_UNAVAILABLE, detail)
         case _:
             assert_never(outcome)
-    refused = _refuse(refusal, admission.allow.ground, admission.challenge, admission.bare)
+    refused = _refuse(refusal, admission.allow.ground, admission.challenge, admission.ours)
     return refused.allow if isinstance(refused, Admission) else refused
 
 
@@ -192,23 +192,22 @@ def _admit(view: RequestView, grant: Grant, ours: tuple[str, ...], pepper: Peppe
         if isinstance(changes, Refusal):
             return changes
         allow = changes
-    bare = Allow(ground=ground, remove_headers=ours)
     if not rule.counts:
-        return Admission(allow, (), None, rule.challenge, bare)
+        return Admission(allow, (), None, rule.challenge, ours)
     owner = Owner(rule.policy, rule.name, rule.mode is Mode.SHADOW)
     spends = plan_spends(rule.reuse, rule.limits, token, view, owner, pepper, now)
     if isinstance(spends, Refusal):
         return spends
-    return Admission(allow, spends, attempt_key(view, token, pepper), rule.challenge, bare)
+    return Admission(allow, spends, attempt_key(view, token, pepper), rule.challenge, ours)
 
 
-def _refuse(refusal: Refusal, ground: Ground, challenge: Challenge, bare: Allow) -> Deny | Admission:
+def _refuse(refusal: Refusal, ground: Ground, challenge: Challenge, ours: tuple[str, ...]) -> Deny | Admission:
     """A denial; under a Shadow policy, an admission that only records it."""
     deny = Deny(refusal=refusal, ground=ground, challenge=challenge)
     if ground.mode is Mode.ENFORCE:
         return deny
-    shadow = replace(bare, shadowed=deny)
-    return Admission(allow=shadow, spends=(), attempt=None, challenge=challenge, bare=shadow)
+    shadow = Allow(ground=ground, remove_headers=ours, shadowed=deny)
+    return Admission(allow=shadow, spends=(), attempt=None, challenge=challenge)
 
 
 def _ground(rule: Rule, token: VerifiedToken | None, pepper: Pepper) -> Ground:

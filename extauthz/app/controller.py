@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import StartError
+from extauthz.app.parts import admin_of, api_of
 from extauthz.app.run import signals
 from extauthz.config import ControllerSettings
-from extauthz.control.connection import NoConnection, connect
 from extauthz.control.controller import Controller, Post
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Seconds, SystemClock
-from extauthz.server.admin import Admin, Pages
+from extauthz.server.admin import Pages
 from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.log import ProcessLog
 
@@ -32,10 +31,6 @@ class ControllerApp:
         """Build all parts; nothing runs yet. Raises StartError."""
         self._settings = settings
         account = ServiceAccount.mounted(os.environ, settings.service_account)
-        try:
-            api = connect(os.environ, account)
-        except NoConnection as error:
-            raise StartError(str(error)) from error
         post = Post(
             # Another for each run: after a restart, what the last run held must not be taken for ours.
             identity=f"{os.environ.get('POD_NAME') or 'extauthz'}-{secrets.token_hex(4)}",
@@ -47,13 +42,10 @@ class ControllerApp:
             allow_http_loopback=settings.allow_http_loopback,
         )
         self._log = ProcessLog(settings.log_level.value)
-        self.controller = Controller(api, SystemClock(), post)
+        self.controller = Controller(api_of(account), SystemClock(), post)
         self._metrics = ControllerMetrics(self._read, version=__version__)
         pages = Pages(missing=self.missing, metrics=self._metrics.render, snapshot=self._page)
-        try:
-            self._admin = None if settings.admin is None else Admin(settings.admin, pages)
-        except OSError as error:
-            raise StartError(f"the admin port cannot listen on {settings.admin}: {error.strerror}") from error
+        self._admin = admin_of(settings.admin, pages)
 
     def start(self) -> str:
         """Start all parts. Returns where the admin port listens, empty for nowhere."""

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-from extauthz.config import LogSink, Settings
+from extauthz.config import LogSink, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.connection import Api, NoConnection, connect
 from extauthz.control.leases import ReplicaLease
@@ -26,10 +26,8 @@ class StartError(Exception):
     """The server cannot start. The message is one line that says why and how to mend it."""
 
 
-def api_of(settings: Settings, account: ServiceAccount) -> Api | None:
-    """The way to the API server, None where policies come from a folder. Raises StartError."""
-    if settings.policies is not None:
-        return None
+def api_of(account: ServiceAccount) -> Api:
+    """The way to the API server. Raises StartError."""
     try:
         return connect(os.environ, account)
     except NoConnection as error:
@@ -88,14 +86,14 @@ def audit_of(settings: Settings, pepper: Pepper) -> AuditLog | None:
     return AuditLog(output, allows=settings.decision_log_allows, redact=redact)
 
 
-def admin_of(settings: Settings, pages: Pages) -> Admin | None:
+def admin_of(address: TcpAddress | None, pages: Pages) -> Admin | None:
     """The admin port, None when it is off. Raises StartError."""
-    if settings.admin is None:
+    if address is None:
         return None
     try:
-        return Admin(settings.admin, pages)
+        return Admin(address, pages)
     except OSError as error:
-        raise StartError(f"the admin port cannot listen on {settings.admin}: {error.strerror}") from error
+        raise StartError(f"the admin port cannot listen on {address}: {error.strerror}") from error
 
 
 def serving_of(settings: Settings) -> Serving:

@@ -51,7 +51,7 @@ class App:
         self._shared = self._store if isinstance(self._store, RedisStore) else None
         account = ServiceAccount.mounted(os.environ, settings.service_account)
         self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
-        api = api_of(settings, account)
+        api = api_of(account) if settings.policies is None else None
         self._policies = source_of(settings, api, self._publish, self._clock)
         self._replica = replica_of(settings, api, self._clock)
         self._log = ProcessLog(settings.log_level.value)
@@ -66,7 +66,7 @@ class App:
             want_keys=self._keys.want,
         )
         self._server = Server(answerer, serving_of(settings), self._clock)
-        self._admin = admin_of(settings, self._pages())
+        self._admin = admin_of(settings.admin, self._pages())
 
     def start(self) -> tuple[str, ...]:
         """Start all parts and listen. Returns where. Raises StartError; then everything is stopped again."""

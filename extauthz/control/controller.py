@@ -11,7 +11,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from kubernetes.client import ApiClient
@@ -31,7 +30,7 @@ from extauthz.model.time import Clock, Instant
 from extauthz.model.token import IssuerRef
 from extauthz.policy.parse import ISSUER_KINDS, KINDS, Broken, Parsed
 from extauthz.policy.problem import ObjectRef, Problem
-from extauthz.policy.revocation import TokenRevocationSpec
+from extauthz.policy.revocation import TokenRevocationSpec, instant_of
 from extauthz.policy.snapshot import Snapshot
 from extauthz.telemetry.log import frames_of
 
@@ -313,7 +312,7 @@ class Controller:
 def _expired(objects: tuple[Parsed | Broken, ...], now: Instant) -> Iterator[tuple[Parsed, Instant]]:
     for item in objects:
         if isinstance(item, Parsed) and isinstance(item.spec, TokenRevocationSpec):
-            expires = Instant(datetime.fromisoformat(item.spec.expires).timestamp())
+            expires = instant_of(item.spec.expires)
             if expires + GRACE < now:
                 yield item, expires
 

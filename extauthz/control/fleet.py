@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, RawObject
 from extauthz.control.leases import REPLICA_LEASE, REPLICA_PREFIX, VERSION_ANNOTATION
-from extauthz.control.moments import moment
-from extauthz.model.time import Clock
+from extauthz.model.time import Clock, read_instant
 from extauthz.policy.problem import ObjectRef
 
 LEFT_BEHIND: Final = 600.0
@@ -91,7 +90,7 @@ class Fleet:
             return
         late = 0.0
         if before is None:
-            written = moment(renewed)
+            written = read_instant(renewed)
             age = LEFT_BEHIND if written is None else self._clock.now() - written
             late = age if age > REPLICA_LEASE + _OTHER_CLOCK else 0.0
         self._seen[name] = _Seen(version, renewed, self._clock.monotonic() - late)

@@ -16,9 +16,9 @@ from kubernetes.client import ApiClient
 
 from extauthz.control.events import Resource
 from extauthz.control.leader import Denied, Lease
-from extauthz.control.moments import micro, moment
+from extauthz.control.moments import micro
 from extauthz.control.writing import Answer, Unreached, call
-from extauthz.model.time import Clock, Instant, Seconds
+from extauthz.model.time import Clock, Instant, Seconds, read_instant
 from extauthz.telemetry.log import frames_of
 
 _LOG: Final = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class ClusterLease:
         return Lease(
             holder=str(spec.get("holderIdentity") or ""),
             length=Seconds(float(spec.get("leaseDurationSeconds") or 1)),
-            acquired=moment(spec.get("acquireTime")) or Instant(0.0),
-            renewed=moment(spec.get("renewTime")) or Instant(0.0),
+            acquired=read_instant(spec.get("acquireTime")) or Instant(0.0),
+            renewed=read_instant(spec.get("renewTime")) or Instant(0.0),
             transitions=int(spec.get("leaseTransitions") or 0),
             version=str(answer.body["metadata"]["resourceVersion"]),
         )

@@ -12,12 +12,12 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
+from extauthz.control.moments import exact
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
 from extauthz.model.time import Clock, Instant
@@ -143,7 +143,7 @@ def revocation_of(logout: Logout, now: Instant, install_namespace: str) -> dict[
     said = {"session": logout.session, "subject": logout.subject}
     parts = [*map(str, trust.ref), logout.token_id, repr(logout.issued_at), repr(said)]
     digest = hashlib.sha256(b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts))
-    expires = math.ceil(now + trust.max_lifetime + 2 * trust.clock_skew)
+    expires = Instant(math.ceil(now + trust.max_lifetime + 2 * trust.clock_skew))
     return {
         "apiVersion": API_VERSION,
         "kind": "TokenRevocation",
@@ -155,8 +155,8 @@ def revocation_of(logout: Logout, now: Instant, install_namespace: str) -> dict[
         "spec": {
             "issuer": {"kind": trust.ref.kind, "name": trust.ref.name},
             **{name: value for name, value in said.items() if value is not None},
-            "issuedBefore": _moment(logout.issued_at),
-            "expires": _moment(expires),
+            "issuedBefore": exact(logout.issued_at),
+            "expires": exact(expires),
             "reason": "back-channel logout",
         },
     }
@@ -179,10 +179,6 @@ def _token_of(content_type: str, body: bytes) -> str | None:
         return None
     tokens = [value for name, value in fields if name == "logout_token"]
     return tokens[0] if len(tokens) == 1 else None
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 class _Handler(BaseHTTPRequestHandler):

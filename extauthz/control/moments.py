@@ -17,10 +17,6 @@ def micro(at: Instant) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def moment(text: object) -> Instant | None:
-    """What was written, None for what is no time with a zone."""
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return None if found is None or found.tzinfo is None else Instant(found.timestamp())
+def exact(at: Instant) -> str:
+    """With a fraction only where there is one."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

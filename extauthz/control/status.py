@@ -14,10 +14,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-from extauthz.control.moments import moment, whole
+from extauthz.control.moments import whole
 from extauthz.control.objects import Written
 from extauthz.keys.jwks import KeyState
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, read_instant
 from extauthz.policy.parse import ISSUER_KINDS, Broken, Parsed
 from extauthz.policy.problem import Problem, dotted
 from extauthz.policy.status import (
@@ -229,7 +229,7 @@ def _keys(facts: Facts) -> KeysStatus | None:
     if keys is None or not (keys.ids or keys.fetched):
         return None
     told = (facts.written.status.get("keys") or {}).get("lastFetched")
-    before = moment(told)
+    before = read_instant(told)
     if keys.fetched is not None and before is not None and 0 <= keys.fetched - before < FETCH_STEP:
         return KeysStatus(ids=keys.ids, last_fetched=told)
     return KeysStatus(ids=keys.ids, last_fetched=None if keys.fetched is None else whole(keys.fetched))
@@ -253,7 +253,7 @@ def _since(stated: Iterable[_Said], facts: Facts, now: Instant) -> tuple[Conditi
 
 def _kept(before: Json | None, status: Word) -> str | None:
     told = before.get("lastTransitionTime") if before is not None and before.get("status") == status else None
-    return told if isinstance(told, str) and moment(told) is not None else None
+    return told if isinstance(told, str) and read_instant(told) is not None else None
 
 
 def _words(problems: list[Problem]) -> str:

@@ -6,6 +6,7 @@ import re
 import threading
 import time as _time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, NewType, Protocol
 
 Instant = NewType("Instant", float)
@@ -81,6 +82,15 @@ class AcceptanceWindow:
     def remember_until(self) -> Instant:
         """The instant before which no use of the token may be forgotten: one second past the last acceptance."""
         return Instant(self.closes + 1.0)
+
+
+def read_instant(value: object) -> Instant | None:
+    """Read a time as RFC 3339 writes it; None for what is no text, no time, or a time without a zone."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return None if found is None or found.tzinfo is None else Instant(found.timestamp())
 
 
 def parse_duration(text: str) -> Seconds:

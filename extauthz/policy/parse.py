@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cache
 from typing import Any, Final, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
+from extauthz.model.time import read_instant
 from extauthz.policy.fields import field_names, without_nulls
 from extauthz.policy.held import HELD_KINDS, HeldData, read_held
 from extauthz.policy.incluster import CLUSTER
@@ -176,7 +176,7 @@ def _envelope(raw: Mapping[str, Any], metadata: object, ref: ObjectRef) -> tuple
     created = metadata.get("creationTimestamp")
     if created is None:
         return float("inf"), problems
-    seconds = _timestamp(created)
+    seconds = read_instant(created)
     if seconds is None:
         problems.append(
             Problem(ref, ("metadata", "creationTimestamp"), f"found `{shown(created)}`, allowed is an RFC 3339 time")
@@ -196,14 +196,6 @@ def _names(metadata: Mapping[str, Any], ref: ObjectRef) -> list[Problem]:
             words = "a name of lower-case letters, digits, `-` and `.` is needed"
             problems.append(Problem(ref, ("metadata", name), f"found `{shown(value)}`, {words}"))
     return problems
-
-
-def _timestamp(value: object) -> float | None:
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return None if moment is None or moment.tzinfo is None else moment.timestamp()
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from pydantic import ConfigDict
 
+from extauthz.model.time import Instant
 from extauthz.policy.ruled import ApiServer, CelRule, Ruled
 from extauthz.policy.spec import IssuerRefSpec
 from extauthz.policy.words import STRICT, Text, checked, shaped
@@ -47,6 +48,11 @@ def _span(spec: Any) -> timedelta | None:  # noqa: ANN401 - the spec below
     if spec.issued_before is None:
         return None
     return datetime.fromisoformat(spec.expires) - datetime.fromisoformat(spec.issued_before)
+
+
+def instant_of(moment: Moment) -> Instant:
+    """When that is."""
+    return Instant(datetime.fromisoformat(moment).timestamp())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

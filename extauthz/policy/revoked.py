@@ -7,7 +7,6 @@ whatever could have stood there, so a typo never makes a revoked token good agai
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
 from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken
 from extauthz.policy.problem import ObjectRef
-from extauthz.policy.revocation import LONGEST, Moment, TokenHash, TokenRevocationSpec
+from extauthz.policy.revocation import LONGEST, Moment, TokenHash, TokenRevocationSpec, instant_of
 from extauthz.policy.revocations import EVERYWHERE, FOREVER, Entry, Mark, key_of
 from extauthz.policy.words import ObjectName, Text
 
@@ -81,7 +80,7 @@ def _times(raw: Mapping[str, Any]) -> tuple[Instant, Instant]:
     """`issuedBefore` and `expires`; where they contradict each other, nobody can tell which one is wrong."""
     before, expires = _read(_MOMENT, raw.get("issuedBefore")), _read(_MOMENT, raw.get("expires"))
     if before is not None and expires is not None:
-        span = _seconds(expires) - _seconds(before)
+        span = instant_of(expires) - instant_of(before)
         if not 0 < span <= LONGEST.total_seconds():
             return FOREVER, FOREVER
     return _instant(before), _instant(expires)
@@ -95,11 +94,7 @@ def _read(kind: TypeAdapter[str], value: object) -> str | None:
 
 
 def _instant(moment: str | None) -> Instant:
-    return FOREVER if moment is None else Instant(_seconds(moment))
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
+    return FOREVER if moment is None else instant_of(moment)
 
 
 def _octets(token_hash: str) -> bytes:

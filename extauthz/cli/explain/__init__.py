@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
@@ -16,7 +15,7 @@ from extauthz.cli.explain.running import NoStory, explain_by_server
 from extauthz.explain.story import Story, as_json
 from extauthz.explain.words import in_words
 from extauthz.model.reason import Reason
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, read_instant
 
 _MAX_REQUEST: Final = 1 << 20
 _UNKNOWN: Final = frozenset({Reason.KEYS_UNAVAILABLE.label, Reason.NOT_READY.label, Reason.STORE_UNAVAILABLE.label})
@@ -27,13 +26,10 @@ class _Time(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            at = datetime.fromisoformat(value)
-        except ValueError:
-            at = None
-        if at is None or at.tzinfo is None:
+        at = read_instant(value)
+        if at is None:
             self.fail("write it as RFC 3339 with a zone, such as `2030-01-31T12:00:00Z`", param, ctx)
-        return at.timestamp()
+        return at
 
 
 @click.command(
@@ -99,10 +95,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     Nothing is counted and nothing changes. No token is printed.
     """
-    if (policies is None) == (admin is None):
-        raise click.UsageError("give `--policies` or `--admin`, one of them")
-    if policies is None and (at is not None or keys is not None or offline or allow_http_loopback):
-        raise click.UsageError("`--at`, `--keys`, `--offline` and `--allow-http-loopback` go with `--policies`")
+    needs_folder = at is not None or keys is not None or offline or allow_http_loopback
+    _one_source(policies, admin, needs_folder=needs_folder)
     try:
         request = read_request(
             _bounded(source),
@@ -120,6 +114,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
         _cannot_tell(str(error))
     click.echo(as_json(story) if output == "json" else in_words(story, plain=_is_plain(), every_rule=every_rule))
     sys.exit(exit_code(story, by_folder=policies is not None))
+
+
+def _one_source(policies: Path | None, admin: str | None, *, needs_folder: bool) -> None:
+    if (policies is None) == (admin is None):
+        raise click.UsageError("give `--policies` or `--admin`, one of them")
+    if policies is None and needs_folder:
+        raise click.UsageError("`--at`, `--keys`, `--offline` and `--allow-http-loopback` go with `--policies`")
 
 
 def _bounded(source: IO[bytes]) -> bytes:

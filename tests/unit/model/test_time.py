@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.model import time as model_time
-from extauthz.model.time import AcceptanceWindow, Instant, SystemClock, format_duration, parse_duration
+from extauthz.model.time import AcceptanceWindow, Instant, SystemClock, format_duration, parse_duration, read_instant
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,16 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
 @given(st.integers(0, 10_000_000))
 def test_a_written_duration_reads_as_itself(milliseconds: int) -> None:
     assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
+
+
+@pytest.mark.parametrize("text", ["2030-01-31T12:00:00Z", "2030-01-31T14:00:00.000000+02:00"])
+def test_a_time_is_read_as_rfc_3339_writes_it(text: str) -> None:
+    assert read_instant(text) == Instant(1_896_091_200)
+
+
+@pytest.mark.parametrize("value", ["2030-01-31T12:00:00", "2030-02-31T12:00:00Z", "soon", "", None, 1_896_091_200])
+def test_what_is_no_time_with_a_zone_is_no_instant(value: object) -> None:
+    assert read_instant(value) is None
 
 
 @given(st.floats(0, 2e9), st.floats(0, 1e6), st.floats(0, 2e9))
