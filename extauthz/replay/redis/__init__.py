@@ -2,7 +2,8 @@
 
 `wire` says what crosses, `../commit.lua` counts, `batches` decides who sends, `connect` holds a connection, `keeper`
 makes them and watches the server, `sentinel` finds it, `breaker` refuses while it is gone, `server_clock` minds its
-clock, `trouble` words what is wrong. `console` is for people. `store` ties them together.
+clock, `trouble` words what is wrong. `node` ties them together for one server, `store` counts there. `console` is for
+people.
 """
 
 from extauthz.replay.redis.connect import CannotConnect, Target, Tls

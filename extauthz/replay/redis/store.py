@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from extauthz.model.time import Clock, format_duration
-from extauthz.replay.redis.batches import Batches, Ticket
-from extauthz.replay.redis.breaker import Breaker
-from extauthz.replay.redis.connect import Lane, Target
-from extauthz.replay.redis.facts import Facts
-from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
-from extauthz.replay.redis.server_clock import ServerClock
+from extauthz.model.time import Clock
+from extauthz.replay.redis.connect import Target
+from extauthz.replay.redis.keeper import Options
+from extauthz.replay.redis.node import Node
 from extauthz.replay.redis.trouble import Trouble
-from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.redis.wire import Codec
 from extauthz.replay.spend import Spend
-from extauthz.replay.store import Committed, Left, Outcome, Unavailable
-
-_LOG: Final = logging.getLogger(__name__)
-_LEAST_TO_LEAD: Final = 0.2
-"""The part of its time that a commit must have left to lead a batch."""
+from extauthz.replay.store import Left, Outcome, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,46 +37,40 @@ class RedisStore:
 
     def __init__(self, target: Target, clock: Clock, options: Options | None = None) -> None:
         options = options or Options()
-        self._target = target
         self._clock = clock
         self._deadline = options.deadline
-        self._connections = options.connections
         self._codec = Codec(options.namespace)
-        self._breaker = Breaker()
-        self._crossings: Crossings = Batches(options.batch)
-        self._server_clock = ServerClock()
-        self._keeper = Keeper(target, options, clock, self._breaker, self._crossings, self._observe)
+        self._node = Node(target, clock, options, self._codec)
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
-        self._commits = 0
-        self._batches = 0
 
     def start(self) -> None:
         """Begin to connect, in the background."""
-        self._keeper.start()
+        self._node.start()
 
     def stop(self) -> None:
         """Close all connections."""
-        self._keeper.stop()
+        self._node.stop()
 
     def ready(self) -> bool:
         """Whether commits may try."""
-        return self._breaker.trouble() is None
+        return self._node.trouble() is None
 
     def trouble(self) -> str | None:
         """What is wrong, in words; None when nothing is known to be."""
-        trouble = self._breaker.trouble()
+        trouble = self._node.trouble()
         return None if trouble is None else trouble.detail
 
     def state(self) -> StoreState:
         """Numbers for metrics."""
-        facts: Facts | None = self._keeper.facts
+        facts = self._node.facts
+        commits, batches = self._node.crossed
         with self._lock:
             return StoreState(
                 up=self.ready(),
                 may_evict=None if facts is None else facts.may_evict,
-                commits=self._commits,
-                batches=self._batches,
+                commits=commits,
+                batches=batches,
                 failures=dict(self._failures),
             )
 
@@ -95,112 +80,15 @@ class RedisStore:
         What a lost answer counted stays counted. With an attempt, the repetition is answered as the first would have
         been; where the connection broke, we repeat it ourselves while there is time.
         """
-        crossed = self._cross(self._codec.write(spends, attempt, self._clock.now()))
-        if isinstance(crossed, Trouble):
-            return self._unavailable(crossed)
-        reply = self._codec.read(crossed.reply, spends)
-        if reply is None:
-            return self._unavailable(Trouble("other", f"the store {self._target} gave an answer that is none"))
-        self._observe(reply, crossed.sent, crossed.received)
-        if isinstance(reply.outcome, Committed) and self._doubts(spends):
-            return self._unavailable(self._jumped())
-        return reply.outcome
+        request = self._codec.write(spends, attempt, self._clock.now())
+        reply = self._node.commit(request, self._clock.monotonic() + self._deadline)
+        return self._unavailable(reply) if isinstance(reply, Trouble) else reply.outcome
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""
-        crossed = self._cross(self._codec.write_look(spends, self._clock.now()))
-        if isinstance(crossed, Trouble):
-            return self._unavailable(crossed)
-        left = self._codec.read_look(crossed.reply, spends)
-        if left is None:
-            return self._unavailable(Trouble("other", f"the store {self._target} gave an answer that is none"))
-        return self._unavailable(self._jumped()) if self._doubts(spends) else left
-
-    def _cross(self, request: Request) -> Crossed | Trouble:
-        """Send a request and wait for its reply, within the deadline."""
-        trouble = self._breaker.trouble()
-        if trouble is not None:
-            return trouble
-        deadline = self._clock.monotonic() + self._deadline
-        # Every connection may have been cut while it was idle, and the next is new.
-        for _ in range(self._connections if request.repeatable else 0):
-            found = self._carry(request, deadline)
-            if not isinstance(found, Trouble) or found.kind != "connection" or self._clock.monotonic() >= deadline:
-                return found
-        return self._carry(request, deadline)
-
-    def _carry(self, request: Request, deadline: float) -> Crossed | Trouble:
-        """Wait for a lane or a place in a batch, and for what comes back."""
-        woken = threading.Event()
-        ticket: Ticket[Lane, Request, Crossed | Trouble] = Ticket(request, woken.set)
-        if not self._crossings.enter(ticket):
-            woken.wait(max(0.0, deadline - self._clock.monotonic()))
-        left = deadline - self._clock.monotonic()
-        boarded = self._crossings.board(ticket, late=left < self._deadline * _LEAST_TO_LEAD)
-        if boarded is not None:
-            self._travel(*boarded, deadline)
-        found = self._crossings.result(ticket)
-        if found is None:
-            late = f"the store {self._target} did not answer within {format_duration(self._deadline)}"
-            found = Trouble("timeout", late)
-            self._failed(found)
-        return found
-
-    def _travel(self, lane: Lane, batch: list[Ticket[Lane, Request, Crossed | Trouble]], deadline: float) -> None:
-        """One round trip for a batch."""
-        returned = False
-        try:
-            sent = self._clock.monotonic()
-            entries = lane.run([ticket.work for ticket in batch], deadline)
-            received = self._clock.monotonic()
-            self._account(entries)
-            returned = self._give_back(lane, entries)
-        finally:
-            if not returned:
-                self._keeper.lost(lane)
-        for ticket, entry in zip(batch, entries, strict=True):
-            self._crossings.settle(ticket, entry if isinstance(entry, Trouble) else Crossed(entry, sent, received))
-
-    def _doubts(self, spends: tuple[Spend, ...]) -> bool:
-        return self._server_clock.doubts(spends, self._clock.now(), self._clock.monotonic())
-
-    def _jumped(self) -> Trouble:
-        ahead = format_duration(round(self._server_clock.ahead(self._clock.monotonic())))
-        return Trouble("clock", f"the clock of the store {self._target} jumped ahead by {ahead} and may have lost uses")
-
-    def _observe(self, reply: Reply, sent: float, received: float) -> None:
-        jump = self._server_clock.observe(reply.server_time, sent, received)
-        if jump:
-            _LOG.error(
-                "the clock of the store %s jumped ahead by %s: uses were forgotten that much early",
-                self._target,
-                format_duration(round(jump)),
-            )
-
-    def _account(self, entries: list[object]) -> None:
-        with self._lock:
-            self._commits += len(entries)
-            self._batches += 1
-        first = entries[0]
-        if isinstance(first, Trouble) and all(isinstance(each, Trouble) for each in entries):
-            self._failed(first)
-        else:
-            self._breaker.succeeded()
-
-    def _give_back(self, lane: Lane, entries: list[object]) -> bool:
-        """Let others have the lane, unless it is dead or leads to the wrong server."""
-        if not lane.alive or not self._keeper.keeps(lane):
-            return False
-        if any(isinstance(each, Trouble) and each.needs_reconnect for each in entries):
-            return False
-        self._crossings.offer(lane)
-        return True
-
-    def _failed(self, trouble: Trouble) -> None:
-        if self._breaker.failed(trouble):
-            _LOG.error("%s; commits are refused until a probe comes back", trouble.detail)
-            self._crossings.dismiss(trouble)
-            self._keeper.notice()
+        request = self._codec.write_look(spends, self._clock.now())
+        left = self._node.look(request, self._clock.monotonic() + self._deadline)
+        return self._unavailable(left) if isinstance(left, Trouble) else left
 
     def _unavailable(self, trouble: Trouble) -> Unavailable:
         with self._lock:

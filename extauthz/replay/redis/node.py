@@ -1,0 +1,174 @@
+"""One server: the queue before it, the connections to it, its breaker and its clock."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final
+
+from extauthz.model.time import Clock, format_duration
+from extauthz.replay.redis.batches import Batches, Ticket
+from extauthz.replay.redis.breaker import Breaker
+from extauthz.replay.redis.connect import Lane, Target
+from extauthz.replay.redis.facts import Facts
+from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
+from extauthz.replay.redis.server_clock import ServerClock
+from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.spend import Spend
+from extauthz.replay.store import Committed, Left
+
+_LOG: Final = logging.getLogger(__name__)
+_LEAST_TO_LEAD: Final = 0.2
+"""The part of its time that a commit must have left to lead a batch."""
+
+
+class Node:
+    """A way to one server, for many threads. `start` it first; until it is connected, all is Trouble."""
+
+    def __init__(self, target: Target, clock: Clock, options: Options, codec: Codec) -> None:
+        self._target = target
+        self._clock = clock
+        self._codec = codec
+        self._deadline = options.deadline
+        self._connections = options.connections
+        self._breaker = Breaker()
+        self._crossings: Crossings = Batches(options.batch)
+        self._server_clock = ServerClock()
+        self._keeper = Keeper(target, options, clock, self._breaker, self._crossings, self._observe)
+        self._lock = threading.Lock()
+        self._commits = 0
+        self._batches = 0
+
+    def start(self) -> None:
+        """Begin to connect, in the background."""
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Close all connections."""
+        self._keeper.stop()
+
+    def trouble(self) -> Trouble | None:
+        """Why all is refused at once; None when it may be tried."""
+        return self._breaker.trouble()
+
+    @property
+    def facts(self) -> Facts | None:
+        """What the server said of itself last; None before it said anything."""
+        return self._keeper.facts
+
+    @property
+    def crossed(self) -> tuple[int, int]:
+        """How many requests were sent, and how many round trips they took."""
+        with self._lock:
+            return self._commits, self._batches
+
+    def commit(self, request: Request, deadline: float) -> Reply | Trouble:
+        """What the script answers to a commit, by this deadline of the monotonic clock."""
+        crossed = self._cross(request, deadline)
+        if isinstance(crossed, Trouble):
+            return crossed
+        reply = self._codec.read(crossed.reply, request.spends)
+        if reply is None:
+            return self._odd()
+        self._observe(reply, crossed.sent, crossed.received)
+        doubtful = isinstance(reply.outcome, Committed) and self._doubts(request.spends)
+        return self._jumped() if doubtful else reply
+
+    def look(self, request: Request, deadline: float) -> tuple[Left, ...] | Trouble:
+        """What the script answers to a look, by this deadline of the monotonic clock."""
+        crossed = self._cross(request, deadline)
+        if isinstance(crossed, Trouble):
+            return crossed
+        left = self._codec.read_look(crossed.reply, request.spends)
+        if left is None:
+            return self._odd()
+        return self._jumped() if self._doubts(request.spends) else left
+
+    def _cross(self, request: Request, deadline: float) -> Crossed | Trouble:
+        """Send a request and wait for its reply, within the deadline."""
+        trouble = self._breaker.trouble()
+        if trouble is not None:
+            return trouble
+        # Every connection may have been cut while it was idle, and the next is new.
+        for _ in range(self._connections if request.repeatable else 0):
+            found = self._carry(request, deadline)
+            if not isinstance(found, Trouble) or found.kind != "connection" or self._clock.monotonic() >= deadline:
+                return found
+        return self._carry(request, deadline)
+
+    def _carry(self, request: Request, deadline: float) -> Crossed | Trouble:
+        """Wait for a lane or a place in a batch, and for what comes back."""
+        woken = threading.Event()
+        ticket: Ticket[Lane, Request, Crossed | Trouble] = Ticket(request, woken.set)
+        if not self._crossings.enter(ticket):
+            woken.wait(max(0.0, deadline - self._clock.monotonic()))
+        left = deadline - self._clock.monotonic()
+        boarded = self._crossings.board(ticket, late=left < self._deadline * _LEAST_TO_LEAD)
+        if boarded is not None:
+            self._travel(*boarded, deadline)
+        found = self._crossings.result(ticket)
+        if found is None:
+            late = f"the store {self._target} did not answer within {format_duration(self._deadline)}"
+            found = Trouble("timeout", late)
+            self._failed(found)
+        return found
+
+    def _travel(self, lane: Lane, batch: list[Ticket[Lane, Request, Crossed | Trouble]], deadline: float) -> None:
+        """One round trip for a batch."""
+        returned = False
+        try:
+            sent = self._clock.monotonic()
+            entries = lane.run([ticket.work for ticket in batch], deadline)
+            received = self._clock.monotonic()
+            self._account(entries)
+            returned = self._give_back(lane, entries)
+        finally:
+            if not returned:
+                self._keeper.lost(lane)
+        for ticket, entry in zip(batch, entries, strict=True):
+            self._crossings.settle(ticket, entry if isinstance(entry, Trouble) else Crossed(entry, sent, received))
+
+    def _doubts(self, spends: tuple[Spend, ...]) -> bool:
+        return self._server_clock.doubts(spends, self._clock.now(), self._clock.monotonic())
+
+    def _jumped(self) -> Trouble:
+        ahead = format_duration(round(self._server_clock.ahead(self._clock.monotonic())))
+        return Trouble("clock", f"the clock of the store {self._target} jumped ahead by {ahead} and may have lost uses")
+
+    def _odd(self) -> Trouble:
+        return Trouble("other", f"the store {self._target} gave an answer that is none")
+
+    def _observe(self, reply: Reply, sent: float, received: float) -> None:
+        jump = self._server_clock.observe(reply.server_time, sent, received)
+        if jump:
+            _LOG.error(
+                "the clock of the store %s jumped ahead by %s: uses were forgotten that much early",
+                self._target,
+                format_duration(round(jump)),
+            )
+
+    def _account(self, entries: list[object]) -> None:
+        with self._lock:
+            self._commits += len(entries)
+            self._batches += 1
+        first = entries[0]
+        if isinstance(first, Trouble) and all(isinstance(each, Trouble) for each in entries):
+            self._failed(first)
+        else:
+            self._breaker.succeeded()
+
+    def _give_back(self, lane: Lane, entries: list[object]) -> bool:
+        """Let others have the lane, unless it is dead or leads to the wrong server."""
+        if not lane.alive or not self._keeper.keeps(lane):
+            return False
+        if any(isinstance(each, Trouble) and each.needs_reconnect for each in entries):
+            return False
+        self._crossings.offer(lane)
+        return True
+
+    def _failed(self, trouble: Trouble) -> None:
+        if self._breaker.failed(trouble):
+            _LOG.error("%s; commits are refused until a probe comes back", trouble.detail)
+            self._crossings.dismiss(trouble)
+            self._keeper.notice()
