@@ -111,9 +111,10 @@ check: lint types layers protos-check docs-check crds-check unit ## All that nee
 
 # The API server of tests/cluster: given by KUBEBUILDER_ASSETS, else built where there is a Go, else those tests skip.
 .PHONY: cluster-tools
-cluster-tools: $(STAMP) ## Build kube-apiserver, etcd and kubectl into a cache, once, and fetch helm; needs Go
+cluster-tools: $(STAMP) ## Build kube-apiserver, etcd and kubectl into a cache, once, and fetch helm and CRDs; needs Go
 	$(BIN)/python -m tests.cluster.tools.build
 	$(BIN)/python -m tests.cluster.tools.helm
+	$(BIN)/python -m tests.cluster.tools.published
 
 .PHONY: test
 test: $(STAMP) $(XDS_STAMP) $(if $(KUBEBUILDER_ASSETS),,$(if $(shell command -v go),cluster-tools)) ## Run every test

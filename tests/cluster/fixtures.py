@@ -17,7 +17,9 @@ import pytest
 from tests.cluster.access import Access
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.binaries import ABSENT, NO_HELM, Binaries, NoBinariesError, find_binaries, find_helm
+from tests.cluster.published import NO_CRDS, Published
 from tests.cluster.tools.helm import helm_folder
+from tests.cluster.tools.published import published_folder
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -27,6 +29,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(ABSENT)
     if "helm" in wanted and not os.environ.get("CI") and not (helm_folder() / "helm").exists():
         pytest.skip(NO_HELM)
+    if "published" in wanted and not os.environ.get("CI") and not published_folder().is_dir():
+        pytest.skip(NO_CRDS)
 
 
 def _demanded() -> bool:
@@ -88,6 +92,12 @@ def start_apiserver(binaries: Binaries) -> Iterator[Callable[..., ApiServer]]:
 def access(apiserver: ApiServer) -> Access:
     """Ways into the shared API server."""
     return apiserver.access
+
+
+@pytest.fixture(scope="session")
+def published(access: Access) -> Published:
+    """Definitions of other projects, to be installed in the shared API server. In CI they must have been fetched."""
+    return Published(access)
 
 
 @pytest.fixture
