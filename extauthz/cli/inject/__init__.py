@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import click
 import yaml
@@ -13,8 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from extauthz.cli.dumping import LiteralDumper
 from extauthz.cli.inject.sidecar import Json, Options, mistakes
-from extauthz.cli.inject.workload import Refused, inject
-from extauthz.control.documents import read_documents
+from extauthz.cli.inject.workload import Refused, eject, inject
+from extauthz.control.documents import Document, read_documents
+
+_LONGEST: Final = 1000
 
 
 @click.command(
@@ -23,7 +26,8 @@ from extauthz.control.documents import read_documents
 Examples:
   extauthz inject --image REGISTRY/extauthz:0.1.0 deployment.yaml | kubectl apply -f -
   extauthz inject --options inject.yaml - < deployment.yaml
-  extauthz inject --image I --envoy-container proxy --arg=--single-replica job.yaml""",
+  extauthz inject --image I --envoy-container proxy --arg=--single-replica job.yaml
+  extauthz inject --remove deployment.yaml""",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
@@ -39,36 +43,53 @@ Examples:
 @click.option("--store-secret", help="A Secret, mounted at /etc/extauthz/store.")
 @click.option("--pepper-secret", help="A Secret, mounted at /etc/extauthz/pepper; its key `pepper` is used.")
 @click.option("--arg", "args", multiple=True, metavar="FLAG", help="One more flag of `serve`; may be repeated.")
-def command(files: tuple[str, ...], options_file: Path | None, **flags: Any) -> None:  # noqa: ANN401 - by their types
+@click.option("--remove", is_flag=True, help="Take out what an earlier run put in; needs no other option.")
+def command(files: tuple[str, ...], options_file: Path | None, *, remove: bool, **flags: Any) -> None:  # noqa: ANN401 - by their types
     """Give the pods in Kubernetes manifests a sidecar, and print all of the manifests.
 
     The sidecar is a native one: an init container that stays. It listens on a Unix socket that it shares with Envoy's
     container, /run/extauthz/extauthz.sock. Objects that make no pods are printed as they are, lists as their objects;
-    comments and anchors are lost. A second run changes nothing. A pod with the annotation extauthz.dev/inject: "false"
-    is left alone.
+    comments and anchors are lost. A second run changes nothing, one with other options replaces the sidecar. A pod
+    with the label extauthz.dev/inject: "false" is left alone. Nothing is printed when one object is refused.
     """
-    options = _options(options_file, flags)
+    change = _eject(options_file, flags) if remove else partial(inject, options=_options(options_file, flags))
     written, count = [], 0
     for file in files:
-        for manifest, changed in _injected(file, options):
+        for manifest, changed in _changed(file, change):
             written.append(manifest)
             count += changed
     click.echo(
         yaml.dump_all(written, Dumper=LiteralDumper, sort_keys=False, allow_unicode=True, width=10_000), nl=False
     )
-    click.echo(f"{count} of {len(written)} objects have a sidecar", err=True)
+    done = "lost their sidecar" if remove else "have a sidecar"
+    click.echo(f"{count} of {len(written)} objects {done}", err=True)
 
 
-def _injected(file: str, options: Options) -> Iterator[tuple[Json, bool]]:
+Change: TypeAlias = "Callable[[Document], tuple[Json, bool]]"
+
+
+def _changed(file: str, change: Change) -> Iterator[tuple[Json, bool]]:
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     documents, fault = read_documents(data)
     if fault is not None:
         _stop(f"{file}:{fault.line}: {fault.message}")
     for document in documents:
         try:
-            yield inject(document, options)
+            yield change(document)
         except Refused as why:
-            _stop(": ".join(part for part in (f"{file}:{why.line}", why.object, why.message) if part))
+            _stop(f"{file}:{why.line}: {_visible(': '.join(filter(None, (why.object, why.message))))}")
+
+
+def _visible(text: str) -> str:
+    """What a manifest says, unable to end a line or to move a terminal's cursor."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:_LONGEST])
+
+
+def _eject(options_file: Path | None, flags: dict[str, Any]) -> Change:
+    said = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, ())]
+    if said or options_file is not None:
+        _stop(f"--remove takes no other option, found {', '.join(said) or '--options'}")
+    return eject
 
 
 def _options(file: Path | None, flags: dict[str, Any]) -> Options:

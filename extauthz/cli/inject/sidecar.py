@@ -5,6 +5,7 @@ It starts before the pod's own containers and ends after them, so that no reques
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
@@ -20,8 +21,12 @@ NAME: Final = "extauthz"
 SOCKET_FOLDER: Final = "/run/extauthz"
 SOCKET: Final = f"{SOCKET_FOLDER}/extauthz.sock"
 """Where Envoy finds it."""
-SOCKET_VOLUME: Final = "extauthz-socket"
+IN_SOCKET_FOLDER: Final = re.compile("^/*run/+extauthz(/.*)?$")
+"""Mounts that would hide it; templates and CEL read the same pattern."""
+_SOCKET_VOLUME: Final = "extauthz-socket"
 _ACCOUNT_VOLUME: Final = "extauthz-account"
+VOLUMES: Final = (_SOCKET_VOLUME, _ACCOUNT_VOLUME, "extauthz-store", "extauthz-pepper")
+"""All that a sidecar can have."""
 _ACCOUNT_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS: Final = 3600
 _USER: Final = 65532
@@ -111,13 +116,13 @@ def container(options: Options) -> Json:
 
 def volumes(options: Options) -> list[Json]:
     """The volumes of the pod that the sidecar needs."""
-    socket = {"name": SOCKET_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    socket = {"name": _SOCKET_VOLUME, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
     return [socket, *({"name": name, **source} for name, (_, source) in _held(options).items())]
 
 
 def socket_mount(*, read_only: bool = True) -> Json:
     """The folder of the socket. Connecting needs no right to write to the folder."""
-    mount = {"name": SOCKET_VOLUME, "mountPath": SOCKET_FOLDER}
+    mount = {"name": _SOCKET_VOLUME, "mountPath": SOCKET_FOLDER}
     return {**mount, "readOnly": True} if read_only else mount
 
 

@@ -16,6 +16,7 @@ POD = "{containers: [{name: app, image: app}, {name: envoy, image: envoy}]}"
 
 WORKLOADS = {
     "Pod": f"{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {POD}}}",
+    "PodTemplate": f"{{apiVersion: v1, kind: PodTemplate, template: {{spec: {POD}}}}}",
     "ReplicationController": f"{{apiVersion: v1, kind: ReplicationController, spec: {{template: {{spec: {POD}}}}}}}",
     "Deployment": f"{{apiVersion: apps/v1, kind: Deployment, spec: {{template: {{spec: {POD}}}}}}}",
     "ReplicaSet": f"{{apiVersion: apps/v1, kind: ReplicaSet, spec: {{template: {{spec: {POD}}}}}}}",
@@ -30,7 +31,7 @@ OTHERS = {
     "ConfigMap": "{apiVersion: v1, kind: ConfigMap, data: {'on': 'no', number: '010', text: \"a\\nb\\n\"}}",
     "AccessPolicy": "{apiVersion: extauthz.dev/v1alpha1, kind: AccessPolicy, spec: {hosts: [a.example]}}",
     "a pod that wants none": (
-        "{apiVersion: v1, kind: Pod, metadata: {annotations: {extauthz.dev/inject: 'false'}}, spec: " + POD + "}"
+        "{apiVersion: v1, kind: Pod, metadata: {labels: {extauthz.dev/inject: 'false'}}, spec: " + POD + "}"
     ),
 }
 
@@ -56,24 +57,35 @@ REFUSED = (
     ("apiVersion: v1\nkind: Pod\nspec:\n  containers: none", 4, "is no list of mappings"),
     (
         "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy, image: e}, {name: extauthz, image: other}]",
-        3,
+        4,
         "is none of ours",
     ),
     (
         "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy}]\n  volumes: [{name: extauthz-store}]",
         5,
-        "has a volume whose name begins with",
+        "has a volume `extauthz-store` that is none of ours",
     ),
     (
         "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy, image: e, ports: [{containerPort: 9090}]}]",
-        3,
+        4,
         "choose --admin-port",
     ),
     (
         "apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: envoy, volumeMounts: [{mountPath: /run/extauthz}]}]",
-        3,
+        4,
         "mounts something at",
     ),
+    (
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - volumeMounts: [{mountPath: //run//extauthz/}]",
+        5,
+        "mounts something at",
+    ),
+    (
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  labels: {extauthz.dev/inject: false}\nspec: {}",
+        4,
+        "put its value in quotes",
+    ),
+    ("apiVersion: v1\nkind: Pod\nspec: {}", 3, "found none"),
     ("apiVersion: v1\nkind: Pod\nkind: Pod", 3, "stands twice"),
     ("a: b: c", 1, "not YAML"),
 )
@@ -111,6 +123,63 @@ def pod_of(manifest: Any) -> Any:
     return next(pod_of(inner) for name, inner in manifest.items() if name in {"spec", "template", "jobTemplate"})
 
 
+ROOMY = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: orders, namespace: shop}
+spec:
+  template:
+    metadata:
+      labels: {app: orders}
+      annotations: {prometheus.io/scrape: "true"}
+    spec:
+      initContainers:
+        - {name: migrate, image: m, volumeMounts: [{name: data, mountPath: /data}]}
+        - {name: extauthz-warm, image: w}
+      containers:
+        - {name: app, image: a, volumeMounts: [{name: data, mountPath: /data}, {name: extauthz-notes, mountPath: /n}]}
+        - {name: envoy, image: e, ports: [{containerPort: 8080}], volumeMounts: [{name: boot, mountPath: /run}]}
+      volumes: [{name: data, emptyDir: {}}, {name: boot, configMap: {name: b}}, {name: extauthz-notes, emptyDir: {}}]
+"""
+"""A pod with much of its own, some of it named a little like ours."""
+
+OLDER = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: a, annotations: {extauthz.dev/injected: extauthz}}
+spec:
+  initContainers:
+    - {name: migrate, image: m}
+    - name: extauthz
+      image: extauthz:0.0.1
+      restartPolicy: Always
+      args: [serve, --old-flag]
+      ports: [{containerPort: 9090}]
+      volumeMounts: [{name: extauthz-socket, mountPath: /run/extauthz}, {name: extauthz-pepper, mountPath: /old}]
+  containers:
+    - {name: app, image: a, volumeMounts: [{name: extauthz-pepper, mountPath: /pepper}]}
+    - name: envoy
+      image: e
+      volumeMounts: [{name: extauthz-socket, mountPath: /run/extauthz}, {name: c, mountPath: /c}]
+  volumes:
+    - {name: extauthz-socket, emptyDir: {}}
+    - {name: c, emptyDir: {}}
+    - {name: extauthz-pepper, secret: {secretName: old}}
+"""
+BARE = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  initContainers: [{name: migrate, image: m}]
+  containers:
+    - {name: app, image: a}
+    - {name: envoy, image: e, volumeMounts: [{name: c, mountPath: /c}]}
+  volumes: [{name: c, emptyDir: {}}]
+"""
+"""The same pod, as its author wrote it."""
+
+
 @pytest.mark.parametrize("kind", WORKLOADS)
 def test_a_workload_gets_one_native_sidecar_ahead_of_everything(kind: str) -> None:
     (manifest,) = injected(WORKLOADS[kind])
@@ -131,6 +200,81 @@ def test_a_run_with_other_options_replaces_what_the_first_put_in() -> None:
     first = run(WORKLOADS["Deployment"], *IMAGE, "--pepper-secret", "p").stdout
     second = run(first, "--image", "other", "--envoy-container", "app").stdout
     assert second == run(WORKLOADS["Deployment"], "--image", "other", "--envoy-container", "app").stdout
+
+
+def test_what_an_older_version_put_in_is_replaced_whole_and_wherever_it_stands() -> None:
+    assert injected(OLDER) == injected(BARE)
+
+
+@pytest.mark.parametrize("text", [*WORKLOADS.values(), ROOMY, BARE], ids=[*WORKLOADS, "roomy", "bare"])
+def test_a_sidecar_can_be_taken_out_again_and_nothing_of_it_stays(text: str) -> None:
+    once = run(text, *IMAGE, "--store-secret", "s", "--pepper-secret", "p").stdout
+    done = run(once, "--remove")
+    assert list(yaml.safe_load_all(done.stdout)) == list(yaml.safe_load_all(text))
+    assert done.stderr == "1 of 1 objects lost their sidecar\n"
+    assert run(done.stdout, "--remove").stdout == done.stdout
+
+
+def test_an_older_sidecar_is_taken_out_too() -> None:
+    assert list(yaml.safe_load_all(run(OLDER, "--remove").stdout)) == [yaml.safe_load(BARE)]
+
+
+def test_a_container_of_our_name_that_we_did_not_put_in_is_not_taken_out() -> None:
+    text = "{apiVersion: v1, kind: Pod, spec: {containers: [{name: extauthz, image: other}]}}"
+    done = run(text, "--remove")
+    assert yaml.safe_load(done.stdout) == yaml.safe_load(text)
+    assert done.stderr == "0 of 1 objects lost their sidecar\n"
+
+
+@pytest.mark.parametrize(("option", "value"), [("--image", "i"), ("--arg", "--threads=2"), ("--admin-port", "1")])
+def test_taking_out_and_putting_in_are_not_mixed(option: str, value: str) -> None:
+    done = run(ROOMY, "--remove", option, value)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"takes no other option, found {option}" in done.stderr
+
+
+def test_what_a_pod_has_of_its_own_stays() -> None:
+    (manifest,) = injected(ROOMY)
+    pod, before = pod_of(manifest), pod_of(yaml.safe_load(ROOMY))
+    assert pod["initContainers"][1:] == before["initContainers"]
+    assert pod["containers"][0] == before["containers"][0]
+    assert pod["volumes"][: len(before["volumes"])] == before["volumes"]
+    assert pod["containers"][1]["volumeMounts"][0] == before["containers"][1]["volumeMounts"][0]
+    assert manifest["spec"]["template"]["metadata"] == {
+        "labels": {"app": "orders"},
+        "annotations": {"prometheus.io/scrape": "true", "extauthz.dev/injected": "extauthz"},
+    }
+
+
+SHAPES = ("text", "[]", "[a]", "{}", "{a: b}", "7", "null", "true", "[[]]", "[{}]", "[{name: 7}]")
+PLACES = (
+    "{apiVersion: v1, kind: Pod, metadata: %s, spec: " + POD + "}",
+    "{apiVersion: v1, kind: Pod, metadata: {name: %s, labels: %s, annotations: %s}, spec: " + POD + "}",
+    "{apiVersion: v1, kind: Pod, spec: %s}",
+    "{apiVersion: apps/v1, kind: Deployment, spec: %s}",
+    "{apiVersion: batch/v1, kind: CronJob, spec: {jobTemplate: %s}}",
+    "{apiVersion: apps/v1, kind: Deployment, metadata: %s, spec: {template: {metadata: %s, spec: %s}}}",
+    "{apiVersion: v1, kind: Pod, spec: {containers: %s}}",
+    "{apiVersion: v1, kind: Pod, spec: {os: %s, containers: [{name: envoy}]}}",
+    "{apiVersion: v1, kind: Pod, spec: {volumes: %s, initContainers: %s, containers: [{name: envoy}]}}",
+    "{apiVersion: v1, kind: Pod, spec: {containers: [{name: envoy, volumeMounts: %s, ports: %s}]}}",
+    "{apiVersion: v1, kind: Pod, spec: {hostNetwork: %s, containers: [{name: envoy, image: %s}]}}",
+    "{apiVersion: %s, kind: Pod}",
+    "{apiVersion: v1, kind: %s, items: %s}",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_shape_of_manifest_breaks_it(place: str) -> None:
+    """Injected, passed on, or refused with a line: never a stack trace, and nothing printed when refused."""
+    marked = place.replace("metadata: {name", "metadata: {annotations: {extauthz.dev/injected: x}, name", 1)
+    for shape in SHAPES:
+        for text in (place.replace("%s", shape), marked.replace("%s", shape)):
+            for options in (IMAGE, ("--remove",)):
+                done = run(text, *options)
+                assert done.exception is None or isinstance(done.exception, SystemExit), (text, done.exception)
+                assert (done.exit_code == 0) == bool(done.stdout)
+                assert done.exit_code == 0 or done.stderr.startswith("-:1: "), done.stderr
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -212,6 +356,13 @@ def test_what_is_not_understood_is_refused_with_its_line(text: str, line: int, w
     assert done.stdout == ""
     assert done.stderr.startswith(f"-:{line + 2}: ")
     assert words in done.stderr
+
+
+def test_a_name_in_a_manifest_moves_no_cursor() -> None:
+    text = r'{apiVersion: v1, kind: Pod, metadata: {name: "a\e[2J\nb"}, spec: {containers: [{name: "c\r\n"}]}}'
+    (line,) = run(text).stderr.splitlines()
+    assert line.isprintable()
+    assert r"Pod a\x1b[2J\nb: " in line
 
 
 @pytest.mark.parametrize(("options", "words"), BAD_OPTIONS, ids=lambda part: str(part)[-40:])
