@@ -17,6 +17,7 @@ from providers import provider_page
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from rights import rights_page
+from sidecar import sidecar_content
 
 from extauthz.config import ControllerSettings, Setting, settings
 from extauthz.explain.story import SCHEMA
@@ -242,6 +243,7 @@ PAGES = {
     "reference/rbac.md": rights_page,
     "how-to/providers.md": provider_page,
     "../charts/extauthz/README.md": chart_page,
+    "../charts/extauthz/charts/extauthz-sidecar/templates/_content.tpl": sidecar_content,
 }
 
 
@@ -249,7 +251,7 @@ def main() -> int:
     """Write the pages, or compare them."""
     stale = []
     for name, write in PAGES.items():
-        path, text = DOCS / name, write() if name.endswith(".json") else HEAD + write()
+        path, text = DOCS / name, write() if not name.endswith(".md") else HEAD + write()
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

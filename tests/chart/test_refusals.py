@@ -46,6 +46,7 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("references: {named: [{secrets: [a]}]}", "namespace"),
     ("sidecar: {namespaces: [{namespace: shop}]}", "serviceAccounts"),
     ("sidecar: {namespaces: [{namespace: shop, serviceAccounts: []}]}", "serviceAccounts"),
+    ("extauthz-sidecar: {image: i}", "image"),
     # Each value is good, and not with the other.
     ("store: {url: redis://counts}", "pepper.secretName is not"),
     ("{store: {url: redis://counts, user: u}, pepper: {secretName: p}}", "store.secretName is not"),
@@ -79,7 +80,7 @@ def test_every_mapping_of_the_schema_is_closed() -> None:
 def test_every_value_has_a_schema_and_every_schema_a_value() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert _names(values, SCHEMA) == []
-    assert set(SCHEMA["properties"]) - set(values) == {"global"}
+    assert set(SCHEMA["properties"]) - set(values) == {"global", "extauthz-sidecar"}
 
 
 def test_cases_use_every_value() -> None:
