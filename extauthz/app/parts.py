@@ -14,7 +14,7 @@ from extauthz.control.reconcile import FolderReconciler
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Clock
 from extauthz.policy.snapshot import Snapshot
-from extauthz.replay.spend import Pepper
+from extauthz.replay.rotation import PepperFile
 from extauthz.server.admin import Admin, Pages
 from extauthz.server.grpcio import Serving
 from extauthz.server.tls import TlsFiles
@@ -55,19 +55,18 @@ def replica_of(settings: Settings, api: Api | None, clock: Clock) -> ReplicaLeas
     return ReplicaLease(api, settings.install_namespace, name, clock)
 
 
-def pepper_of(settings: Settings) -> Pepper:
-    """The secret that turns tokens into store keys. Raises StartError."""
-    path = settings.pepper_file
-    if path is None:
-        return Pepper(secrets.token_bytes(32))
+def pepper_file_of(settings: Settings) -> PepperFile | None:
+    """The file with the secret that turns tokens into store keys, None without one. Raises StartError."""
+    if settings.pepper_file is None:
+        return None
     try:
-        return Pepper.read(path)
+        return PepperFile(settings.pepper_file)
     except ValueError as error:
         raise StartError(str(error)) from error
 
 
-def audit_of(settings: Settings, pepper: Pepper) -> AuditLog | None:
-    """The decision log, None when it is off. Raises StartError."""
+def audit_of(settings: Settings, pseudonym: Callable[[str, str], str]) -> AuditLog | None:
+    """The decision log, None when it is off. `pseudonym` redacts. Raises StartError."""
     output: Output
     match settings.decision_log:
         case LogSink.OFF:
@@ -82,7 +81,7 @@ def audit_of(settings: Settings, pepper: Pepper) -> AuditLog | None:
                 output.check()
             except OSError as error:
                 raise StartError(f"the decision log `{path}` cannot be written: {error.strerror}") from error
-    redact = redaction((field.value for field in settings.decision_log_redact), pepper.pseudonym)
+    redact = redaction((field.value for field in settings.decision_log_redact), pseudonym)
     return AuditLog(output, allows=settings.decision_log_allows, redact=redact)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import StartError, admin_of, api_of, audit_of, pepper_of, replica_of, serving_of, source_of
+from extauthz.app.parts import StartError, admin_of, api_of, audit_of, pepper_file_of, replica_of, serving_of, source_of
 from extauthz.config import Settings
 from extauthz.decide import Grants, World
 from extauthz.explain.story import as_json
@@ -19,6 +20,7 @@ from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store
 from extauthz.replay.redis import RedisStore, StoreState
+from extauthz.replay.spend import Pepper
 from extauthz.server.admin import Pages
 from extauthz.server.answer import Answerer
 from extauthz.server.explaining import explain_check
@@ -44,7 +46,9 @@ class App:
         self._snapshot: Snapshot | None = None
         self._published: Instant | None = None
         self._verifier = Verifier(settings.token_cache_size)
-        self._pepper = pepper_of(settings)
+        self._lock = threading.Lock()
+        self._pepper_file = pepper_file_of(settings)
+        self._pepper = Pepper(secrets.token_bytes(32)) if self._pepper_file is None else self._pepper_file.pepper
         self._grants = Grants(self._pepper, settings.token_cache_size)
         self._last_world: World | None = None
         self._store = choose_store(settings, self._clock)
@@ -55,7 +59,7 @@ class App:
         self._policies = source_of(settings, api, self._publish, self._clock)
         self._replica = replica_of(settings, api, self._clock)
         self._log = ProcessLog(settings.log_level.value)
-        self._audit = audit_of(settings, self._pepper)
+        self._audit = audit_of(settings, self._pseudonym)
         self._metrics = Metrics(self._read, version=__version__)
         observers = [self._metrics.observe, *([self._audit.observe] if self._audit is not None else [])]
         answerer = Answerer(
@@ -110,7 +114,15 @@ class App:
         """What is wrong and does not keep us from being ready: the last policies and keys serve on."""
         faults = () if self._snapshot is None else self._policies.faults
         wrong, missing = {"source": "; ".join(map(str, faults)), "keys": "; ".join(self._unfetched())}, self.missing()
+        wrong["pepper"] = "" if self._pepper_file is None else self._pepper_file.problem
         return {name: words for name, words in wrong.items() if words and name not in missing}
+
+    def look(self) -> None:
+        """Look after what changes without being told: the pepper's file. For one thread."""
+        if self._pepper_file is not None and self._pepper_file.look():
+            with self._lock:
+                self._pepper = self._pepper_file.pepper
+            self._forget_grants()
 
     def admin_address(self) -> str | None:
         """Where the admin port listens."""
@@ -156,11 +168,19 @@ class App:
         self._keys.reconcile(snapshot.issuer_keys)
         # What was worked out for rules that are gone need not be kept.
         if self._snapshot is None or self._snapshot.policies is not snapshot.policies:
-            self._grants = Grants(self._pepper, self._settings.token_cache_size)
+            self._forget_grants()
         self._snapshot = snapshot
         self._published = self._clock.now()
         if self._replica is not None:
             self._replica.tell(snapshot.version)
+
+    def _pseudonym(self, name: str, text: str) -> str:
+        return self._pepper.pseudonym(name, text)
+
+    def _forget_grants(self) -> None:
+        # Two threads come here, and the last must have seen the pepper that counts.
+        with self._lock:
+            self._grants = Grants(self._pepper, self._settings.token_cache_size)
 
     def _unfetched(self) -> list[str]:
         """The issuers whose tokens cannot be verified now, each with the reason."""
@@ -169,7 +189,7 @@ class App:
 
     def _world(self) -> World:
         snapshot, keys, last = self._snapshot, self._keys.states(), self._last_world
-        if last is None or last.snapshot is not snapshot or last.keys is not keys:
+        if last is None or last.snapshot is not snapshot or last.keys is not keys or last.grants is not self._grants:
             last = self._last_world = World(snapshot, keys, self._verifier, self._grants)
         return last
 
@@ -192,6 +212,7 @@ class App:
             process_log_lost=self._log.lost,
             store_keys=None if isinstance(self._store, RedisStore) else len(self._store),
             shared_store=None if self._shared is None else _shared(self._shared.state()),
+            peppers=len(self._pepper.all),
             clock_stepped_back=self._clock.stepped_back(),
             source_silent=Seconds(self._policies.silent_for()),
             source_trouble=bool(self._policies.faults),

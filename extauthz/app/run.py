@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from extauthz.config import Settings
 
 _LOOK: Final = 0.05
 """Seconds between two looks at whether we are ready, while starting and after."""
+_LOOKS: Final = 20
+"""One of so many looks is also at files that change."""
 
 
 def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -33,7 +36,10 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 def _watch(app: App, stop: threading.Event, say: Callable[[str], None]) -> None:
     """Keep health in step with readiness; tell of the first time."""
     told = ready = False
+    looks = itertools.cycle(range(_LOOKS))
     while not stop.wait(_LOOK):
+        if next(looks) == 0:
+            app.look()
         now_ready = not app.missing()
         if now_ready != ready:
             ready = now_ready

@@ -126,7 +126,8 @@ class Settings:
     store_capacity: Annotated[int, whole(1, 50_000_000)] = 1_000_000
     """How many keys the memory store holds; when it is full, new ones are refused and none is forgotten."""
     pepper_file: Annotated[Path | None, path()] = None
-    """A file with the secret that turns tokens into store keys; without it each start makes a new one."""
+    """A file with the secret that turns tokens into store keys, a line of text, and the previous one below it while it
+    is exchanged; read again when it changes. Without the setting each start makes a new one."""
     engine: Annotated[Engine, word(Engine)] = Engine.GRPCIO
     """What serves the calls."""
     threads: Annotated[int, whole(1, 256)] = 4

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from extauthz.model.encoding import Json
@@ -44,14 +44,15 @@ def plan_spends(  # noqa: PLR0913, PLR0917 - everything a plan depends on, and n
 ) -> tuple[Spend, ...] | Refusal:
     """What a request that passed every check spends: `Bind`, then `Use`, then `Rate`; the first to refuse is reported.
 
-    A value to count or bind by that is missing refuses the request: uncounted is no way in.
+    A value to count or bind by that is missing refuses the request: uncounted is no way in. With a previous pepper, the
+    same follows under that one: what a replica counted that knows only one of them refuses here too.
     """
-    case = _Case(token, view, owner, pepper, now)
     spends: list[Spend] = []
-    for planned in _plans(reuse, limits, case):
-        if isinstance(planned, Refusal):
-            return planned
-        spends.append(planned)
+    for each in pepper.all:
+        for planned in _plans(reuse, limits, _Case(token, view, owner, each, now)):
+            if isinstance(planned, Refusal):
+                return planned
+            spends.append(planned if each is pepper else replace(planned, label=f"{planned.label}, previous pepper"))
     return tuple(spends)
 
 

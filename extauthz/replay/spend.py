@@ -13,7 +13,6 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from extauthz.model.reason import Reason
@@ -33,26 +32,35 @@ Parts: TypeAlias = "tuple[str | bytes, ...]"
 
 
 class Pepper:
-    """The secret under which keys are derived. Replicas that share counts share it; a new one forgets every count."""
+    """The secret under which keys are derived. Replicas that share counts share it; a new one forgets every count.
 
-    __slots__ = ("_secret",)
+    Unless it knows the previous one: then everything is counted under both, and none of the counts is forgotten.
+    """
 
-    def __init__(self, secret: bytes) -> None:
+    __slots__ = ("_secret", "previous")
+
+    def __init__(self, secret: bytes, previous: Pepper | None = None) -> None:
         """Take at least 32 secret random bytes (RFC 2104, section 3). Raises ValueError for fewer."""
         if len(secret) < _LEAST_PEPPER:
             raise ValueError(
                 f"a pepper of {len(secret)} bytes can be guessed; give at least {_LEAST_PEPPER} random ones"
             )
         self._secret = secret
+        self.previous: Final = previous
 
-    @classmethod
-    def read(cls, path: Path) -> Pepper:
-        """The pepper in a file. Raises ValueError for a file that cannot be used; the message names it."""
-        try:
-            return cls(path.read_bytes().strip())
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise ValueError(f"the pepper file `{path}` cannot be used: {why}") from error
+    @property
+    def all(self) -> tuple[Pepper, ...]:
+        """This one, and the previous one where there is one."""
+        return (self,) if self.previous is None else (self, self.previous)
+
+    @property
+    def name(self) -> str:
+        """Sixteen hexadecimal digits by which people tell peppers apart, and which lead back to none."""
+        return self._digest("name", ())[:8].hex()
+
+    def shares_counts(self, other: Pepper) -> bool:
+        """Whether what is counted under the one is found under the other."""
+        return not {each.name for each in self.all}.isdisjoint(each.name for each in other.all)
 
     def key(self, kind: str, *parts: str | bytes) -> bytes:
         """The key for a list of parts, 16 bytes. Different kinds never share a key."""

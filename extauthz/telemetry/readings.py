@@ -47,6 +47,8 @@ class Readings:
     """None where the store does not count its keys."""
     shared_store: SharedStoreReadings | None = None
     """None where the store is none that replicas share."""
+    peppers: int = 1
+    """How many peppers counts go under."""
     clock_stepped_back: Seconds = Seconds(0.0)
     source_silent: Seconds = Seconds(math.inf)
     """Since the source of policies last confirmed what is known; infinite before the first time."""
@@ -68,6 +70,11 @@ def families(readings: Readings) -> Iterator[Metric]:
         )
     if readings.shared_store is not None:
         yield from _shared_store(readings.shared_store)
+    yield GaugeMetricFamily(
+        "extauthz_peppers",
+        "Peppers that counts go under: 2 while one takes the place of another, else 1.",
+        readings.peppers,
+    )
     yield GaugeMetricFamily(
         "extauthz_clock_stepped_back_seconds",
         "How far the machine's clock was set back behind the time that decisions go by; 0 in a healthy process.",

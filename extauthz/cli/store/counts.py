@@ -18,6 +18,7 @@ from extauthz.model.step import Step
 from extauthz.model.time import Clock
 from extauthz.replay.choose import shared_store
 from extauthz.replay.redis import RedisStore
+from extauthz.replay.rotation import read_pepper
 from extauthz.replay.spend import Pepper, Spend
 from extauthz.server.codec import read_check
 from extauthz.server.explaining import explain_check
@@ -52,7 +53,7 @@ def look_up(settings: Settings, data: bytes, folder: Path, keys: KeysFrom, clock
     if settings.pepper_file is None:
         raise CountsUnknown("give the secret that turns tokens into keys (`--pepper-file`), the one of the replicas")
     try:
-        pepper = Pepper.read(settings.pepper_file)
+        pepper = read_pepper(settings.pepper_file)
     except ValueError as error:
         raise CountsUnknown(str(error)) from error
     address = address_of(settings)

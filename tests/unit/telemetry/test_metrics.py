@@ -119,6 +119,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
         decision_log_lost=7,
         process_log_lost=1,
         store_keys=42,
+        peppers=2,
         clock_stepped_back=Seconds(12.0),
         source_silent=Seconds(70.0),
         source_trouble=True,
@@ -134,6 +135,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_decision_log_lost_total") == 7
     assert value(shown, "extauthz_process_log_lost_total") == 1
     assert value(shown, "extauthz_store_keys") == 42
+    assert value(shown, "extauthz_peppers") == 2
     assert value(shown, "extauthz_clock_stepped_back_seconds") == 12
     assert value(shown, "extauthz_source_silent_seconds") == 70
     assert value(shown, "extauthz_source_trouble") == 1
