@@ -73,13 +73,14 @@ def config(setup: Setup) -> dict[str, Any]:
     }
 
 
-class Envoy:
+class Proxy:
     """A running Envoy."""
 
-    def __init__(self, setup: Setup, folder: Path) -> None:
+    def __init__(self, bootstrap: dict[str, Any], folder: Path) -> None:
         """Start it with its files in `folder`, and wait until it listens. Raises EnvoyMissing, or TimeoutError."""
+        names = [each["name"] for each in bootstrap["static_resources"]["listeners"]]
         path, admin = folder / "envoy.json", folder / "envoy-admin.txt"
-        path.write_text(json.dumps(config(setup), indent=2))
+        path.write_text(json.dumps(bootstrap, indent=2))
         admin.unlink(missing_ok=True)
         options = [
             "--concurrency",
@@ -97,12 +98,12 @@ class Envoy:
         try:
             poll_until(lambda: admin.exists() and bool(admin.read_text()), self.process, "Envoy's admin port")
             self.admin = f"http://{admin.read_text().strip()}"
-            poll_until(lambda: len(self._listeners()) == len(setup.hops), self.process, "Envoy's listeners")
+            poll_until(lambda: len(self._listeners()) == len(names), self.process, "Envoy's listeners")
         except BaseException:
             self.process.stop()
             raise
-        self.ports = {hop.name: self._listeners()[hop.name] for hop in setup.hops}
-        self.port = self.ports[setup.hops[0].name]
+        self.ports = {name: self._listeners()[name] for name in names}
+        self.port = self.ports[names[0]]
 
     def _listeners(self) -> dict[str, int]:
         connection = HTTPConnection(self.admin.removeprefix("http://"), timeout=2)
@@ -121,6 +122,14 @@ class Envoy:
     def stop(self) -> None:
         """End it."""
         self.process.stop()
+
+
+class Envoy(Proxy):
+    """One that is configured as the demo needs it."""
+
+    def __init__(self, setup: Setup, folder: Path) -> None:
+        """Start it. Raises EnvoyMissing, or TimeoutError."""
+        super().__init__(config(setup), folder)
 
 
 def _address(host: str, port: int) -> dict[str, Any]:
