@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,8 +77,55 @@ def test_the_last_stage_runs_as_nobody_and_installs_nothing() -> None:
 
 def test_it_starts_the_program_without_a_shell() -> None:
     (entry,) = (json.loads(rest) for word, rest in stages()[-1] if word == "ENTRYPOINT")
-    assert entry == ["/opt/extauthz/bin/python", "-m", "extauthz.cli"]
-    assert (ROOT / "extauthz" / "cli" / "__main__.py").exists()
+    assert entry == ["/opt/extauthz/bin/extauthz"]
+
+
+def test_the_program_has_a_name_that_the_on_call_can_run(tmp_path: Path) -> None:
+    """`kubectl exec … -- extauthz store ping`: the very lines that the Dockerfile writes, with our interpreter."""
+    (words,) = (shlex.split(part) for part in _build_commands() if part.startswith("printf"))
+    arrow = words.index(">")
+    assert words[arrow + 1] == "/opt/extauthz/bin/extauthz"
+    script = tmp_path / "extauthz"
+    script.write_text("\n".join(words[2:arrow]).replace("/opt/extauthz/bin/python", sys.executable) + "\n")
+    script.chmod(0o755)
+    said = subprocess.run([str(script), "version"], capture_output=True, text=True, timeout=30, check=False)
+    assert (said.returncode, said.stdout.split()[0]) == (0, "extauthz"), said.stderr
+
+
+def test_two_builds_at_two_times_compile_the_same_octets(tmp_path: Path) -> None:
+    (words,) = (shlex.split(part) for part in _build_commands() if "compileall" in part)
+    flags = words[words.index("compileall") + 1 : -1]
+    assert words[0] == "PYTHONHASHSEED=0"
+    made = [_compiled(tmp_path / name, flags, age) for name, age in (("one", 0.0), ("two", 86_400.0))]
+    assert len(made[0]) > 100
+    assert made[0] == made[1]
+    plain = [_compiled(tmp_path / name, ["-q"], age) for name, age in (("three", 0.0), ("four", 86_400.0))]
+    assert plain[0] != plain[1], "without these flags they would differ, or this test could not fail"
+
+
+def _build_commands() -> list[str]:
+    """The commands of the first stage, one by one."""
+    return [part.strip() for word, rest in stages()[0] if word == "RUN" for part in rest.split("&&")]
+
+
+def _compiled(folder: Path, flags: list[str], age: float) -> dict[str, str]:
+    """The digests of the byte code of the program, from sources that are `age` seconds older than they are."""
+    place = folder / "lib"
+    shutil.copytree(ROOT / "extauthz", place / "extauthz", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in place.rglob("*.py"):
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    command = [sys.executable, "-m", "compileall", *flags, "-s", str(folder), str(place)]
+    subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, timeout=60, check=True)
+    files = sorted(place.rglob("*.pyc"))
+    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_nothing_in_the_last_stage_leaves_byte_code_of_its_own_time() -> None:
+    last = stages()[-1]
+    environment = next(
+        i for i, (word, rest) in enumerate(last) if word == "ENV" and "PYTHONDONTWRITEBYTECODE=1" in rest
+    )
+    assert environment < min(i for i, (word, _) in enumerate(last) if word == "RUN")
 
 
 @pytest.mark.parametrize("copied", ["LICENSE", "extauthz", "requirements/run.txt"])
