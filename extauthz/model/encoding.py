@@ -23,7 +23,7 @@ _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _LAST: Final = (_DIGITS, "", _DIGITS[::16], _DIGITS[::4])
 """By the length modulo 4, the last characters that leave no bit unused but zeros (RFC 4648, section 3.5)."""
-_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+_ALPHABET: Final = _DIGITS.encode("ascii")
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MAX_DIGITS: Final = 400
@@ -40,7 +40,7 @@ def base64url_decode(text: str) -> bytes:
     must never mean the same bytes.
     """
     rest = len(text) % 4
-    if _BASE64URL.fullmatch(text) is None or rest == 1:
+    if rest == 1 or not text.isascii() or text.encode("ascii").translate(None, _ALPHABET):
         raise Ambiguous("not base64url without padding")
     if text and text[-1] not in _LAST[rest]:
         raise Ambiguous("base64url with unused bits set")

@@ -26,8 +26,7 @@ QUERY_NAME: Final = "access_token"
 KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
 """Where servers of AI models and their gateways take a credential besides `Authorization`."""
 
-_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
-_PLAIN_BEARER: Final = re.compile(r"[Bb]earer ([A-Za-z0-9._~+/-]+=*)", re.ASCII)
+_TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # A comma, then a word that no `=` follows: the next credential, not the next parameter of this one.
 _SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]|\Z)|\Z)", re.ASCII)
@@ -79,8 +78,9 @@ def _plain(view: RequestView) -> str | None:
         return None
     if not view.headers.keys().isdisjoint(KEY_HEADERS):
         return None
-    found = _PLAIN_BEARER.fullmatch(values[0])
-    return found[1] if found is not None and len(found[1]) <= MAX_TOKEN else None
+    value = values[0]
+    token = value[len("Bearer ") :]
+    return token if value.startswith(("Bearer ", "bearer ")) and len(token) <= MAX_TOKEN and is_token68(token) else None
 
 
 def _read(view: RequestView, slot: Slot) -> str | None:
@@ -130,11 +130,18 @@ def _token68(text: str, *, after_scheme: bool = False) -> str:
         raise _Unclear("names the scheme `Bearer` without a token")
     if after_scheme and token == text:
         raise _Unclear("has no space after the scheme `Bearer`")
-    if _TOKEN68.fullmatch(token) is None:
+    if not is_token68(token):
         if _is_json(token):
             raise _Unclear("holds a token in JSON form; only the compact form is taken", Reason.TOKEN_MALFORMED)
         raise _Unclear("holds characters that no token has: white space, a comma, a control or a foreign character")
     return token
+
+
+def is_token68(text: str) -> bool:
+    """Whether the text is `token68` (RFC 9110, section 11.2): characters of a token, at least one, then any `=`."""
+    # A table finds what is foreign among a thousand characters in a fraction of the time that a pattern takes.
+    kept = text.rstrip("=")
+    return kept != "" and kept.isascii() and not kept.encode("ascii").translate(None, _TOKEN68)
 
 
 def _is_json(text: str) -> bool:
