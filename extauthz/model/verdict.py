@@ -18,6 +18,10 @@ class Mode(Enum):
     ENFORCE = "Enforce"
     SHADOW = "Shadow"
 
+    def __init__(self, word: str) -> None:
+        self.word = word
+        """The word itself. Python computes `value` anew each time, which costs more than all else about it."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class PolicyRef:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from itertools import count
 from typing import Any, Final, NamedTuple
 
 from extauthz.model.time import Instant, Seconds
-from extauthz.model.token import IssuerRef
-from extauthz.model.verdict import Allow, PolicyRef
-from extauthz.telemetry.line import json_members, line_from, timestamp
+from extauthz.model.verdict import Allow
+from extauthz.telemetry.line import Form, timestamp
 from extauthz.telemetry.observation import Decision, Observation, judged
 from extauthz.telemetry.output import Output
 from extauthz.telemetry.writer import CAPACITY, LineWriter
@@ -31,6 +29,7 @@ BOUNDS: Final = {
     "issuer": 384,
     "subject": 256,
     "client": 256,
+    "token": 16,
     "method": 32,
     "host": 255,
     "path": 512,
@@ -38,10 +37,11 @@ BOUNDS: Final = {
     "request_id": 128,
     "stream_id": 64,
     "trace_id": 32,
-    "token": 16,
     "snapshot": 64,
 }
 """The most bytes that each text may take in a line, escaped. Their sum, with all names, stays below MAX_LINE."""
+
+_FORM: Final = Form(BOUNDS)
 
 _DETAIL, _SUBJECT, _HOST, _PATH, _ID = (
     BOUNDS[name] + 1 for name in ("detail", "subject", "host", "path", "request_id")
@@ -52,17 +52,18 @@ _GOLDEN: Final = 0.6180339887498949
 
 
 class Entry(NamedTuple):
-    """What waits to become a line: only what the line shows, long texts already cut, so that memory is bounded."""
+    """What waits to become a line: the time, the texts of BOUNDS in their order and already cut, so that memory is
+    bounded, and the numbers."""
 
     at: Instant
-    decision: Decision
+    decision: str
     reason: str
     step: str
     detail: str
     mode: str
-    policy: PolicyRef | None
+    policy: str
     rule: str
-    issuer: IssuerRef | None
+    issuer: str
     subject: str
     client: str
     token: str
@@ -72,13 +73,10 @@ class Entry(NamedTuple):
     source: str
     request_id: str
     stream_id: str
-    traceparent: str
+    trace_id: str
+    snapshot: str
     remaining: int | None
     seconds: float
-    snapshot: str
-
-
-_WHO: Final = slice(Entry._fields.index("mode"), Entry._fields.index("token") + 1)
 
 
 class AuditLog:
@@ -140,16 +138,18 @@ def entry_of(observation: Observation) -> Entry:
     decision, denial = judged(verdict)
     refusal = None if denial is None else denial.refusal
     ground = verdict.ground if denial is None else denial.ground
+    issuer = ground.issuer if refusal is None or ground.issuer is not None else refusal.issuer
+    traceparent = observation.traceparent
     return Entry(
         observation.at,
-        decision,
+        decision.word,
         "" if refusal is None else refusal.reason.label,
         "" if refusal is None else refusal.step.value,
         "" if refusal is None else refusal.detail[:_DETAIL],
-        ground.mode.value,
-        ground.policy,
+        ground.mode.word,
+        "" if ground.policy is None else str(ground.policy),
         ground.rule or "",
-        ground.issuer if refusal is None or ground.issuer is not None else refusal.issuer,
+        "" if issuer is None else str(issuer),
         (ground.subject or "")[:_SUBJECT],
         (ground.client or "")[:_SUBJECT],
         ground.token_hash or "",
@@ -159,59 +159,18 @@ def entry_of(observation: Observation) -> Entry:
         observation.source_address[:_ID],
         observation.request_id[:_ID],
         observation.stream_id[:_ID],
-        observation.traceparent[:_ID],
+        trace_id(traceparent[:_ID]) if traceparent else "",
+        observation.snapshot_version,
         verdict.remaining if isinstance(verdict, Allow) else None,
         observation.seconds,
-        observation.snapshot_version,
     )
 
 
 def line_of(entry: Entry) -> bytes:
     """The line of one decision. What is not known is left out."""
-    what = json_members(
-        {
-            "time": timestamp(entry.at),
-            "decision": entry.decision.value,
-            "reason": entry.reason,
-            "step": entry.step,
-            "detail": entry.detail,
-        },
-        BOUNDS,
-    )
-    request = json_members(
-        {
-            "method": entry.method,
-            "host": entry.host,
-            "path": entry.path,
-            "source": entry.source,
-            "request_id": entry.request_id,
-            "stream_id": entry.stream_id,
-            "trace_id": trace_id(entry.traceparent),
-            "remaining": entry.remaining,
-            "latency_us": round(entry.seconds * 1e6),
-            "snapshot": entry.snapshot,
-        },
-        BOUNDS,
-    )
-    return line_from(what, _who(entry[_WHO]), request)
-
-
-@lru_cache(maxsize=1024)
-def _who(ground: tuple[str, PolicyRef | None, str, IssuerRef | None, str, str, str]) -> str:
-    """The part of a line that is the same for all requests of a token under a rule."""
-    mode, policy, rule, issuer, subject, client, token = ground
-    return json_members(
-        {
-            "mode": mode,
-            "policy": "" if policy is None else str(policy),
-            "rule": rule,
-            "issuer": "" if issuer is None else str(issuer),
-            "subject": subject,
-            "client": client,
-            "token": token,
-        },
-        BOUNDS,
-    )
+    at, *texts, remaining, seconds = entry
+    numbers = {"latency_us": round(seconds * 1e6)}
+    return _FORM.line((timestamp(at), *texts), numbers if remaining is None else {"remaining": remaining, **numbers})
 
 
 def trace_id(traceparent: str) -> str:

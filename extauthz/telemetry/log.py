@@ -11,13 +11,14 @@ import traceback
 from typing import Final, NamedTuple
 
 from extauthz.model.time import Instant, Seconds
-from extauthz.telemetry.line import json_line, timestamp
+from extauthz.telemetry.line import Form, timestamp
 from extauthz.telemetry.output import Output, Stream
 from extauthz.telemetry.writer import LineWriter
 
 BOUNDS: Final = {"time": 32, "level": 16, "logger": 128, "message": 2048, "error": 128, "frames": 1024}
 """The most bytes that each text may take in a line, escaped."""
 
+_FORM: Final = Form(BOUNDS)
 _STDERR: Final = 2
 
 
@@ -93,14 +94,5 @@ def frames_of(error: BaseException) -> str:
 
 def line_of(message: Message) -> bytes:
     """The line of one message. What is empty is left out."""
-    return json_line(
-        {
-            "time": timestamp(message.at),
-            "level": message.level,
-            "logger": message.logger,
-            "message": message.message,
-            "error": message.error,
-            "frames": message.frames,
-        },
-        BOUNDS,
-    )
+    at, *texts = message
+    return _FORM.line((timestamp(at), *texts))

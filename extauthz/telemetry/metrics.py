@@ -120,8 +120,8 @@ def _key(observation: Observation) -> _Key:
         reason, ground = denial.refusal.reason.label, denial.ground
     policy = ground.policy
     if policy is None:
-        return decision.value, reason, "", "", ""
-    return decision.value, reason, policy.namespace, policy.name, ground.rule or ""
+        return decision.word, reason, "", "", ""
+    return decision.word, reason, policy.namespace, policy.name, ground.rule or ""
 
 
 def _checks(counts: _Counts) -> Metric:

@@ -51,7 +51,7 @@ def forgotten(counts: Counts, deleted: int, why: str, at: Instant, settings: Set
     seen = Observation.of(
         decided.allow, draft.view, spends=SpendOutcome.NONE, seconds=Seconds(0.0), at=at, snapshot_version=version
     )
-    entry = entry_of(seen)._replace(decision=Decision.FORGET, detail=f"{detail}; {why}" if why else detail)
+    entry = entry_of(seen)._replace(decision=Decision.FORGET.word, detail=f"{detail}; {why}" if why else detail)
     redact = redaction((field.value for field in settings.decision_log_redact), counts.pepper.pseudonym)
     return line_of(redact(entry))
 

@@ -116,7 +116,7 @@ def test_what_waits_for_the_writer_is_small_whatever_was_sent(kind: str) -> None
     entry = entry_of(hostile(HOSTILE[kind]))
     of_clients: list[str] = [
         entry.detail, entry.subject, entry.client, entry.method, entry.host, entry.path, entry.source,
-        entry.request_id, entry.stream_id, entry.traceparent,
+        entry.request_id, entry.stream_id, entry.trace_id,
     ]  # fmt: skip
     assert max(map(len, of_clients)) <= 513
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.model.time import Instant
-from extauthz.telemetry.line import json_line, quoted, timestamp
+from extauthz.telemetry.line import Form, quoted, timestamp
 
 HEADER = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9"
 PAYLOAD = "eyJzdWIiOiJhbGljZSIsImp0aSI6IjEyMzQ1Njc4In0"
@@ -51,7 +51,7 @@ def test_a_text_that_just_fits_is_whole() -> None:
 
 @pytest.mark.parametrize("text", ["\n", "\r", "\x1b[2J", "\u2028", "\u2029", "\x85", "\x7f", "\x00", "\u202e"])
 def test_what_ends_lines_or_moves_cursors_is_escaped(text: str) -> None:
-    line = json_line({"path": f"a{text}b"}, {"path": 99})
+    line = Form({"path": 99}).line([f"a{text}b"])
     assert re.fullmatch(rb"[ -~]*\n", line)
     assert json.loads(line) == {"path": f"a{text}b"}
 
@@ -69,7 +69,7 @@ def test_what_ends_lines_or_moves_cursors_is_escaped(text: str) -> None:
     ],
 )
 def test_what_looks_like_a_token_is_blotted_out(text: str) -> None:
-    line = json_line({"path": text}, {"path": 512})
+    line = Form({"path": 512}).line([text])
     assert b"[token]" in line
     for part in (HEADER, PAYLOAD, SIGNATURE):
         assert part[8:24].encode() not in line
@@ -79,11 +79,24 @@ def test_what_looks_like_a_token_is_blotted_out(text: str) -> None:
     "text", ["/keys/eyJ", "renew0-production-europe.example-company.com", "eyewitness", "ewok.example"]
 )
 def test_what_only_begins_like_a_token_is_left_alone(text: str) -> None:
-    assert json.loads(json_line({"host": text}, {"host": 99})) == {"host": text}
+    assert json.loads(Form({"host": 99}).line([text])) == {"host": text}
 
 
 def test_what_is_not_known_is_left_out_and_zero_is_known() -> None:
-    assert json_line({"a": "", "b": None, "c": 0}, {"a": 9}) == b'{"c":0}\n'
+    assert Form({"a": 9, "b": 9, "c": 9}).line(["x", "", "y"], {"d": 0}) == b'{"a":"x","c":"y","d":0}\n'
+
+
+@given(st.lists(ANY_TEXT, min_size=2, max_size=2), st.integers(6, 600))
+def test_the_texts_of_a_line_are_each_as_they_would_be_alone(texts: list[str], limit: int) -> None:
+    form = Form({"first": 9, "a": limit, "b": limit})
+    whole = json.loads(form.line(["x", *texts]))
+    alone = [json.loads(form.line(["x", *pair])) for pair in ([texts[0], ""], ["", texts[1]])]
+    assert whole == alone[0] | alone[1]
+
+
+def test_a_line_has_a_text_for_each_name() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        Form({"a": 9, "b": 9}).line(["x"])
 
 
 def test_times_are_written_in_utc_with_milliseconds() -> None:
