@@ -95,10 +95,16 @@ def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
     until, subject = Instant(now + _LIFE), (number % _SUBJECTS).to_bytes(15, "big")
     token = os.urandom(16)
     use = Use(key=token, max_uses=1, until=until)
-    rates = [Rate(key=subject + bytes([at]), amount=10**6, window=Seconds(60.0), label="l") for at in range(3)]
-    tie = Bind(key=token, value=b"v" * 16, until=until)
-    drawn: dict[int, tuple[Spend, ...]] = {1: (use,), 2: (use, rates[0]), 5: (tie, use, *rates)}
-    return drawn[several]
+    rates = [
+        Rate(key=subject + bytes([at]), amount=10**6, window=Seconds(60.0), label="l") for at in range(several - 2)
+    ]
+    match several:
+        case 1:
+            return (use,)
+        case 2:
+            return use, Rate(key=subject + b"l", amount=10**6, window=Seconds(60.0), label="l")
+        case _:
+            return Bind(key=token, value=b"v" * 16, until=until), use, *rates
 
 
 def _committing(store: Store, several: int) -> Call:

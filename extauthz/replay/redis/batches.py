@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, TypeVar
@@ -44,6 +44,7 @@ class Ticket(Generic[Lane, Work, Result]):
     stage: Stage = Stage.WAITING
     lane: Lane | None = None
     result: Result | None = None
+    """What came back, there before the stage says so; None while nothing has."""
 
 
 class Batches(Generic[Lane, Work, Result]):
@@ -93,18 +94,14 @@ class Batches(Generic[Lane, Work, Result]):
             self.offer(lane)
         return None
 
-    def settle(self, ticket: Ticket[Lane, Work, Result], result: Result) -> None:
-        """Hand over the result of a ticket aboard, and wake its owner."""
+    def settle(self, results: Iterable[tuple[Ticket[Lane, Work, Result], Result]]) -> None:
+        """Hand over the results of tickets aboard, and wake their owners."""
         with self._lock:
-            if ticket.stage is not Stage.ABOARD:
-                return
-            ticket.stage, ticket.result = Stage.SETTLED, result
-        ticket.wake()
-
-    def result(self, ticket: Ticket[Lane, Work, Result]) -> Result | None:
-        """What came back; None when nothing did in time."""
-        with self._lock:
-            return ticket.result
+            settled = [(ticket, result) for ticket, result in results if ticket.stage is Stage.ABOARD]
+            for ticket, result in settled:
+                ticket.result, ticket.stage = result, Stage.SETTLED
+        for ticket, _ in settled:
+            ticket.wake()
 
     def offer(self, lane: Lane) -> None:
         """A lane is free, again or newly: the first that waits takes it."""

@@ -16,7 +16,7 @@ from redis.connection import AbstractConnection, Connection, SSLConnection, Unix
 
 from extauthz.model.time import Seconds
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Request, Script
+from extauthz.replay.redis.wire import Request, Script, packed
 
 _HANDSHAKE: Final = Seconds(1.0)
 """The longest for each step of a new connection. The keeper makes them, so no request waits for this."""
@@ -168,7 +168,7 @@ class Lane:
         try:
             if not self.alive:
                 raise redis.exceptions.ConnectionError
-            self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+            self._connection.send_packed_command([packed(commands)], check_health=False)
             for _ in commands:
                 replies.append(self._read(max(_LEAST_WAIT, deadline - self._monotonic())))  # noqa: PERF401 (keeps what came before an error)
         except (redis.exceptions.RedisError, OSError) as error:

@@ -83,11 +83,11 @@ def test_a_result_is_handed_over_and_its_owner_woken() -> None:
     first, second = entered(queue, woken, 1, 2)
     queue.offer("a")
     queue.board(first, late=False)
-    queue.settle(first, "one")
-    queue.settle(second, "two")
+    queue.settle([(first, "one")])
+    queue.settle([(second, "two")])
     assert woken.who == [1, 1, 2]
     assert queue.board(second, late=False) is None
-    assert (queue.result(first), queue.result(second)) == ("one", "two")
+    assert (first.result, second.result) == ("one", "two")
 
 
 def test_who_gives_up_while_waiting_is_not_sent() -> None:
@@ -105,8 +105,8 @@ def test_who_gives_up_aboard_gets_no_result_and_is_not_woken() -> None:
     queue.offer("a")
     queue.board(first, late=False)
     assert batch_of(queue, second) is None
-    queue.settle(second, "late")
-    assert queue.result(second) is None
+    queue.settle([(second, "late")])
+    assert second.result is None
     assert 2 not in woken.who
 
 
@@ -132,7 +132,7 @@ def test_all_who_wait_are_dismissed_with_one_word() -> None:
     tickets = entered(queue, woken, 1, 2)
     queue.dismiss("gone")
     assert woken.who == [1, 2]
-    assert [queue.result(ticket) for ticket in tickets] == ["gone", "gone"]
+    assert [ticket.result for ticket in tickets] == ["gone", "gone"]
     queue.offer("a")
     assert queue.take_free() == ["a"]
 
@@ -217,8 +217,8 @@ def test_racing_threads_lose_no_work_and_do_none_twice() -> None:
                 done.extend(each.work for each in batch)
                 queue.offer(lane)
                 for each in batch:
-                    queue.settle(each, str(each.work))
-            assert queue.result(ticket) == str(work)
+                    queue.settle([(each, str(each.work))])
+            assert ticket.result == str(work)
 
     threads = [threading.Thread(target=run, args=(base,)) for base in range(0, 1000, 50)]
     for thread in threads:
