@@ -21,6 +21,7 @@ _COMMANDS = {
     Mode.CENTRAL: "`extauthz serve --kubernetes`: every namespace. It writes its own Lease and nothing else; without the right to, it warns, and status does not count it.",
     Mode.CONTROLLER: "`extauthz controller`: every namespace.",
     Mode.CONTROLLER_OF_ONE: "`extauthz controller --namespace NS`: the objects of one namespace; those of the cluster get no status from it.",
+    Mode.CONTROLLER_OF_INSTALL: "`extauthz controller --namespace NS --install-namespace NS`: the objects of that namespace and those of the cluster, which are looked after where their Secrets, ConfigMaps and cluster-wide revocations stand.",
 }
 
 
@@ -36,5 +37,6 @@ def rights_page() -> str:
 
 def _row(rule: Rule) -> str:
     group, names = f"`{rule.group}`" if rule.group else "core", rule.named or "all"
+    only = f"; only with `{rule.needs}`" if rule.needs else ""
     resources, verbs = (", ".join(f"`{each}`" for each in several) for several in (rule.resources, rule.verbs))
-    return f"| {group} | {resources} | {verbs} | {rule.where.value} | {names} | {rule.why} |"
+    return f"| {group} | {resources} | {verbs} | {rule.where.value} | {names} | {rule.why}{only} |"

@@ -6,13 +6,15 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import admin_of, api_of
+from extauthz.app.parts import admin_of, api_of, events_of
 from extauthz.app.run import signals
 from extauthz.config import ControllerSettings
 from extauthz.control.controller import Controller, Post
+from extauthz.control.logout import Came
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Seconds, SystemClock
 from extauthz.server.admin import Pages
@@ -45,16 +47,23 @@ class ControllerApp:
         self.controller = Controller(api_of(account), SystemClock(), post)
         self._metrics = ControllerMetrics(self._read, version=__version__)
         pages = Pages(missing=self.missing, metrics=self._metrics.render, snapshot=self._page)
+        self._receiver = self.controller.receiver()
+        self._events = events_of(settings, self._receive)
         self._admin = admin_of(settings.admin, pages)
 
-    def start(self) -> str:
-        """Start all parts. Returns where the admin port listens, empty for nowhere."""
+    def start(self) -> Mapping[str, str]:
+        """Start all parts. Returns the URL of each listener by what it is for."""
         self._log.start()
         self.controller.start()
-        if self._admin is None:
-            return ""
-        self._admin.start()
-        return str(self._admin.address)
+        found = {}
+        if self._events is not None:
+            self._events.start()
+            scheme = "https" if self._settings.events_tls_cert is not None else "http"
+            found["events"] = f"{scheme}://{self._events.address}"
+        if self._admin is not None:
+            self._admin.start()
+            found["admin"] = f"http://{self._admin.address}"
+        return found
 
     def missing(self) -> Mapping[str, str]:
         """What keeps us from being ready to lead."""
@@ -62,10 +71,16 @@ class ControllerApp:
 
     def stop(self) -> None:
         """Stop all parts; another takes the lead at once."""
+        if self._events is not None:
+            self._events.stop()
         self.controller.stop()
         if self._admin is not None:
             self._admin.stop()
         self._log.stop(_FLUSH)
+
+    def _receive(self, content_type: str, body: bytes) -> tuple[HTTPStatus, bytes]:
+        reply = self._receiver.receive(content_type, body)
+        return reply.status, reply.body
 
     def _read(self) -> ControllerReadings:
         controller, counts = self.controller, self.controller.counts
@@ -76,6 +91,7 @@ class ControllerApp:
             failures=counts.failures,
             events=counts.events,
             pruned=counts.pruned,
+            logouts=None if self._events is None else {came.value: self._receiver.counts[came] for came in Came},
             mistakes=len(controller.problems),
             replicas=controller.replicas,
             source_age=controller.silent_for(),
@@ -94,8 +110,8 @@ def control(settings: ControllerSettings, say: Callable[[str], None]) -> None:
     stop = threading.Event()
     with signals(stop, threading.Event()):
         app = ControllerApp(settings)
-        admin = app.start()
-        say("waiting to be elected" + (f", admin on http://{admin}" if admin else ""))
+        listening = app.start()
+        say(", ".join(["waiting to be elected", *(f"{name} on {url}" for name, url in listening.items())]))
         try:
             led = False
             while not stop.wait(_LOOK):

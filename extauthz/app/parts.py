@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-from extauthz.config import LogSink, Settings, TcpAddress
+from extauthz.config import ControllerSettings, LogSink, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.connection import Api, NoConnection, connect
 from extauthz.control.leases import ReplicaLease
@@ -16,8 +16,9 @@ from extauthz.model.time import Clock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.rotation import PepperFile
 from extauthz.server.admin import Admin, Pages
+from extauthz.server.events import Events, Receive
 from extauthz.server.grpcio import Serving
-from extauthz.server.tls import TlsFiles
+from extauthz.server.tls import TlsFiles, TlsRefused
 from extauthz.telemetry.audit import AuditLog, redaction
 from extauthz.telemetry.output import LogFile, Output, Stream
 
@@ -93,6 +94,21 @@ def admin_of(address: TcpAddress | None, pages: Pages) -> Admin | None:
         return Admin(address, pages)
     except OSError as error:
         raise StartError(f"the admin port cannot listen on {address}: {error.strerror}") from error
+
+
+def events_of(settings: ControllerSettings, receive: Receive) -> Events | None:
+    """The listener for issuers, None when it is off. Raises StartError."""
+    if settings.events is None:
+        return None
+    tls = None
+    if settings.events_tls_cert is not None and settings.events_tls_key is not None:
+        tls = TlsFiles(settings.events_tls_cert, settings.events_tls_key, settings.events_tls_client_ca)
+    try:
+        return Events(settings.events, receive, tls)
+    except TlsRefused as error:
+        raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"the events port cannot listen on {settings.events}: {error.strerror}") from error
 
 
 def serving_of(settings: Settings) -> Serving:

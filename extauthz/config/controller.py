@@ -16,7 +16,8 @@ class ControllerSettings:
     """What one `extauthz controller` runs with."""
 
     namespace: Annotated[str | None, object_name()] = None
-    """The one namespace to look after; without it all, and hosts need grants, as for a central service."""
+    """The one namespace to look after, and cluster-wide issuers with the install namespace; without it all, and
+    hosts need grants, as for a central service."""
     install_namespace: Annotated[str, object_name()] = INSTALL_NAMESPACE
     """The namespace that extauthz is installed in; it must be the same as that of the replicas."""
     lease_name: Annotated[str, object_name()] = "extauthz-controller"
@@ -25,6 +26,14 @@ class ControllerSettings:
     """The namespace of that Lease; without it, the install namespace."""
     admin: Annotated[TcpAddress | None, tcp_or_off()] = TcpAddress("127.0.0.1", 9090)  # noqa: RUF009 (it is frozen)
     """Where health, readiness and metrics are served; `/snapshot` only on a loopback address."""
+    events: Annotated[TcpAddress | None, tcp_or_off()] = None
+    """Where issuers post back-channel logouts, which become TokenRevocations; see docs/how-to/revoke.md."""
+    events_tls_cert: Annotated[Path | None, path()] = None
+    """The certificate chain (PEM) of that listener, read again when it changes; without it, it speaks plain HTTP."""
+    events_tls_key: Annotated[Path | None, path()] = None
+    """The private key (PEM) of that certificate."""
+    events_tls_client_ca: Annotated[Path | None, path()] = None
+    """Issuers must show a certificate of these authorities (PEM); for those that can."""
     max_source_age: Annotated[Seconds, duration("1s", "24h", zero="for no bound")] = Seconds(300.0)
     """How long the API server may be out of reach before we are no longer ready."""
     log_level: Annotated[LogLevel, word(LogLevel)] = LogLevel.INFO

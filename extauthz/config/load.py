@@ -79,7 +79,24 @@ def load_controller(
 ) -> ControllerSettings | tuple[Problem, ...]:
     """The settings of `extauthz controller`, by the same rules."""
     found = _values(ControllerSettings, flags, environ, (file, file_name), needs_policies=False)
-    return ControllerSettings(**found) if isinstance(found, dict) else found
+    if not isinstance(found, dict):
+        return found
+    wanted = ControllerSettings(**found)
+    return tuple(_events_at_odds(wanted)) or wanted
+
+
+def _events_at_odds(found: ControllerSettings) -> Iterator[Problem]:
+    cert, key, authorities = found.events_tls_cert, found.events_tls_key, found.events_tls_client_ca
+    if found.events is None and (cert, key, authorities) != (None, None, None):
+        yield Problem("--events", "is not set, and there is TLS for it", "an address for `events`, or no TLS for it")
+    if (cert is None) != (key is None):
+        given, absent = ("events-tls-cert", "events-tls-key") if key is None else ("events-tls-key", "events-tls-cert")
+        yield Problem(f"--{given}", f"is given without `{absent}`", "both or neither")
+    if authorities is not None and cert is None:
+        words = "`events-tls-cert` and `events-tls-key` besides it"
+        yield Problem("--events-tls-client-ca", "is given without `events-tls-cert`", words)
+    if found.events is not None and found.events.port and found.events == found.admin:
+        yield Problem("--events", f"`{found.events}` is used twice", "another address than that of `admin`")
 
 
 def _values(

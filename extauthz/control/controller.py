@@ -11,15 +11,18 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from kubernetes.client import ApiClient
 
+from extauthz.control.allowance import Allowance
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.events import Event
 from extauthz.control.fleet import Fleet, Progress, Replica
 from extauthz.control.leader import Election, Elector, Timing
 from extauthz.control.leases import ClusterLease, leases
+from extauthz.control.logout import AT_ONCE, EACH_SECOND, LogoutReceiver, create
 from extauthz.control.objects import Picture
 from extauthz.control.status import Facts, Keys, Serving, Turn, keys_of, turned, wanted
 from extauthz.control.watch import KindWatch, Pace
@@ -27,7 +30,7 @@ from extauthz.control.writer import Counts, Outcome, Writer
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Clock, Instant
-from extauthz.model.token import IssuerRef
+from extauthz.model.token import IssuerRef, Trust
 from extauthz.policy.parse import ISSUER_KINDS, KINDS, Broken, Parsed
 from extauthz.policy.problem import ObjectRef, Problem
 from extauthz.policy.revocation import TokenRevocationSpec, instant_of
@@ -52,7 +55,8 @@ class Post:
     identity: str
     """Another for each run of the program."""
     namespace: str | None = None
-    """The one namespace that it looks after; None: all, and central replicas tell what they serve."""
+    """The one namespace that it looks after, with the cluster-wide objects when it is the install namespace; None: all,
+    and central replicas tell what they serve."""
     install_namespace: str = "extauthz-system"
     lease_name: str = "extauthz-controller"
     lease_namespace: str | None = None
@@ -90,6 +94,7 @@ class Controller:
         timing: Timing | None = None,
     ) -> None:
         """Nothing runs yet."""
+        self._api = api
         self._clock = clock
         self._post = post
         self._wake = threading.Event()
@@ -183,6 +188,25 @@ class Controller:
         self._reconciler.stop()
         self._keys.stop()
 
+    def receiver(self) -> LogoutReceiver:
+        """What takes logouts and writes TokenRevocations. Each replica may: a logout has one name everywhere."""
+        return LogoutReceiver(
+            issuers=self._tells_of_logouts,
+            keys=self._keys.states,
+            want_keys=self._keys.want,
+            write=partial(create, self._api),
+            clock=self._clock,
+            install_namespace=self._post.install_namespace,
+            allowance=Allowance(self._clock, each_second=EACH_SECOND, at_once=AT_ONCE),
+        )
+
+    def _tells_of_logouts(self) -> list[Trust] | None:
+        """Issuers whose logouts are ours to take; None while nothing is known."""
+        if self._latest is None:
+            return None
+        issuers = self._latest[1].issuers.values()
+        return [each for each in issuers if each.back_channel is not None and self._in_charge(each.ref.namespace)]
+
     def _may_write(self) -> bool:
         return self._election.leading() and not self._stop.is_set()
 
@@ -275,16 +299,17 @@ class Controller:
         problems = _by_object(seen.snapshot.problems)
         for item in seen.picture.objects:
             written = seen.picture.written.get(item.ref)
-            if written is None or item.ref.kind not in KINDS or not self._ours(item.ref):
+            if written is None or item.ref.kind not in KINDS or not self._in_charge(item.ref.namespace):
                 continue
             ref = item.ref
             keys = seen.keys.get(IssuerRef(ref.kind, ref.namespace, ref.name)) if ref.kind in ISSUER_KINDS else None
             serving = self._serving(ref, seen.live) if ref.kind == "AccessPolicy" else None
             yield Facts(item, written, problems.get(ref, ()), keys, serving)
 
-    def _ours(self, ref: ObjectRef) -> bool:
-        """Whoever looks after one namespace reads more than it, and writes no more."""
-        return self._post.namespace in {None, ref.namespace}
+    def _in_charge(self, namespace: str) -> bool:
+        """Whoever looks after one namespace reads more than it, and writes no more. What belongs to no namespace is
+        looked after with the install namespace, where its references and what is revoked of it stand."""
+        return self._post.namespace in {None, namespace or self._post.install_namespace}
 
     def _serving(self, ref: ObjectRef, live: tuple[Replica, ...]) -> Serving | None:
         if self._replicas is None or not self._replicas.state.listed:
@@ -296,7 +321,11 @@ class Controller:
         """Delete revocations that no token needs any longer, and Leases of replicas that are long gone."""
         for item, expired in _expired(picture.objects, now):
             written = picture.written.get(item.ref)
-            if written is None or not self._ours(item.ref) or self._sent.get(item.ref) == (written.version, {}):
+            if (
+                written is None
+                or not self._in_charge(item.ref.namespace)
+                or self._sent.get(item.ref) == (written.version, {})
+            ):
                 continue
             outcome = self._writer.prune(item.ref, written, expired)
             if outcome is Outcome.DONE:

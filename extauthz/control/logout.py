@@ -10,35 +10,42 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from kubernetes.client import ApiClient
+
+from extauthz.control.allowance import Allowance
 from extauthz.control.moments import exact
+from extauthz.control.resources import path_of
+from extauthz.control.writing import Unreached, call
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
 from extauthz.model.time import Clock, Instant
-from extauthz.model.token import IssuerRef
+from extauthz.model.token import IssuerRef, Trust
 from extauthz.model.verdict import Refusal
 from extauthz.policy.parse import API_VERSION
+from extauthz.policy.problem import ObjectRef
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.jws import parse_jws
-from extauthz.tokens.logout import Logout, Party, read_logout
+from extauthz.tokens.logout import Logout, read_logout
 from extauthz.tokens.quoting import quote
 from extauthz.tokens.verify import read_payload
 
-PATH: Final = "/backchannel-logout"
-MAX_BODY: Final = 32 * 1024
-"""Bytes of a request; a logout token has about one thousand."""
+EACH_SECOND: Final = 10.0
+"""Revocations that are written for the logouts of one namespace, for as long as it goes on."""
+AT_ONCE: Final = 200
+"""Revocations that are written in a burst, for example when an administrator ends many sessions."""
 
 _LOG: Final = logging.getLogger(__name__)
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_FIELDS: Final = 16
-_TIMEOUT: Final = 5.0
-"""Seconds that an issuer may take to send or read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,37 @@ class Reply:
 
 
 DONE: Final = Reply(HTTPStatus.OK)
+_NO_FORM: Final = Reply(HTTPStatus.BAD_REQUEST, "invalid_request", "a form with exactly one `logout_token` is needed")
 _NOT_VALID: Final = Reply(HTTPStatus.BAD_REQUEST, "invalid_request", "the logout token is not valid")
 _FAILED: Final = Reply(HTTPStatus.BAD_REQUEST, "temporarily_unavailable", "the logout could not be done; try again")
 
 
+class Came(Enum):
+    """What came of a logout request, as metrics say it."""
+
+    DONE = "done"
+    """A revocation was written, or is there already."""
+    REFUSED = "refused"
+    """It is no logout token that counts here."""
+    LIMITED = "limited"
+    """Its namespace had too many written lately."""
+    FAILED = "failed"
+    """It could not be verified, or not be written."""
+
+
+class Unwritten(Exception):
+    """The API server does not take the revocation. The message says why."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogoutReceiver:
-    """Takes logout tokens, from any number of threads."""
+    """Takes logout tokens, from any number of threads.
 
-    parties: Callable[[], Sequence[Party]]
-    """The issuers whose logouts count, as they are now."""
+    INVARIANT: nothing is written before a signature holds. What a stranger posts costs the API server no call.
+    """
+
+    issuers: Callable[[], Iterable[Trust] | None]
+    """The issuers whose logouts are ours to take, as they are now; None while they are not known."""
     keys: Callable[[], Mapping[IssuerRef, KeyState]]
     want_keys: Callable[[IssuerRef], None]
     """Is told when a token names a key that its issuer's set lacks."""
@@ -75,6 +103,10 @@ class LogoutReceiver:
     """Creates a TokenRevocation; one of that name that is there already is as good. Raises when it cannot be done."""
     clock: Clock
     install_namespace: str
+    allowance: Allowance
+    """By namespace: what one tenant's issuer signs must not be at the cost of another's."""
+    counts: Counter[Came] = field(default_factory=Counter, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _written: GenerationalCache[str, Instant] = field(
         default_factory=lambda: GenerationalCache(10_000), init=False, repr=False
     )
@@ -82,11 +114,20 @@ class LogoutReceiver:
 
     def receive(self, content_type: str, body: bytes) -> Reply:
         """Answer one logout request (sections 2.5 and 2.8). Never raises."""
+        came, reply = self._answer(content_type, body)
+        with self._lock:
+            self.counts[came] += 1
+        return reply
+
+    def _answer(self, content_type: str, body: bytes) -> tuple[Came, Reply]:
         token = _token_of(content_type, body)
         if token is None:
-            return Reply(HTTPStatus.BAD_REQUEST, "invalid_request", "a form with exactly one `logout_token` is needed")
+            return Came.REFUSED, _NO_FORM
+        issuers = self.issuers()
+        if issuers is None:
+            return Came.FAILED, _FAILED
         now = self.clock.now()
-        found = self._verify(token, now)
+        found = self._verify(token, issuers, now)
         logouts = [each for each in found if isinstance(each, Logout)]
         refusals = [each for each in found if isinstance(each, Refusal)]
         for refusal in refusals:
@@ -94,15 +135,15 @@ class LogoutReceiver:
             if refusal.reason is Reason.KEY_UNKNOWN and refusal.issuer is not None:
                 self.want_keys(refusal.issuer)
         # Each is tried: one that cannot be written must not keep another from it.
-        failed = [each for each in logouts if not self._revoke(each, now)]
+        outcomes = {self._revoke(each, now) for each in logouts}
         reasons = {refusal.reason for refusal in refusals}
-        if failed or Reason.KEYS_UNAVAILABLE in reasons:
-            return _FAILED
-        if logouts:
-            return DONE
-        return _FAILED if Reason.KEY_UNKNOWN in reasons else _NOT_VALID
+        if Came.FAILED in outcomes or Reason.KEYS_UNAVAILABLE in reasons:
+            return Came.FAILED, _FAILED
+        if outcomes:
+            return (Came.LIMITED, _FAILED) if Came.LIMITED in outcomes else (Came.DONE, DONE)
+        return (Came.FAILED, _FAILED) if Reason.KEY_UNKNOWN in reasons else (Came.REFUSED, _NOT_VALID)
 
-    def _verify(self, token: str, now: Instant) -> list[Logout | Refusal]:
+    def _verify(self, token: str, issuers: Iterable[Trust], now: Instant) -> list[Logout | Refusal]:
         """What each issuer object that the token's `iss` names makes of it; several may share one `iss`."""
         jws = parse_jws(token)
         if isinstance(jws, Refusal):
@@ -110,33 +151,47 @@ class LogoutReceiver:
         claims = read_payload(jws)
         if isinstance(claims, Refusal):
             return [claims]
-        named = [party for party in self.parties() if party.trust.speaks_for(claims)]
+        named = [trust for trust in issuers if trust.back_channel is not None and trust.speaks_for(claims)]
         if not named:
             return [Refusal(Reason.ISSUER_UNTRUSTED, f"no issuer with `iss` {quote(claims.get('iss'))} logs out here")]
         keys = self.keys()
-        return [read_logout(jws, claims, party, keys, now) for party in named]
+        return [read_logout(jws, claims, trust, keys, now) for trust in named]
 
-    def _revoke(self, logout: Logout, now: Instant) -> bool:
-        """Write the revocation, unless it was. Whether it is there now."""
+    def _revoke(self, logout: Logout, now: Instant) -> Came:
+        """Write the revocation, unless it was."""
         revocation = revocation_of(logout, now, self.install_namespace)
         metadata = revocation["metadata"]
         name = f"{metadata['namespace']}/{metadata['name']}"
         if self._written.get(name) is not None:
-            return True
+            return Came.DONE
+        if not self.allowance.take(metadata["namespace"]):
+            _LOG.warning("a logout at %s was put off: its namespace has too many", logout.trust.ref)
+            return Came.LIMITED
         try:
             self.write(revocation)
         except Exception as error:  # noqa: BLE001  # whatever keeps it from being written, the issuer must hear of it
-            _LOG.error("the TokenRevocation %s of a logout could not be written: %s", name, type(error).__name__)
-            return False
+            words = str(error) if isinstance(error, Unwritten | Unreached) else type(error).__name__
+            _LOG.error("the TokenRevocation %s of a logout could not be written: %s", name, words)
+            return Came.FAILED
         self._written.put(name, now)
         _LOG.info("a logout at %s is TokenRevocation %s", logout.trust.ref, name)
-        return True
+        return Came.DONE
+
+
+def create(api: ApiClient, revocation: Mapping[str, Any]) -> None:
+    """Write it, unless it is there. Raises Unreached, Unwritten."""
+    metadata = revocation["metadata"]
+    path = path_of(ObjectRef("TokenRevocation", metadata["namespace"], metadata["name"])).rpartition("/")[0]
+    answer = call(api, "POST", path, revocation)
+    there = answer.status == HTTPStatus.CONFLICT and answer.body.get("reason") == "AlreadyExists"
+    if not answer.good and not there:
+        raise Unwritten(str(answer))
 
 
 def revocation_of(logout: Logout, now: Instant, install_namespace: str) -> dict[str, Any]:
     """The TokenRevocation that a logout comes to, in the namespace where it counts for all who trust the issuer.
 
-    It names what was issued before the logout, and lasts until the last such token has expired by itself. One logout
+    It names what was issued up to the logout, and lasts until the last such token has expired by itself. One logout
     token makes one name, so that a repetition, at whichever replica, writes nothing new.
     """
     trust = logout.trust
@@ -155,16 +210,20 @@ def revocation_of(logout: Logout, now: Instant, install_namespace: str) -> dict[
         "spec": {
             "issuer": {"kind": trust.ref.kind, "name": trust.ref.name},
             **{name: value for name, value in said.items() if value is not None},
-            "issuedBefore": exact(logout.issued_at),
+            "issuedBefore": exact(_first_good(logout.issued_at)),
             "expires": exact(expires),
             "reason": "back-channel logout",
         },
     }
 
 
-def logout_handler(receiver: LogoutReceiver) -> type[BaseHTTPRequestHandler]:
-    """A handler for an HTTP server. The base makes one for each request, so the receiver stands on the class."""
-    return type("Handler", (_Handler,), {"receiver": receiver})
+def _first_good(logout: Instant) -> Instant:
+    """The first `iat` of a token that must have come after the logout.
+
+    Issuers cut `iat` off to whole seconds. Of two that fell into one second nobody can tell which came first, so a
+    token of that second is taken for an older one.
+    """
+    return Instant(logout + 1) if float(logout).is_integer() else logout
 
 
 def _token_of(content_type: str, body: bytes) -> str | None:
@@ -179,43 +238,3 @@ def _token_of(content_type: str, body: bytes) -> str | None:
         return None
     tokens = [value for name, value in fields if name == "logout_token"]
     return tokens[0] if len(tokens) == 1 else None
-
-
-class _Handler(BaseHTTPRequestHandler):
-    receiver: ClassVar[LogoutReceiver]
-    protocol_version = "HTTP/1.1"
-    timeout = _TIMEOUT
-
-    def do_POST(self) -> None:
-        if self.path.partition("?")[0] != PATH:
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        length = self.headers.get("content-length", "")
-        if not length.isascii() or not length.isdigit() or "transfer-encoding" in self.headers:
-            self.send_error(HTTPStatus.LENGTH_REQUIRED)
-        elif len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY:
-            self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        else:
-            body = self.rfile.read(int(length))
-            self._send(self.receiver.receive(self.headers.get("content-type", ""), body))
-
-    def _send(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        if reply.body:
-            self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(reply.body)))
-        self.send_header("cache-control", "no-store")
-        self.send_header("connection", "close")
-        self.end_headers()
-        self.wfile.write(reply.body)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Say what the status means, and nothing of the request, which the base would quote."""
-        self.close_connection = True
-        self._send(Reply(HTTPStatus(code), "invalid_request", HTTPStatus(code).phrase.lower()))
-
-    def version_string(self) -> str:
-        return "extauthz"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base
-        """Say nothing: what came of a request is told where it is decided."""

@@ -22,6 +22,8 @@ class Mode(Enum):
     """`extauthz controller`."""
     CONTROLLER_OF_ONE = "controller of one namespace"
     """`extauthz controller --namespace NS`."""
+    CONTROLLER_OF_INSTALL = "controller of the install namespace"
+    """`extauthz controller --namespace NS --install-namespace NS`."""
 
 
 class Where(Enum):
@@ -49,6 +51,8 @@ class Rule:
     why: str
     named: str = ""
     """Which names it is limited to (`resourceNames`); empty for no limit."""
+    needs: str = ""
+    """The flag without which it is not used; empty where it always is."""
 
     def as_rule(self, *names: str) -> dict[str, Any]:
         """As RBAC writes it, limited to `names` if there are any."""
@@ -73,6 +77,7 @@ _REVOKED: Final = Rule(_GROUP, ("tokenrevocations",), _FOLLOW, Where.INSTALL, "w
 _WRITE: Final = (
     Rule(_GROUP, tuple(f"{name}/status" for name in _OURS), ("patch",), Where.SERVED, "status"),
     Rule(_GROUP, ("tokenrevocations",), ("get", "delete"), Where.SERVED, "deleting what has expired"),
+    Rule(_GROUP, ("tokenrevocations",), ("create",), Where.SERVED, "what a logout ends", needs="--events"),
     Rule("events.k8s.io", ("events",), ("create",), Where.HOME, "Events when a condition turns"),
     Rule(_LEASES, ("leases",), ("create",), Where.INSTALL, "the election"),
     Rule(_LEASES, ("leases",), ("get", "patch"), Where.INSTALL, "the election", "`--lease-name`"),
@@ -91,5 +96,6 @@ TABLE: Final[Mapping[Mode, tuple[Rule, ...]]] = {
     Mode.CENTRAL: (*_READ, _GRANTS, *_TELL),
     Mode.CONTROLLER: (*_READ, _GRANTS, *_WRITE, _WRITE_CLUSTERED, *_FLEET),
     Mode.CONTROLLER_OF_ONE: (*_READ, _REVOKED, *_WRITE),
+    Mode.CONTROLLER_OF_INSTALL: (*_READ, *_WRITE, _WRITE_CLUSTERED),
 }
 """Every verb that is used, and none that is not."""

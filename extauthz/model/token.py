@@ -96,6 +96,18 @@ class Tenants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackChannel:
+    """How an issuer tells of logouts (OpenID Connect Back-Channel Logout 1.0)."""
+
+    clients: frozenset[str]
+    """Our client ids there: one of them is in a logout token's `aud`."""
+    types: frozenset[str] = frozenset({"logout+jwt", ""})
+    """Accepted `typ`, in lower case and without `application/`; the empty text stands for a token without one."""
+    sessions: bool = True
+    """Whether this issuer's access tokens have `sid`. Where they do not, a logout ends all that the subject has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
     """What one issuer's tokens must look like: the settings of a TokenIssuer, checked and ready for use."""
 
@@ -128,6 +140,8 @@ class Trust:
     roles_shape: RolesShape = RolesShape.NAMES
     reuse_key_fallback: bool = False
     """Whether `key: Jti` may count by the token itself where this issuer's token has no token id."""
+    back_channel: BackChannel | None = None
+    """None where logouts of this issuer do not count."""
 
     def speaks_for(self, claims: Mapping[str, Json]) -> bool:
         """Whether these claims name this issuer: by `iss`, byte for byte, or by trust domain where they have none."""

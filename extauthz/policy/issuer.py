@@ -157,6 +157,21 @@ class RefreshSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackChannelLogoutSpec:
+    """Logouts that the issuer tells the controller of (OpenID Connect Back-Channel Logout 1.0). Each becomes a
+    TokenRevocation."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    clients: Annotated[tuple[Word, ...], Field(min_length=1, max_length=64)]
+    """Our client ids at the issuer: one of them must be in a logout token's `aud`."""
+    token_types: Annotated[tuple[Word, ...], Field(min_length=1, max_length=4)] = ("logout+jwt", ABSENT)
+    """Accepted `typ` of a logout token's header, without `application/`. `Absent` stands for a token without it."""
+    ends: Literal["Session", "Subject"] = "Session"
+    """`Session`: the tokens with the logout's `sid`; all that the subject has, where the logout names no session.
+    `Subject`: all that the subject has, for issuers whose access tokens have no `sid`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssuerSpec(Ruled):
     """Whose signatures count, and what the tokens look like."""
 
@@ -213,6 +228,11 @@ class TokenIssuerSpec(Ruled):
             "symmetric algorithms need their key from `secretRef` or a secret `file`, nothing else",
             lambda spec: _symmetric(spec) > 0 and spec.keys.file is None and spec.keys.secret_ref is None,
         ),
+        CelRule(
+            "!has(self.backChannelLogout) || !has(self.trustDomain)",
+            "`backChannelLogout` is for issuers with an `iss`, which a logout token names; remove it",
+            lambda spec: spec.back_channel_logout is not None and spec.trust_domain is not None,
+        ),
     )
     issuer: Issuer | None = None
     """The `iss` claim, byte for byte. `Absent`, or left out, where `issuerTemplate` or `trustDomain` stands."""
@@ -263,6 +283,8 @@ class TokenIssuerSpec(Ruled):
     """How often keys are fetched."""
     ca_bundle: CaBundleSpec | None = None
     """Authorities that the issuer's server is checked against, instead of the system's."""
+    back_channel_logout: BackChannelLogoutSpec | None = None
+    """Take logouts from this issuer; needs a controller with `--events`. Left out, its logouts are refused."""
 
     @property
     def named(self) -> str | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from extauthz.keys.jwk import KeyRules
 from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Source
-from extauthz.model.token import ClaimMapping, ClaimPath, IssuerRef, Tenants, Trust
+from extauthz.model.token import BackChannel, ClaimMapping, ClaimPath, IssuerRef, Tenants, Trust
 from extauthz.policy.held import Held, NotHeld
 from extauthz.policy.issuer import (
     ABSENT,
     ASYMMETRIC,
+    BackChannelLogoutSpec,
     CaBundleSpec,
     ClusterTokenIssuerSpec,
     DataRefSpec,
@@ -109,7 +110,7 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
         audiences=frozenset(spec.audiences),
         max_lifetime=spec.max_lifetime,
         clock_skew=spec.clock_skew,
-        token_types=frozenset(_absent(word).lower().removeprefix("application/") for word in spec.token_types),
+        token_types=_types(spec.token_types),
         required_claims=frozenset(spec.required_claims),
         subject_pattern=spec.subject_pattern or "",
         claim_equals={ClaimPath(claim): value for claim, value in (spec.claim_equals | spec.claim_flags).items()},
@@ -127,7 +128,14 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
         key_alg_absent=spec.key_alg_absent,
         key_use=frozenset(_absent(word) for word in spec.key_use),
         reuse_key_fallback=spec.reuse_key_fallback is not None,
+        back_channel=_back_channel(spec.back_channel_logout),
     )
+
+
+def _back_channel(spec: BackChannelLogoutSpec | None) -> BackChannel | None:
+    if spec is None:
+        return None
+    return BackChannel(clients=frozenset(spec.clients), types=_types(spec.token_types), sessions=spec.ends == "Session")
 
 
 def _tenants(spec: TokenIssuerSpec) -> Tenants | None:
@@ -182,6 +190,11 @@ def _ca_pem(bundle: CaBundleSpec | None, home: _Home) -> str | None:
             return home.entry("ConfigMap", ref).decode("utf-8", "replace")
         case CaBundleSpec(inline=pem):
             return pem
+
+
+def _types(words: Iterable[str]) -> frozenset[str]:
+    """Values of `typ` as they are compared."""
+    return frozenset(_absent(word).lower().removeprefix("application/") for word in words)
 
 
 def _absent(word: str) -> str:

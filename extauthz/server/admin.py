@@ -8,22 +8,19 @@ import ipaddress
 import json
 import logging
 import re
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final
 
 from extauthz.config import TcpAddress
 from extauthz.server import explaining
+from extauthz.server.http import HttpServer, Patience
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST: Final = 16
-"""How many requests are answered at once; more are cut off."""
-_TIMEOUT: Final = 5.0
-"""Seconds that a client may take to send or read."""
+_PATIENCE: Final = Patience(most=16, silence=5.0, whole=30.0)
 MAX_BODY: Final = 1 << 20
 """Octets of a question's body. Envoy's own limit of a request's headers is 60 KiB."""
 _JSON: Final = "application/json"
@@ -52,10 +49,9 @@ class Admin:
 
     def __init__(self, address: TcpAddress, pages: Pages) -> None:
         """Open the port. Raises OSError when that cannot be."""
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         loopback = _is_loopback(address.host)
         handler = _handler(_routes(pages, loopback=loopback), _questions(pages) if loopback else {})
-        self._server = _Server((address.host, address.port), handler, family)
+        self._server = HttpServer(address, handler, _PATIENCE)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="admin", daemon=True)
         self.address = TcpAddress(address.host, self._server.server_address[1])
         """With the port that the system chose."""
@@ -70,34 +66,6 @@ class Admin:
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(
-        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], family: socket.AddressFamily
-    ) -> None:
-        self.address_family = family
-        self._free = threading.BoundedSemaphore(_MOST)
-        super().__init__(address, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
-        _LOG.debug("a request of the admin port broke off")
 
 
 _Page = tuple[HTTPStatus, str, bytes]
@@ -157,7 +125,6 @@ class _Handler(BaseHTTPRequestHandler):
     routes: ClassVar[_Routes]
     questions: ClassVar[_Questions]
     protocol_version = "HTTP/1.1"
-    timeout = _TIMEOUT
 
     def do_GET(self) -> None:
         page = self.routes.get(self.path.partition("?")[0])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import grpc
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
 _LOG: Final = logging.getLogger(__name__)
+
+_Made = TypeVar("_Made")
 
 
 class TlsRefused(ValueError):
@@ -36,33 +40,66 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 
     Later, new connections get what the files hold then; files that cannot be used leave the last good ones in force.
     """
-    pair = _Pair(files)
+    followed = _Followed(files, _configuration)
     # The stubs do not know that None stands for no change.
-    changed: Any = pair.changed
-    return grpc.dynamic_ssl_server_credentials(pair.read(), changed, files.client_ca is not None)
+    changed: Any = followed.changed
+    return grpc.dynamic_ssl_server_credentials(followed.read(), changed, files.client_ca is not None)
 
 
-class _Pair:
-    """The last good certificate and key."""
+class ServerContext:
+    """A context of the standard library for servers, which follows its files in the same way."""
 
     def __init__(self, files: TlsFiles) -> None:
+        """Raises TlsRefused when the files cannot be used now."""
+        self._followed = _Followed(files, _context)
+        self._last = self._followed.read()
+
+    def __call__(self) -> ssl.SSLContext:
+        """What a new connection gets."""
+        self._last = self._followed.changed() or self._last
+        return self._last
+
+
+def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
+    chain, key = _content(files.cert), _content(files.key)
+    _check_pair(files, chain, key)
+    authorities = None if files.client_ca is None else _content(files.client_ca)
+    if authorities is not None and files.client_ca is not None:
+        _check_certificates(files.client_ca, authorities)
+    return grpc.ssl_server_certificate_configuration([(key, chain)], authorities)
+
+
+def _context(files: TlsFiles) -> ssl.SSLContext:
+    _check_pair(files, _content(files.cert), _content(files.key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(files.cert, files.key)
+        if files.client_ca is not None:
+            context.load_verify_locations(files.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ValueError) as error:
+        raise TlsRefused(f"`{files.cert}` cannot be used: {type(error).__name__}") from error
+    return context
+
+
+class _Followed(Generic[_Made]):
+    """What is made of the last good files."""
+
+    def __init__(self, files: TlsFiles, make: Callable[[TlsFiles], _Made]) -> None:
+        """`make` raises TlsRefused."""
         self._files = files
+        self._make = make
         self._lock = threading.Lock()
         self._seen: tuple[tuple[int, int, int], ...] = ()
 
-    def read(self) -> grpc.ServerCertificateConfiguration:
+    def read(self) -> _Made:
         """Read and check all files. Raises TlsRefused."""
-        files = self._files
         self._seen = self._signature()
-        chain, key = _content(files.cert), _content(files.key)
-        _check_pair(files, chain, key)
-        authorities = None if files.client_ca is None else _content(files.client_ca)
-        if authorities is not None and files.client_ca is not None:
-            _check_certificates(files.client_ca, authorities)
-        return grpc.ssl_server_certificate_configuration([(key, chain)], authorities)
+        return self._make(self._files)
 
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """What new connections get from now on, None for the same as before. gRPC asks for each connection."""
+    def changed(self) -> _Made | None:
+        """What new connections get from now on, None for the same as before. It is asked for each connection."""
         with self._lock:
             try:
                 return None if self._signature() == self._seen else self.read()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -21,6 +21,8 @@ class ControllerReadings:
     failures: int = 0
     events: int = 0
     pruned: int = 0
+    logouts: Mapping[str, int] | None = None
+    """What came of back-channel logouts, by outcome; None where none are taken."""
     mistakes: int = 0
     """In all objects."""
     replicas: int | None = None
@@ -70,6 +72,12 @@ def families(found: ControllerReadings) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "extauthz_controller_pruned", "TokenRevocations deleted after they expired.", found.pruned
     )
+    if found.logouts is not None:
+        words = "Back-channel logouts: done, refused (none that counts), limited (too many), failed (to be sent again)."
+        family = CounterMetricFamily("extauthz_controller_logouts", words, labels=["outcome"])
+        for outcome, number in found.logouts.items():
+            family.add_metric([outcome], number)
+        yield family
     yield GaugeMetricFamily("extauthz_controller_mistakes", "Mistakes in all objects.", found.mistakes)
     age = "Seconds since the API server last confirmed what is known."
     yield GaugeMetricFamily("extauthz_controller_source_age_seconds", age, found.source_age)

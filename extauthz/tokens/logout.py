@@ -16,7 +16,7 @@ from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
-from extauthz.model.token import ClaimPath, IssuerRef, Trust, claim_at
+from extauthz.model.token import BackChannel, ClaimPath, IssuerRef, Trust, claim_at
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.jws import Jws
 from extauthz.tokens.quoting import quote, quote_all
@@ -33,20 +33,6 @@ _OLDEST: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Party:
-    """What we are to one issuer that tells us of logouts."""
-
-    trust: Trust
-    clients: frozenset[str]
-    """Our client ids there: one of them is in `aud`."""
-    types: frozenset[str] = frozenset({"logout+jwt", ""})
-    """Accepted `typ`, in lower case and without `application/`; the empty text stands for a token without one. Some
-    issuers write `jwt`."""
-    sessions: bool = True
-    """Whether this issuer's access tokens have `sid`. Where they do not, a logout ends all that the subject has."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Logout:
     """A logout that the issuer vouches for. It names a session, or else a subject."""
 
@@ -59,37 +45,38 @@ class Logout:
 
 
 class _Unfit(ValueError):
-    """Not a logout token for this party. The message says why, and holds nothing that names a person or session."""
+    """Not a logout token for us. The message says why, and holds nothing that names a person or session."""
 
 
 def read_logout(
-    jws: Jws, claims: Mapping[str, Json], party: Party, keys: Mapping[IssuerRef, KeyState], now: Instant
+    jws: Jws, claims: Mapping[str, Json], trust: Trust, keys: Mapping[IssuerRef, KeyState], now: Instant
 ) -> Logout | Refusal:
     """Verify a logout token of an issuer that it names by `iss`. Never raises."""
-    trust = party.trust
+    channel = trust.back_channel
+    if channel is None:
+        return Refusal(Reason.ISSUER_UNTRUSTED, f"{trust.ref} has no `backChannelLogout`", issuer=trust.ref)
     key_set = usable_keys(keys, trust, now)
     if isinstance(key_set, Refusal):
         return key_set
     signer = find_signer(trust, jws, claims, key_set)
     if isinstance(signer, Refusal):
         return signer
-    if jws.typ not in party.types:
+    if jws.typ not in channel.types:
         words = f"`typ` is {quote(jws.typ_as_sent)}; a logout token has `logout+jwt`, or none"
         return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
     try:
-        return _read(claims, party, now)
+        return _read(claims, trust, channel, now)
     except _Unfit as problem:
         return Refusal(Reason.TOKEN_MALFORMED, str(problem), issuer=trust.ref, at=Step.CLAIMS)
 
 
-def _read(claims: Mapping[str, Json], party: Party, now: Instant) -> Logout:
-    trust = party.trust
+def _read(claims: Mapping[str, Json], trust: Trust, channel: BackChannel, now: Instant) -> Logout:
     if "nonce" in claims:
         raise _Unfit("the token has `nonce`: it is an ID token, or made to look like one")
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(EVENT), dict):
         raise _Unfit(f"`events` has no member `{EVENT}` with an object")
-    _check_audience(claims.get("aud"), party.clients)
+    _check_audience(claims.get("aud"), channel.clients)
     if trust.tenants is not None and claim_at(claims, trust.tenants.claim) != trust.tenants.by_issuer.get(
         str(claims.get("iss"))
     ):
@@ -104,24 +91,24 @@ def _read(claims: Mapping[str, Json], party: Party, now: Instant) -> Logout:
     token_id = _text(claims, "jti")
     if token_id is None:
         raise _Unfit("`jti` is missing")
-    session, subject = _named(claims, party)
+    session, subject = _named(claims, trust, channel)
     return Logout(trust=trust, token_id=token_id, issued_at=issued_at, session=session, subject=subject)
 
 
-def _named(claims: Mapping[str, Json], party: Party) -> tuple[str | None, str | None]:
+def _named(claims: Mapping[str, Json], trust: Trust, channel: BackChannel) -> tuple[str | None, str | None]:
     """The session that ended; or else the subject, all of whose sessions did (section 2.4)."""
     session, sub = _text(claims, "sid"), _text(claims, "sub")
     if session is None and sub is None:
         raise _Unfit("neither `sub` nor `sid` says who was logged out")
-    if session is not None and party.sessions:
+    if session is not None and channel.sessions:
         return session, None
     # INVARIANT: the subject is the one that access tokens are compared by. Another claim's value would revoke nothing,
     # or another's tokens.
-    paths = party.trust.mapping.subject
+    paths = trust.mapping.subject
     found = _text(claims, paths[0]) if paths else None
     if found is None:
         named = f"`{paths[0]}` first" if paths else "no claim"
-        raise _Unfit(f"the subject cannot be told: `mapping.subject` of {party.trust.ref} names {named}")
+        raise _Unfit(f"the subject cannot be told: `mapping.subject` of {trust.ref} names {named}")
     return None, found
 
 

@@ -59,6 +59,9 @@ WRONG: tuple[tuple[str, str], ...] = (
     ),
     ("tls: {requireClientCertificate: true}", "tls.requireClientCertificate is true without"),
     ("tls: {certManager: {enabled: true}}", "without tls.certManager.issuerRef"),
+    ("controller: {enabled: false, events: {enabled: true}}", "without controller.enabled"),
+    ("controller: {events: {requireClientCertificate: true}}", "without controller.events.tlsSecretName"),
+    ("controller: {events: {enabled: true, port: 9090}}", "the same as adminPort"),
     ("{mode: sidecar, settings: {decisionLogRedact: [path]}}", "without pepper.secretName"),
 )
 

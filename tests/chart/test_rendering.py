@@ -146,7 +146,7 @@ def test_every_setting_can_be_reached_by_a_value(helm: str) -> None:
         (Mode.CENTRAL, "controller-central", "extauthz"),
         (Mode.CONTROLLER, "controller-central", "extauthz-controller"),
         (Mode.SIDECAR, "sidecar-everything", "orders"),
-        (Mode.CONTROLLER_OF_ONE, "sidecar-everything", "extauthz-controller"),
+        (Mode.CONTROLLER_OF_INSTALL, "controller-sidecar", "extauthz-controller"),
     ],
 )
 def test_an_account_may_do_what_the_table_says_and_no_more(helm: str, mode: Mode, case: str, account: str) -> None:

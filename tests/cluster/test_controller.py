@@ -16,13 +16,14 @@ import pytest
 from extauthz.cli.demo.process import Process, poll_until
 from extauthz.control.controller import Controller, Post
 from extauthz.control.leader import Timing
-from extauthz.control.rbac import TABLE, Mode, Where
+from extauthz.control.rbac import TABLE, Mode
 from extauthz.control.watch import Pace
 from extauthz.model.time import Seconds, SystemClock
 from tests import issuing
 from tests.building import anonymous, obj, policy, with_token
 from tests.cluster.access import Access, Account
 from tests.cluster.apiserver import ApiServer
+from tests.cluster.rights import may
 from tests.contract.running import SCRIPT, environment
 
 CRDS: Final = Path(__file__).parents[2] / "charts" / "extauthz" / "files" / "crds"
@@ -97,16 +98,6 @@ def run(looked: Looked) -> Iterator[Run]:
         yield start
 
 
-def may(access: Access, namespace: str, mode: Mode, secret: str = "keys") -> Account:
-    """An account that may do exactly what the table says, with all in one namespace."""
-    account = access.service_account(namespace)
-    for rule in TABLE[mode]:
-        names = {"the": (secret,)}.get(rule.named[:3], ("extauthz-controller",)) if rule.named else ()
-        local = rule.where is Where.INSTALL or (mode is Mode.CONTROLLER_OF_ONE and rule.where is not Where.CLUSTER)
-        access.grant(account, rule.as_rule(*names), everywhere=not local)
-    return account
-
-
 def issuer(namespace: str, **keys: Any) -> dict[str, Any]:
     keys = keys or {"inline": issuing.jwks("rsa")}
     return obj("TokenIssuer", "corp", {"issuer": issuing.ISSUER, "audiences": ["a"], "keys": keys}, namespace)
@@ -168,15 +159,32 @@ def test_a_revocation_that_has_expired_is_pruned_and_no_other(looked: Looked, ru
     assert controller.counts.pruned == 1
 
 
+def test_cluster_wide_issuers_are_looked_after_with_the_install_namespace_and_by_nobody_else(
+    looked: Looked, run: Run
+) -> None:
+    name = f"corp-{looked.namespace}"
+    spec = {"issuer": issuing.ISSUER, "audiences": ["a"], "keys": {"inline": issuing.jwks("rsa")}}
+    looked.apply(obj("ClusterTokenIssuer", name, spec, ""), issuer(looked.namespace))
+    other = looked.access.new_namespace("install")
+    run(may(looked.access, looked.namespace, Mode.CONTROLLER_OF_ONE, install=other), install_namespace=other)
+    looked.until("tokenissuer", "corp", "Ready", "True")
+    assert "status" not in looked.get("clustertokenissuer", name)
+    run(may(looked.access, looked.namespace, Mode.CONTROLLER_OF_INSTALL), lease_name="extauthz-controller")
+    assert looked.until("clustertokenissuer", name, "Ready", "True")["reason"] == "KeysUsable"
+    looked.until("clustertokenissuer", name, "KeysFresh", "True")
+    assert looked.get("clustertokenissuer", name)["status"]["keys"]["ids"] == ["rsa"]
+
+
 # Who writes, and how often
 
 
 def test_nothing_is_written_while_nothing_changes_and_nothing_is_asked_that_is_not_granted(
     apiserver: ApiServer, looked: Looked, run: Run
 ) -> None:
-    account = may(looked.access, looked.namespace, Mode.CONTROLLER_OF_ONE)
+    install = looked.access.new_namespace("install")
+    account = may(looked.access, looked.namespace, Mode.CONTROLLER_OF_ONE, install=install)
     looked.apply(policy("p", with_token("r"), namespace=looked.namespace), issuer(looked.namespace))
-    controller = run(account)
+    controller = run(account, install_namespace=install)
     looked.until("accesspolicy", "p", "ResolvedRefs", "True")
     looked.until("tokenissuer", "corp", "Ready", "True")
     poll_until(lambda: _quiet(controller), None, "quiet")

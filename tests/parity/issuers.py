@@ -27,6 +27,7 @@ def issuers() -> list[Row]:
         },
         issuerAliases=["https://sts.corp.example/"], keyAlgAbsent="FromAlgorithms", keyUse=["sig", "Absent"],
         refresh={"interval": "30s", "maxStale": "168h"}, caBundle={"inline": CERTIFICATE},
+        backChannelLogout={"clients": ["web"], "tokenTypes": ["JWT", "Absent"], "ends": "Subject"},
     )  # fmt: skip
     rows.holds("null for what may be left out", mapping=None, tokenTypes=None, caBundle=None, maxLifetime=None)
     rows.holds("no claims at all required", requiredClaims=[])
@@ -47,6 +48,22 @@ def issuers() -> list[Row]:
     rows.breaks("a tenant claim for nobody", "spec", "`tenantClaim` is for `issuerTemplate`", tenantClaim="tid")
     rows.breaks("aliases of nobody", "spec", "`issuerAliases` are other forms", **TEMPLATE, issuerAliases=["a"])
     rows.breaks("a trust domain in upper case", "spec.trustDomain", "lower-case", issuer=None, trustDomain="A.example")
+    rows.holds("logouts", backChannelLogout={"clients": ["web", "spa"]})
+    rows.breaks("logouts for no client", "spec.backChannelLogout.clients", "", backChannelLogout={"clients": []})
+    rows.breaks(
+        "logouts that end nothing known",
+        "spec.backChannelLogout.ends",
+        backChannelLogout={"clients": ["a"], "ends": "All"},
+    )
+    rows.breaks(
+        "logouts of a type less",
+        "spec.backChannelLogout.tokenTypes",
+        backChannelLogout={"clients": ["a"], "tokenTypes": []},
+    )
+    rows.breaks(
+        "logouts of an issuer without a name", "spec", "with an `iss`",
+        issuer=None, trustDomain="acme.example", backChannelLogout={"clients": ["web"]},
+    )  # fmt: skip
     rows.breaks("an unknown field", "spec.jwks_uri", jwks_uri="https://a.example")
     rows.breaks("namespaces of a namespaced issuer", "spec.allowedNamespaces", allowedNamespaces=["shop"])
     return [*rows.rows, *_keys(), *_algorithms(), *_tokens(), *_clustered()]

@@ -19,6 +19,16 @@
 {{- if and $v.tls.requireClientCertificate (not (include "extauthz.tlsSecret" .)) -}}
 {{- fail "tls.requireClientCertificate is true without tls.secretName or tls.certManager.enabled" -}}
 {{- end -}}
+{{- $events := $v.controller.events -}}
+{{- if and $events.enabled (not $v.controller.enabled) -}}
+{{- fail "controller.events.enabled is true without controller.enabled" -}}
+{{- end -}}
+{{- if and $events.requireClientCertificate (not $events.tlsSecretName) -}}
+{{- fail "controller.events.requireClientCertificate is true without controller.events.tlsSecretName" -}}
+{{- end -}}
+{{- if and $events.enabled (eq (int $events.port) (int $v.adminPort)) -}}
+{{- fail "controller.events.port is the same as adminPort" -}}
+{{- end -}}
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef) -}}
 {{- fail "tls.certManager.enabled is true without tls.certManager.issuerRef" -}}
 {{- end -}}

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from extauthz.control.logout import MAX_BODY, PATH, LogoutReceiver, logout_handler, revocation_of
+from extauthz.control.allowance import Allowance
+from extauthz.control.logout import LogoutReceiver, revocation_of
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
-from extauthz.model.token import IssuerRef
+from extauthz.model.token import BackChannel, IssuerRef, Trust
 from extauthz.policy.parse import Parsed, parse
 from extauthz.policy.revocation import TokenRevocationSpec
-from extauthz.tokens.logout import EVENT, Logout, Party
+from extauthz.tokens.logout import EVENT, Logout
 from tests.building import NOW, policy, with_token
 from tests.clock import FakeClock
-from tests.issuing import CORP, claims, header, state, token
+from tests.issuing import CORP, claims, header, state, token, with_signature
 from tests.worlds import Asked
 
+TOLD = replace(CORP, back_channel=BackChannel(clients=frozenset({"web"})))
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -46,9 +42,10 @@ class Place:
 
     written: list[dict[str, Any]] = field(default_factory=list)
     wanted: list[IssuerRef] = field(default_factory=list)
-    parties: list[Party] = field(default_factory=lambda: [Party(trust=CORP, clients=frozenset({"web"}))])
+    issuers: list[Trust] | None = field(default_factory=lambda: [TOLD])
     keys: dict[IssuerRef, KeyState] = field(default_factory=lambda: {CORP.ref: state("rsa")})
     trouble: Exception | None = None
+    clock: FakeClock = field(default_factory=FakeClock)
 
     def write(self, obj: dict[str, Any]) -> None:
         if self.trouble is not None:
@@ -57,12 +54,13 @@ class Place:
 
     def receiver(self) -> LogoutReceiver:
         return LogoutReceiver(
-            parties=lambda: self.parties,
+            issuers=lambda: self.issuers,
             keys=lambda: self.keys,
             want_keys=self.wanted.append,
             write=self.write,
-            clock=FakeClock(),
+            clock=self.clock,
             install_namespace="ops",
+            allowance=Allowance(self.clock, each_second=1.0, at_once=3),
         )
 
 
@@ -88,7 +86,7 @@ def test_a_logout_becomes_a_revocation_that_a_source_accepts(place: Place) -> No
     assert written["spec"] == {
         "issuer": {"kind": "TokenIssuer", "name": "corp"},
         "session": "s-1",
-        "issuedBefore": "2026-09-21T14:13:15Z",
+        "issuedBefore": "2026-09-21T14:13:16Z",
         "expires": "2026-09-21T15:14:20Z",
         "reason": "back-channel logout",
     }
@@ -104,7 +102,7 @@ def test_what_is_written_refuses_the_session_from_then_on_and_no_other(place: Pl
     rules = policy("p", with_token("r"))
     asked = Asked(rules)
     ended, other, later = (
-        token(claims(**said)) for said in ({"sid": "s-1"}, {"sid": "s-2"}, {"sid": "s-1", "iat": NOW - 5})
+        token(claims(**said)) for said in ({"sid": "s-1"}, {"sid": "s-2"}, {"sid": "s-1", "iat": NOW - 4})
     )
     assert asked.reason("/", ended) == "allow"
     post(place.receiver())
@@ -113,8 +111,8 @@ def test_what_is_written_refuses_the_session_from_then_on_and_no_other(place: Pl
 
 
 def test_a_logout_at_the_clusters_issuer_counts_for_all(place: Place) -> None:
-    trust = replace(CORP, ref=IssuerRef("ClusterTokenIssuer", "", "corp"))
-    place.parties, place.keys = [Party(trust=trust, clients=frozenset({"web"}))], {trust.ref: state("rsa")}
+    trust = replace(TOLD, ref=IssuerRef("ClusterTokenIssuer", "", "corp"))
+    place.issuers, place.keys = [trust], {trust.ref: state("rsa")}
     assert post(place.receiver()) == (200, "")
     assert place.written[0]["metadata"]["namespace"] == "ops"
 
@@ -146,9 +144,9 @@ def test_one_that_could_not_be_written_is_tried_again(place: Place) -> None:
 
 
 def test_issuer_objects_that_share_an_iss_all_hear_of_it(place: Place) -> None:
-    twin = replace(CORP, ref=IssuerRef("TokenIssuer", "other", "twin"))
-    foreign = replace(CORP, ref=IssuerRef("TokenIssuer", "mallory", "corp"))
-    place.parties += [Party(trust=each, clients=frozenset({"web"})) for each in (twin, foreign)]
+    twin = replace(TOLD, ref=IssuerRef("TokenIssuer", "other", "twin"))
+    foreign = replace(TOLD, ref=IssuerRef("TokenIssuer", "mallory", "corp"))
+    place.issuers = [TOLD, twin, foreign]
     place.keys |= {twin.ref: state("rsa"), foreign.ref: state("ec")}
     assert post(place.receiver()) == (200, "")
     assert [each["metadata"]["namespace"] for each in place.written] == ["shop", "other"]
@@ -210,49 +208,62 @@ def test_what_is_written_is_always_within_what_a_cluster_takes(lifetime: int, ia
     assert isinstance(parse(revocation_of(logout, Instant(NOW), "ops"), cluster=True), Parsed)
 
 
-@contextmanager
-def served(receiver: LogoutReceiver) -> Iterator[tuple[str, int]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), logout_handler(receiver))
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield "127.0.0.1", server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+@pytest.mark.parametrize(
+    ("logout", "issued", "good"),
+    [
+        (NOW - 5, NOW - 5, False),
+        (NOW - 5, NOW - 4.5, False),
+        (NOW - 5, NOW - 4, True),
+        (NOW - 5.25, NOW - 6, False),
+        (NOW - 5.25, NOW - 5.5, False),
+        (NOW - 5.25, NOW - 5, True),
+    ],
+)
+def test_a_token_that_may_have_come_before_the_logout_is_refused(
+    place: Place, logout: float, issued: float, good: bool
+) -> None:
+    rules = policy("p", with_token("r"))
+    asked = Asked(rules)
+    post(place.receiver(), logout_token(iat=logout))
+    asked.load(rules, *place.written)
+    assert asked.reason("/", token(claims(sid="s-1", iat=issued))) == ("allow" if good else "token_revoked")
 
 
-def ask(address: tuple[str, int], method: str, path: str, body: str = "", **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(*address, timeout=10)
-    try:
-        connection.request(method, path, body, {"content-type": FORM, **headers})
-        response = connection.getresponse()
-        response.read()
-        return response
-    finally:
-        connection.close()
+def test_a_namespace_with_too_many_is_put_off_and_no_other_for_it(place: Place) -> None:
+    other = replace(TOLD, ref=IssuerRef("TokenIssuer", "other", "corp"), issuer="https://other.example")
+    place.issuers, place.keys[other.ref] = [TOLD, other], state("rsa")
+    receiver = place.receiver()
+    answers = [post(receiver, logout_token(sid=f"s-{number}")) for number in range(5)]
+    assert answers == [(200, "")] * 3 + [(400, "temporarily_unavailable")] * 2
+    assert post(receiver, logout_token(iss=other.issuer)) == (200, "")
+    # A repetition writes nothing, so it is not counted.
+    assert post(receiver, logout_token(sid="s-0")) == (200, "")
+    place.clock.advance(1.0)
+    assert post(receiver, logout_token(sid="s-4")) == (200, "")
+    assert len(place.written) == 5
+    assert {came.value: number for came, number in receiver.counts.items()} == {"done": 6, "limited": 2}
 
 
-def test_an_issuer_is_answered_over_http(place: Place) -> None:
-    with served(place.receiver()) as address:
-        good = ask(address, "POST", PATH, urlencode({"logout_token": logout_token()}))
-        bad = ask(address, "POST", PATH, urlencode({"logout_token": "x"}), **{"content-type": f"{FORM}; charset=utf-8"})
-    assert (good.status, good.headers["cache-control"], good.headers["content-length"]) == (200, "no-store", "0")
-    assert (bad.status, bad.headers["cache-control"]) == (400, "no-store")
-    assert bad.headers["content-type"] == "application/json"
-    assert len(place.written) == 1
+def test_garbage_uses_nothing_of_what_may_be_written(place: Place) -> None:
+    receiver = place.receiver()
+    for _ in range(50):
+        assert post(receiver, with_signature(logout_token(), b"x" * 256)) == (400, "invalid_request")
+    assert place.written == []
+    assert post(receiver) == (200, "")
 
 
-def test_what_is_no_logout_request_is_refused_over_http(place: Place) -> None:
-    body = urlencode({"logout_token": logout_token()})
-    with served(place.receiver()) as address:
-        assert ask(address, "GET", PATH).status >= 400
-        assert ask(address, "POST", "/", body).status == 404
-        assert ask(address, "POST", PATH, body, **{"transfer-encoding": "chunked"}).status == 411
-        assert ask(address, "POST", PATH, "x" * 10, **{"content-length": str(MAX_BODY + 1)}).status == 413
-        assert ask(address, "POST", PATH, "x" * 10, **{"content-length": "9" * 40}).status == 413
-        with socket.create_connection(address, timeout=10) as stream:
-            stream.sendall(f"POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n".encode())
-            assert stream.recv(100).startswith(b"HTTP/1.1 411 ")
+def test_before_the_issuers_are_known_a_logout_is_to_be_sent_again(place: Place) -> None:
+    place.issuers = None
+    assert post(place.receiver()) == (400, "temporarily_unavailable")
+
+
+def test_an_issuer_whose_logouts_do_not_count_writes_nothing(place: Place) -> None:
+    place.issuers = [CORP]
+    assert post(place.receiver()) == (400, "invalid_request")
+    assert place.written == []
+
+
+@pytest.mark.parametrize("sub", ["x" * 1025, "a\nb", 7, ["alice"], ""])
+def test_a_subject_that_no_revocation_can_name_writes_nothing(place: Place, sub: Any) -> None:
+    assert post(place.receiver(), logout_token(sid=..., sub=sub)) == (400, "invalid_request")
     assert place.written == []

@@ -16,6 +16,7 @@ from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.config import TcpAddress
 from extauthz.server import admin
 from extauthz.server.admin import Admin, Pages
+from extauthz.server.http import Patience
 from tests.checks import check_request
 
 LOOPBACK = TcpAddress("127.0.0.1", 0)
@@ -206,7 +207,7 @@ def test_a_connection_is_closed_after_its_answer(server: Admin) -> None:
 
 
 def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "_TIMEOUT", 0.05)
+    monkeypatch.setattr(admin, "_PATIENCE", Patience(most=16, silence=0.05, whole=5.0))
     with running() as server, connect(server) as connection:
         connection.sendall(b"GET /heal")
         assert connection.recv(1) == b""
@@ -214,7 +215,7 @@ def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_more_clients_than_threads_are_cut_off_and_the_others_stay(server: Admin) -> None:
     with ExitStack() as stack:
-        held = [stack.enter_context(connect(server)) for _ in range(admin._MOST)]
+        held = [stack.enter_context(connect(server)) for _ in range(admin._PATIENCE.most)]
         one_more = stack.enter_context(connect(server))
         assert one_more.recv(1) == b""
         held[0].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")

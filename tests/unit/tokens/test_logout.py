@@ -9,15 +9,21 @@ import pytest
 
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant
-from extauthz.model.token import ClaimMapping, ClaimPath, Tenants
+from extauthz.model.token import BackChannel, ClaimMapping, ClaimPath, Tenants, Trust
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.jws import Jws, parse_jws
-from extauthz.tokens.logout import EVENT, Logout, Party, read_logout
+from extauthz.tokens.logout import EVENT, Logout, read_logout
 from extauthz.tokens.verify import read_payload
 from tests.building import NOW
 from tests.issuing import CORP, header, hmac_token, state, token, with_signature
 
-PARTY = Party(trust=CORP, clients=frozenset({"web", "app"}))
+CHANNEL = BackChannel(clients=frozenset({"web", "app"}))
+TOLD = replace(CORP, back_channel=CHANNEL)
+
+
+def told_of(**more: Any) -> Trust:
+    """An issuer that tells of logouts in another way."""
+    return replace(TOLD, back_channel=replace(CHANNEL, **more))
 
 
 def said(**more: Any) -> dict[str, Any]:
@@ -29,13 +35,13 @@ def said(**more: Any) -> dict[str, Any]:
     return {name: value for name, value in claims.items() if value is not ...}
 
 
-def read(text: str, party: Party = PARTY, now: float = NOW) -> Logout | Refusal:
-    """What a party makes of a token."""
+def read(text: str, trust: Trust = TOLD, now: float = NOW) -> Logout | Refusal:
+    """What comes of a token."""
     jws = parse_jws(text)
     assert isinstance(jws, Jws)
     claims = read_payload(jws)
     assert isinstance(claims, dict)
-    return read_logout(jws, claims, party, {party.trust.ref: state("rsa", "ec", "ed")}, Instant(now))
+    return read_logout(jws, claims, trust, {trust.ref: state("rsa", "ec", "ed")}, Instant(now))
 
 
 def logout_token(head: dict[str, Any] | None = None, **more: Any) -> str:
@@ -57,23 +63,22 @@ def test_one_without_a_session_names_the_subject() -> None:
 
 
 def test_where_access_tokens_have_no_session_the_subject_is_named() -> None:
-    party = replace(PARTY, sessions=False)
-    found = read(logout_token(), party)
+    subjects = told_of(sessions=False)
+    found = read(logout_token(), subjects)
     assert isinstance(found, Logout)
     assert (found.session, found.subject) == (None, "alice")
-    assert isinstance(read(logout_token(sub=...), party), Refusal)
+    assert isinstance(read(logout_token(sub=...), subjects), Refusal)
 
 
 def test_the_subject_is_the_one_that_access_tokens_are_compared_by() -> None:
-    trust = replace(CORP, mapping=ClaimMapping(subject=(ClaimPath("oid"), ClaimPath("sub"))))
-    party = replace(PARTY, trust=trust)
-    refusal = read(logout_token(sid=...), party)
+    trust = replace(TOLD, mapping=ClaimMapping(subject=(ClaimPath("oid"), ClaimPath("sub"))))
+    refusal = read(logout_token(sid=...), trust)
     assert isinstance(refusal, Refusal)
     assert "the subject cannot be told" in refusal.detail
-    found = read(logout_token(sid=..., oid="person-7"), party)
+    found = read(logout_token(sid=..., oid="person-7"), trust)
     assert isinstance(found, Logout)
     assert found.subject == "person-7"
-    session = read(logout_token(), party)
+    session = read(logout_token(), trust)
     assert isinstance(session, Logout)
     assert session.session == "s-1"
 
@@ -124,7 +129,7 @@ def test_what_is_not_a_logout_token_is_refused_in_words_that_name_nobody(more: d
 def test_a_token_of_another_type_is_refused_unless_the_issuer_is_known_for_it(typ: str) -> None:
     text = logout_token(header(typ=typ))
     assert isinstance(read(text), Refusal)
-    known = replace(PARTY, types=frozenset({"logout+jwt", typ.lower()}))
+    known = told_of(types=frozenset({"logout+jwt", typ.lower()}))
     assert isinstance(read(text, known), Logout)
 
 
@@ -134,10 +139,16 @@ def test_a_forged_one_is_refused() -> None:
     assert _reason(hmac_token(b"x", header("HS256", typ="logout+jwt"), said())) is Reason.SIGNATURE_INVALID
 
 
+def test_an_issuer_whose_logouts_do_not_count_is_refused() -> None:
+    refusal = read(logout_token(), CORP)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.ISSUER_UNTRUSTED
+
+
 def test_without_keys_nobody_can_tell() -> None:
     jws = parse_jws(logout_token())
     assert isinstance(jws, Jws)
-    refusal = read_logout(jws, said(), PARTY, {}, Instant(NOW))
+    refusal = read_logout(jws, said(), TOLD, {}, Instant(NOW))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.KEYS_UNAVAILABLE
 
@@ -145,10 +156,10 @@ def test_without_keys_nobody_can_tell() -> None:
 def test_a_tenant_logs_out_its_own_alone() -> None:
     iss = "https://login.example/t1/v2.0"
     tenants = Tenants(claim=ClaimPath("tid"), by_issuer={iss: "t1", "https://login.example/t2/v2.0": "t2"})
-    party = replace(PARTY, trust=replace(CORP, issuer="", tenants=tenants))
-    assert isinstance(read(logout_token(iss=iss, tid="t1"), party), Logout)
+    trust = replace(TOLD, issuer="", tenants=tenants)
+    assert isinstance(read(logout_token(iss=iss, tid="t1"), trust), Logout)
     for tid in ("t2", ...):
-        assert isinstance(read(logout_token(iss=iss, tid=tid), party), Refusal)
+        assert isinstance(read(logout_token(iss=iss, tid=tid), trust), Refusal)
 
 
 def _reason(text: str) -> Reason:
