@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from chart import chart_page
+from dashboard import dashboard
 from definitions import definition_page
 from measures import metrics_page
 from providers import provider_page
@@ -244,6 +245,7 @@ PAGES = {
     "how-to/providers.md": provider_page,
     "../charts/extauthz/README.md": chart_page,
     "../charts/extauthz/charts/extauthz-sidecar/templates/_content.tpl": sidecar_content,
+    "../charts/extauthz/files/dashboard.json": dashboard,
 }
 
 

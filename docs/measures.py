@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,6 +18,7 @@ from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.readings import Readings, SharedStoreReadings
 
+ALERTS = Path(__file__).parents[1] / "charts" / "extauthz" / "files" / "alerts.yaml"
 _LABELS = {"extauthz_checks": ("decision", "reason", "policy", "rule"), "extauthz_spends": ("outcome",)}
 """Of what counts, which shows no labels before it counts."""
 
@@ -38,36 +43,34 @@ The usual `process_…` metrics (CPU, memory, open files, start time) stand besi
 At most 10,000 label sets are kept. Beyond that, decisions of policies that are new to the counter are counted under `policy="other"`; only a
 process that has seen thousands of policies come and go gets there, and a restart clears it.
 
-## What to watch
-
-| alert when | because |
-|---|---|
-| `sum(rate(extauthz_checks_total{reason="internal"}[5m])) > 0` | a bug denies requests |
-| `sum(rate(extauthz_checks_total{reason=~"store_unavailable\\|keys_unavailable\\|policy_invalid\\|not_ready\\|overloaded"}[5m])) > 0` | good clients are turned away with 503 |
-| `extauthz_keys_usable == 0` | no token of this issuer can be verified |
-| `extauthz_store_up == 0` | every request that counts is denied with 503 |
-| `extauthz_store_may_evict == 1` | the shared store may forget used tokens: set `maxmemory-policy noeviction` |
-| `increase(extauthz_store_failures_total{kind="clock"}[1h]) > 0` | the shared store's clock was set ahead, and uses may be forgotten |
-| `extauthz_policies{state="invalid"} > 0` | a policy denies its whole scope until it is mended |
-| `extauthz_source_trouble == 1` for minutes | edits of policies are not in force: `/readyz` says why |
-| `extauthz_source_silent_seconds > 150` | the API server has not confirmed the policies for long; at `max-source-age` we are no longer ready |
-| `histogram_quantile(0.99, sum by (le) (rate(extauthz_check_seconds_bucket[5m]))) > 0.1` | Envoy gives up after 200 ms unless told otherwise |
-| `rate(extauthz_decision_log_lost_total[5m]) > 0` | decisions leave no trace: nobody reads the pipe, or the disk is full |
-| `extauthz_clock_stepped_back_seconds > 0` | the machine's clock was set back; decisions go on by the time before |
 """
 
+_WATCH = """
+## What to watch
 
-_ALERTS = """
+The chart brings these alerts (`prometheusRule.enabled`) and a dashboard (`dashboard.enabled`); without an operator take `charts/extauthz/files/alerts.yaml`. Each leads to its section in the runbook.
 
-Alert when `sum(extauthz_controller_leader) != 1` lasts for a minute (nobody writes status), and when
-`rate(extauthz_controller_failures_total[5m]) > 0` (the log of the leader says why).
+| alert | severity | says |
+|---|---|---|
 """
 
 
 def metrics_page() -> str:
     """Every metric, with its type, its labels and what it says."""
     rows = ["| metric | type | labels | says |", "|---|---|---|---|", *map(_row, _families())]
-    return _INTRO + "\n".join(rows) + "\n" + _REST + _controller()
+    return _INTRO + "\n".join(rows) + "\n" + _REST + _controller() + _watch()
+
+
+def _watch() -> str:
+    groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]
+    rows = (_alert(rule) for group in groups for rule in group["rules"])
+    return _WATCH + "\n".join(rows) + "\n"
+
+
+def _alert(rule: dict[str, Any]) -> str:
+    name, summary = rule["alert"], rule["annotations"]["summary"]
+    said = re.sub(r"\{\{ \$(?:labels\.)?(\w+)(?: \| \w+)? \}\}", r"*\1*", summary)
+    return f"| [{name}](../how-to/runbook.md#{name.lower()}) | {rule['labels']['severity']} | {said} |"
 
 
 def _controller() -> str:
@@ -75,7 +78,7 @@ def _controller() -> str:
     text = ControllerMetrics(lambda: everything, version="1").render()[0].decode()
     found = (each for each in text_string_to_metric_families(text) if each.name.startswith("extauthz_controller"))
     head = "\n## `extauthz controller`\n\n| metric | type | labels | says |\n|---|---|---|---|\n"
-    return head + "\n".join(map(_row, found)) + _ALERTS
+    return head + "\n".join(map(_row, found)) + "\n"
 
 
 def _families() -> Iterator[Metric]:
@@ -87,6 +90,7 @@ def _families() -> Iterator[Metric]:
         policies={"accepted": 1},
         keys={issuer: KeyState(fetched_at=Instant(1.0))},
         store_keys=1,
+        store_capacity=2,
         source_silent=Seconds(1.0),
         shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
     )

@@ -19,6 +19,7 @@ from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store
+from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import RedisStore, StoreState
 from extauthz.replay.spend import Pepper
 from extauthz.server.admin import Pages
@@ -211,6 +212,7 @@ class App:
             decision_log_lost=0 if self._audit is None else self._audit.lost,
             process_log_lost=self._log.lost,
             store_keys=None if isinstance(self._store, RedisStore) else len(self._store),
+            store_capacity=self._store.capacity if isinstance(self._store, MemoryStore) else None,
             shared_store=None if self._shared is None else _shared(self._shared.state()),
             peppers=len(self._pepper.all),
             clock_stepped_back=self._clock.stepped_back(),

@@ -45,6 +45,8 @@ class Readings:
     process_log_lost: int = 0
     store_keys: int | None = None
     """None where the store does not count its keys."""
+    store_capacity: int | None = None
+    """How many it may hold; None where it has no bound of its own."""
     shared_store: SharedStoreReadings | None = None
     """None where the store is none that replicas share."""
     peppers: int = 1
@@ -67,6 +69,12 @@ def families(readings: Readings) -> Iterator[Metric]:
             "extauthz_store_keys",
             "Keys that the store holds now; absent for a store that does not count them.",
             readings.store_keys,
+        )
+    if readings.store_capacity is not None:
+        yield GaugeMetricFamily(
+            "extauthz_store_capacity",
+            "Keys that the memory store may hold; when they are reached, new tokens are denied.",
+            readings.store_capacity,
         )
     if readings.shared_store is not None:
         yield from _shared_store(readings.shared_store)
@@ -149,7 +157,12 @@ def _source(readings: Readings) -> Iterator[Metric]:
 def _keys(readings: Readings) -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "extauthz_keys_age_seconds",
-        "Time since an issuer's keys were last fetched; absent before the first time.",
+        "Time since an issuer's keys were last fetched; absent before the first time, and for keys that cannot age.",
+        labels=("issuer",),
+    )
+    failing = GaugeMetricFamily(
+        "extauthz_keys_failing",
+        "1 when the last attempt to fetch an issuer's keys failed; the last good ones serve until they are too old.",
         labels=("issuer",),
     )
     usable = GaugeMetricFamily(
@@ -160,9 +173,11 @@ def _keys(readings: Readings) -> Iterator[Metric]:
     for ref, state in sorted(readings.keys.items()):
         issuer = (str(ref),)
         usable.add_metric(issuer, 0 if state.usable(readings.now) is None else 1)
-        if state.fetched_at is not None:
+        failing.add_metric(issuer, 0 if state.problem is None else 1)
+        if state.fetched_at is not None and math.isfinite(state.good_until):
             age.add_metric(issuer, max(0.0, readings.now - state.fetched_at))
     yield age
+    yield failing
     yield usable
 
 

@@ -14,6 +14,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")
     (ROOT / "docs").rglob("*.md")
 )
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+_ANCHOR = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
+_TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 _YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 _KINDS = ("kind: AccessPolicy", "kind: TokenIssuer", "kind: ClusterTokenIssuer", "kind: TokenRevocation")
 
@@ -22,6 +24,37 @@ _KINDS = ("kind: AccessPolicy", "kind: TokenIssuer", "kind: ClusterTokenIssuer",
 def test_no_link_is_dead(page: Path) -> None:
     links = [link for link in _LINK.findall(page.read_text()) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_anchor_is_a_heading(page: Path) -> None:
+    """As the renderers of GitHub and its like name them."""
+    found = [(link, anchor) for link, anchor in _ANCHOR.findall(page.read_text()) if "://" not in link]
+    wanted = [((page.parent / link).resolve() if link else page, anchor) for link, anchor in found]
+    assert [anchor for target, anchor in wanted if target.suffix == ".md" and anchor not in anchors(target)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    written = set(re.findall(r'<a id="([^"]+)"', text))
+    return written | {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    """A claim that says by which test it holds must not outlive the test."""
+    for path, name in _TEST.findall(page.read_text()):
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+def test_the_threat_model_names_a_test_for_all_that_it_says_is_defended() -> None:
+    page = (ROOT / "docs" / "explanation" / "threat-model.md").read_text()
+    defended = page.partition("## Defended")[2].partition("## Not defended")[0]
+    rows = [line for line in defended.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    assert [row for row in rows if not _TEST.search(row)] == []
 
 
 def policies() -> Iterator[tuple[str, str]]:

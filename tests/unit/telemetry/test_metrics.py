@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -120,6 +122,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
         process_log_lost=1,
         store_keys=42,
         peppers=2,
+        store_capacity=50,
         clock_stepped_back=Seconds(12.0),
         source_silent=Seconds(70.0),
         source_trouble=True,
@@ -136,6 +139,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_process_log_lost_total") == 1
     assert value(shown, "extauthz_store_keys") == 42
     assert value(shown, "extauthz_peppers") == 2
+    assert value(shown, "extauthz_store_capacity") == 50
     assert value(shown, "extauthz_clock_stepped_back_seconds") == 12
     assert value(shown, "extauthz_source_silent_seconds") == 70
     assert value(shown, "extauthz_source_trouble") == 1
@@ -159,6 +163,7 @@ def test_nothing_is_made_up_before_it_is_known() -> None:
         "snapshot_info",
         "snapshot_age_seconds",
         "store_keys",
+        "store_capacity",
         "store_up",
         "store_may_evict",
         "source_silent_seconds",
@@ -180,6 +185,25 @@ def test_an_issuer_shows_whether_its_keys_are_usable_and_how_old_they_are() -> N
     ages = {labels["issuer"]: age for labels, age in samples(shown, "extauthz_keys_age_seconds")}
     assert usable == {"ClusterTokenIssuer corp": 1, "TokenIssuer shop/old": 0, "TokenIssuer shop/waiting": 0}
     assert ages == {"ClusterTokenIssuer corp": 30, "TokenIssuer shop/old": 900}
+
+
+def test_keys_that_cannot_age_have_no_age() -> None:
+    """Their age would grow for ever, and somebody would be called about it."""
+    keys = KeySet(keys=(), skipped=(), generation="g")
+    state = KeyState(keys=keys, good_until=Instant(math.inf), fetched_at=Instant(1.0))
+    shown = metrics(Readings(now=NOW, keys={ISSUER: state}))
+    assert value(shown, "extauthz_keys_usable", issuer="ClusterTokenIssuer corp") == 1
+    assert samples(shown, "extauthz_keys_age_seconds") == []
+
+
+def test_a_failed_fetch_shows_while_the_last_good_keys_still_serve() -> None:
+    keys = KeySet(keys=(), skipped=(), generation="g")
+    state = KeyState(keys=keys, good_until=Instant(2000.0), fetched_at=Instant(970.0), problem="refused")
+    shown = metrics(Readings(now=NOW, keys={ISSUER: state}))
+    assert value(shown, "extauthz_keys_usable", issuer="ClusterTokenIssuer corp") == 1
+    assert value(shown, "extauthz_keys_failing", issuer="ClusterTokenIssuer corp") == 1
+    mended = metrics(Readings(now=NOW, keys={ISSUER: replace(state, problem=None)}))
+    assert value(mended, "extauthz_keys_failing", issuer="ClusterTokenIssuer corp") == 0
 
 
 def test_nothing_is_read_before_a_scrape_asks() -> None:

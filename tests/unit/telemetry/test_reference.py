@@ -34,6 +34,7 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
         policies={"accepted": 1},
         keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
         store_keys=1,
+        store_capacity=2,
         source_silent=Seconds(1.0),
         shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
     )
