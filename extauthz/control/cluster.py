@@ -16,10 +16,13 @@ from kubernetes.client import ApiClient
 
 from extauthz.control.events import Resource
 from extauthz.control.objects import Objects, Picture, references
-from extauthz.control.resources import concerns, held, watched
+from extauthz.control.resources import TARGET_OF, concerns, held, watched
 from extauthz.control.watch import KindWatch, Pace
 from extauthz.model.time import Clock
+from extauthz.policy.attach import targets_of
 from extauthz.policy.compile import Compiler
+from extauthz.policy.gateway.surface import Remembering, Surfaces
+from extauthz.policy.grants import Grants
 from extauthz.policy.problem import Problem
 from extauthz.policy.snapshot import Snapshot
 from extauthz.telemetry.log import frames_of
@@ -62,6 +65,7 @@ class ClusterReconciler:
         self._compiled: Callable[[Picture, Snapshot], None] | None = None
         self._objects = Objects(self._changed)
         self._compiler = Compiler(install_namespace)
+        self._targets = Remembering()
         self._watches = {resource: self._watch(resource) for resource in watched(namespace, install_namespace)}
         self._held: dict[Resource, KindWatch] = {}
         self._version: str | None = None
@@ -105,7 +109,8 @@ class ClusterReconciler:
         self._thread.join(5.0)
 
     def _watch(self, resource: Resource) -> KindWatch:
-        return KindWatch(self._api, resource, self._objects.take, self._clock, self._pace)
+        optional = resource in TARGET_OF
+        return KindWatch(self._api, resource, self._objects.take, self._clock, self._pace, optional=optional)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -126,8 +131,8 @@ class ClusterReconciler:
         if self._follow(picture):
             picture = self._objects.picture()
         objects = (each for each in picture.objects if concerns(each, self._namespace))
-        grants = picture.grants if self._namespace is None else None
-        snapshot = self._compiler.compile(objects, self._clock.now(), grants)
+        grants, surfaces = self._shared(picture) if self._namespace is None else (None, None)
+        snapshot = self._compiler.compile(objects, self._clock.now(), grants, surfaces)
         known = frozenset(self._problems)
         for problem in snapshot.problems:
             if problem not in known:
@@ -139,6 +144,10 @@ class ClusterReconciler:
             _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
         if self._compiled is not None:
             self._compiled(picture, snapshot)
+
+    def _shared(self, picture: Picture) -> tuple[Grants, Surfaces]:
+        """What counts where many teams share one service: who may claim which hosts, and what targets take."""
+        return picture.grants, self._targets.surfaces(targets_of(picture.objects), picture.targets)
 
     def _follow(self, picture: Picture) -> bool:
         """Watch what issuers refer to now, and nothing else. Whether there was something new to wait for."""

@@ -23,6 +23,7 @@ from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
 from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
+from extauthz.policy.gateway.surface import Surfaces
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef, Problem, dotted
 from extauthz.policy.remembered import Remembered
@@ -64,16 +65,20 @@ class Listing:
     """Those of the faults that hide which hosts are meant. With one, the listing does not count."""
 
 
-def list_folder(folder: Path) -> Listing:
-    """Read every `.yaml` and `.yml` file below a folder, except names that begin with a dot. Never raises."""
-    return Reader(folder).read()
+def list_folder(folder: Path, *, cluster: bool = False) -> Listing:
+    """Read every `.yaml` and `.yml` file below a folder, except names that begin with a dot. Never raises.
+
+    With `cluster`, the objects are for one: what shows no host there may show a target.
+    """
+    return Reader(folder, cluster=cluster).read()
 
 
 class Reader:
     """Reads a folder one time after the other. Of a file that did not change, the last reading counts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cluster: bool = False) -> None:
         self.folder = folder
+        self._cluster = cluster
         self._known: dict[str, tuple[bytes, Listing]] = {}
 
     def read(self) -> Listing:
@@ -101,15 +106,15 @@ class Reader:
         digest = hashlib.sha256(data).digest()
         before, listing = last.get(name, (b"", None))
         if listing is None or before != digest:
-            listing = _read_file(data, digest, path, name)
+            listing = _read_file(data, digest, path, name, cluster=self._cluster)
         self._known[name] = (digest, listing)
         return listing
 
 
-def _read_file(data: bytes, digest: bytes, path: Path, name: str) -> Listing:
+def _read_file(data: bytes, digest: bytes, path: Path, name: str, *, cluster: bool) -> Listing:
     documents, fault = read_documents(data)
     placed = tuple(Placed(name, _resolved(document, path.parent), digest) for document in documents)
-    hidden = tuple(_hidden(placed))
+    hidden = tuple(_hidden(placed, cluster=cluster))
     if fault is None:
         return Listing(placed, hidden, (), hidden)
     problem = LocatedProblem(name, fault.line, "", "", fault.message)
@@ -120,9 +125,9 @@ def _read_file(data: bytes, digest: bytes, path: Path, name: str) -> Listing:
     return Listing(placed, (problem, *hidden), (broken,), hidden)
 
 
-def _hidden(placed: Iterable[Placed]) -> Iterator[LocatedProblem]:
+def _hidden(placed: Iterable[Placed], *, cluster: bool) -> Iterator[LocatedProblem]:
     for each in placed:
-        found = hidden_in(each.document)
+        found = hidden_in(each.document, cluster=cluster)
         if found is not None:
             field, words = found
             yield LocatedProblem(each.file, each.document.line_of(field), "", dotted(field), words)
@@ -150,12 +155,15 @@ class Loader:
             lambda placed: parse(placed.document.raw, cluster=cluster)
         )
         self._compiler = Compiler(install_namespace)
+        self._cluster = cluster
 
     def load(self, listing: Listing, now: Instant | None = None) -> tuple[Snapshot, tuple[LocatedProblem, ...]]:
         """What a listing comes to, and every mistake in it. `now` as for `Compiler.compile`."""
         objects = list(zip(listing.placed, self._parsed.all(listing.placed), strict=True))
         twins = _twins(objects)
-        snapshot = self._compiler.compile((*_merged(objects, twins), *listing.unread), now)
+        # `lint` for a cluster knows no routes, and leaves them to the cluster.
+        surfaces: Surfaces | None = {} if self._cluster else None
+        snapshot = self._compiler.compile((*_merged(objects, twins), *listing.unread), now, surfaces=surfaces)
         return snapshot, _located(listing, objects, twins, snapshot)
 
 
@@ -179,7 +187,7 @@ def _located(
 
 def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProblem, ...]]:
     """How many objects a folder holds, and every mistake in it; with `cluster`, also what no cluster takes."""
-    listing = list_folder(folder)
+    listing = list_folder(folder, cluster=cluster)
     return len(listing.placed), load(listing, cluster=cluster)[1]
 
 

@@ -13,20 +13,24 @@ from typing import Final
 from extauthz.control.documents import Document
 from extauthz.policy.parse import ALL_KINDS, reads_as
 from extauthz.policy.problem import FieldPath
-from extauthz.policy.scope import tells_hosts
+from extauthz.policy.scope import names_targets, tells_hosts
+from extauthz.policy.targets import NOT_IN_FOLDER
 
 _DEEP: Final = 4
 
 
-def hidden_in(document: Document) -> tuple[FieldPath, str] | None:
-    """Where a document hides the hosts of a policy, and why; None when it does not."""
+def hidden_in(document: Document, *, cluster: bool = False) -> tuple[FieldPath, str] | None:
+    """Where a document hides the hosts of a policy, and why; None when it does not. In a cluster, targets show them."""
     raw = document.raw
     meant = reads_as(raw)
     if meant == "TokenRevocation":
         return None
     if meant == "AccessPolicy":
-        if tells_hosts(raw.get("spec")):
+        spec = raw.get("spec")
+        if tells_hosts(spec) or (cluster and names_targets(spec)):
             return None
+        if names_targets(spec):
+            return ("spec", "targetRefs"), f"{NOT_IN_FOLDER}. As it is, nothing in the folder counts"
         return ("spec", "hosts"), "which hosts this policy is for cannot be told, so nothing in the folder counts"
     # Objects of a known kind may hold any text; a ConfigMap's often is YAML.
     kind = raw.get("kind") if isinstance(raw, dict) else None

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, RawObject, Resource
-from extauthz.control.resources import NAMESPACES
+from extauthz.control.resources import NAMESPACES, TARGET_OF
+from extauthz.policy.gateway.reading import GatewayObject, read_object
+from extauthz.policy.gateway.target import Place
 from extauthz.policy.grants import HOSTS_ANNOTATION
 from extauthz.policy.held import HELD_KINDS
 from extauthz.policy.issuer import DataRefSpec, TokenIssuerSpec
@@ -39,6 +41,8 @@ class Picture:
     objects: tuple[Parsed | Broken, ...]
     grants: Mapping[str, tuple[str, ...]]
     """The hosts that each namespace may claim."""
+    targets: Mapping[Place, GatewayObject] = field(default_factory=dict)
+    """What policies may target."""
     written: Mapping[ObjectRef, Written] = field(default_factory=dict)
     """Of the objects of our own kinds; empty for who does not follow their status."""
 
@@ -56,12 +60,15 @@ class Objects:
         self._lock = threading.Lock()
         self._parsed: dict[Resource, dict[ObjectRef, Parsed | Broken]] = {}
         self._grants: dict[str, tuple[str, ...]] = {}
+        self._targets: dict[Resource, dict[Place, GatewayObject]] = {}
 
     def take(self, event: Event) -> None:
         """What a watch tells."""
         if event.resource == NAMESPACES:
             self._take_namespaces(event)
             news = True
+        elif event.resource in TARGET_OF:
+            news = self._take_targets(event, TARGET_OF[event.resource])
         else:
             news = self._take_objects(event)
         if news:
@@ -113,6 +120,25 @@ class Objects:
                 case _:
                     assert_never(event)
 
+    def _take_targets(self, event: Event, kind: str) -> bool:
+        """Whether it said anything new: most changes of a route are of its status."""
+        with self._lock:
+            before = self._targets.get(event.resource)
+            match event:
+                case Listed(objects=objects):
+                    read = [read_object(kind, each) for each in objects]
+                    now = {each.place: each for each in read}
+                case Applied(object=obj):
+                    one = read_object(kind, obj)
+                    now = {**(before or {}), one.place: one}
+                case Deleted(object=obj):
+                    gone = read_object(kind, obj).place
+                    now = {place: each for place, each in (before or {}).items() if place != gone}
+                case _:
+                    assert_never(event)
+            self._targets[event.resource] = now
+            return now != before
+
     def forget(self, resource: Resource) -> None:
         """The resource is no longer watched."""
         with self._lock:
@@ -120,13 +146,14 @@ class Objects:
 
     def has(self, resource: Resource) -> bool:
         """Whether the resource was listed."""
-        return resource in self._parsed
+        return resource in self._parsed or resource in self._targets
 
     def picture(self) -> Picture:
         """Everything now."""
         with self._lock:
             objects = tuple(each for found in self._parsed.values() for each in found.values())
-            return Picture(objects, dict(self._grants), dict(self._written))
+            targets = {place: each for found in self._targets.values() for place, each in found.items()}
+            return Picture(objects, dict(self._grants), targets, dict(self._written))
 
 
 def references(objects: Iterable[Parsed | Broken], install_namespace: str) -> frozenset[ObjectRef]:

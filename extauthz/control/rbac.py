@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from extauthz.control.resources import PLURALS
+from extauthz.control.resources import PLURALS, TARGETS
+from extauthz.policy.gateway.target import GROUP as GATEWAY_API
 from extauthz.policy.parse import API_VERSION, CLUSTER_KINDS
 
 
@@ -73,6 +74,9 @@ _READ: Final = (
     Rule("", ("configmaps",), _FOLLOW, Where.SERVED, "key sets and CA bundles", "the ConfigMaps that issuers refer to"),
 )
 _GRANTS: Final = Rule("", ("namespaces",), _FOLLOW, Where.CLUSTER, "which hosts each namespace may claim")
+_TARGETS: Final = Rule(
+    GATEWAY_API, tuple(each.plural for each in TARGETS.values()), _FOLLOW, Where.CLUSTER, "what `targetRefs` name"
+)
 _REVOKED: Final = Rule(_GROUP, ("tokenrevocations",), _FOLLOW, Where.INSTALL, "what is revoked for every namespace")
 _WRITE: Final = (
     Rule(_GROUP, tuple(f"{name}/status" for name in _OURS), ("patch",), Where.SERVED, "status"),
@@ -93,8 +97,8 @@ _FLEET: Final = (
 
 TABLE: Final[Mapping[Mode, tuple[Rule, ...]]] = {
     Mode.SIDECAR: (*_READ, _REVOKED),
-    Mode.CENTRAL: (*_READ, _GRANTS, *_TELL),
-    Mode.CONTROLLER: (*_READ, _GRANTS, *_WRITE, _WRITE_CLUSTERED, *_FLEET),
+    Mode.CENTRAL: (*_READ, _GRANTS, _TARGETS, *_TELL),
+    Mode.CONTROLLER: (*_READ, _GRANTS, _TARGETS, *_WRITE, _WRITE_CLUSTERED, *_FLEET),
     Mode.CONTROLLER_OF_ONE: (*_READ, _REVOKED, *_WRITE),
     Mode.CONTROLLER_OF_INSTALL: (*_READ, *_WRITE, _WRITE_CLUSTERED),
 }

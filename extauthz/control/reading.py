@@ -32,6 +32,10 @@ class Refused(Exception):
     """The API server answered, and not with what was asked for. The message says what to mend."""
 
 
+class NotServed(Refused):
+    """The API server knows no such kind."""
+
+
 class Expired(Exception):
     """The version is too old for the API server, or comes from another store: list anew (410 Gone)."""
 
@@ -137,7 +141,8 @@ def status_error(status: object, resource: Resource) -> Refused | Expired:
     code, reason = fields.get("code"), str(fields.get("reason", ""))
     if code == HTTPStatus.GONE or reason in {"Expired", "Gone"}:
         return Expired()
-    return Refused(_words(code, fields, resource))
+    words = _words(code, fields, resource)
+    return NotServed(words) if code == HTTPStatus.NOT_FOUND else Refused(words)
 
 
 def _get(

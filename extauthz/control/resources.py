@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from extauthz.control.events import Resource
+from extauthz.policy.gateway.target import GROUP, VERSION
 from extauthz.policy.parse import API_VERSION, CLUSTER_KINDS, Broken, Parsed
 from extauthz.policy.problem import ObjectRef
 from extauthz.policy.revocation import TokenRevocationSpec
@@ -20,18 +21,27 @@ PLURALS: Final = {
 NAMESPACES: Final = Resource("", "v1", "namespaces")
 """They say which hosts their policies may claim."""
 
+TARGETS: Final = {
+    kind: Resource(GROUP, VERSION, plural)
+    for kind, plural in (("Gateway", "gateways"), ("HTTPRoute", "httproutes"), ("GRPCRoute", "grpcroutes"))
+}
+"""Gateway API's kinds that policies may target. A cluster need not have them."""
+
+TARGET_OF: Final = {resource: kind for kind, resource in TARGETS.items()}
+
 _HELD: Final = {"Secret": "secrets", "ConfigMap": "configmaps"}
 _GROUP, _, _VERSION = API_VERSION.partition("/")
 
 
 def watched(namespace: str | None, install_namespace: str) -> tuple[Resource, ...]:
-    """Our own kinds; with None those of every namespace, and the Namespaces.
+    """Our own kinds; with None those of every namespace, the Namespaces, and what policies may target.
 
     A sidecar also reads the revocations of the install namespace: those of cluster-wide issuers count everywhere.
     """
     ours = dict.fromkeys(_resource(kind, namespace) for kind in PLURALS)
-    more = NAMESPACES if namespace is None else _resource("TokenRevocation", install_namespace)
-    return (*(ours | {more: None}),)
+    if namespace is None:
+        return (*ours, NAMESPACES, *TARGETS.values())
+    return (*(ours | {_resource("TokenRevocation", install_namespace): None}),)
 
 
 def concerns(item: Parsed | Broken, namespace: str | None) -> bool:

@@ -18,7 +18,7 @@ from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, Resource
-from extauthz.control.reading import Expired, Refused, Watched, open_watch, read_list, status_error
+from extauthz.control.reading import Expired, NotServed, Refused, Watched, open_watch, read_list, status_error
 from extauthz.model.time import Clock, Seconds
 from extauthz.telemetry.log import frames_of
 
@@ -60,17 +60,27 @@ class KindWatch:
     """Tells every object of a kind to `emit`, from a thread of its own, and what becomes of them.
 
     While the API server cannot be reached, or refuses, nothing is told: what is known stays in force, and `state` says
-    since when. That holds for a kind it does not know, too: an API server that is starting may not know it yet.
+    since when. That holds for a kind it does not know, too, unless the kind is `optional`: then there is none of it,
+    until the API server knows it.
     """
 
     def __init__(
-        self, api: ApiClient, resource: Resource, emit: Callable[[Event], None], clock: Clock, pace: Pace | None = None
+        self,
+        api: ApiClient,
+        resource: Resource,
+        emit: Callable[[Event], None],
+        clock: Clock,
+        pace: Pace | None = None,
+        *,
+        optional: bool = False,
     ) -> None:
+        """Nothing is asked yet."""
         self._api = api
         self._resource = resource
         self._emit = emit
         self._clock = clock
         self._pace = pace or Pace()
+        self._optional = optional
         self._random = random.SystemRandom()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -125,8 +135,17 @@ class KindWatch:
             return f"reading {self._resource} failed: {type(error).__name__} at {frames_of(error)}"
         return None
 
-    def _list(self) -> str:
-        page = read_list(self._api, self._resource, self._pace.connect, self._pace.answer)
+    def _list(self) -> str | None:
+        """List everything. Returns the version to watch from, None when there is nothing to watch."""
+        try:
+            page = read_list(self._api, self._resource, self._pace.connect, self._pace.answer)
+        except NotServed:
+            if not self._optional:
+                raise
+            self._emit(Listed(self._resource, ()))
+            self._state = WatchState(listed=True, contact=self._clock.monotonic())
+            self._stop.wait(self._pace.longest_pause * (0.5 + 0.5 * self._random.random()))
+            return None
         self._emit(Listed(self._resource, page.objects))
         self._dry = 0
         self._state = replace(self._state, listed=True, contact=self._clock.monotonic())

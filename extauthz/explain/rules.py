@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, assert_never
 
 from extauthz.explain.story import ToldRule
 from extauthz.model.request import RequestView
 from extauthz.model.verdict import PolicyRef
-from extauthz.policy.match import HeaderMatch, Route
-from extauthz.policy.path import PathKind
+from extauthz.policy.condition import Condition, HeaderMatch, Part
+from extauthz.policy.match import MatchKey, Route
+from extauthz.policy.path import PathKind, PathMatch
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
+from extauthz.policy.within import Inner, Stage, Within
 
 MOST: Final = 50
 """How many rules are told."""
@@ -91,6 +93,11 @@ def _near(view: RequestView, route: Route, taken: Route | None) -> _Near:
         case HeaderMatch(name=name, value=value):
             wanted = f"`{name}` with the value that the rule names, once" if value else f"`{name}`"
             return _Near(_Distance.HEADER, route, f"the request lacks the header {wanted}")
+        case Condition(part=part, name=name):
+            what = "header" if part is Part.HEADER else "query parameter"
+            return _Near(_Distance.HEADER, route, f"its target takes another value of the {what} `{name}`")
+        case PathMatch():
+            return _Near(_Distance.PATH, route, "its target takes the path, and the rule another one")
         case method:
             return _Near(_Distance.METHOD, route, f"it takes `{method}`, the request is `{view.method}`")
 
@@ -101,13 +108,15 @@ def _outranked(view: RequestView, route: Route, taken: Route) -> str:
     if mine.host != theirs.host and view.pinned_policy is None:
         return f"it fits, but the host `{theirs.host}` is closer than `{mine.host}`"
     if mine.path != theirs.path:
-        return f"it fits, but its path is less specific: {_path(route)} comes after {_path(taken)}"
+        return f"it fits, but its path is less specific: {_path(mine.path)} comes after {_path(theirs.path)}"
     if taken.greedy and not route.greedy:
         return f"it fits, but {taken.rule.policy} is broken and might have asked for more"
     if mine.method is None and theirs.method is not None:
         return "it fits, but it names no method"
-    if len(mine.headers) < len(theirs.headers):
-        return "it fits, but it asks for fewer headers"
+    if _asked(mine) < _asked(theirs):
+        return "it fits, but it asks for fewer headers or query parameters"
+    if theirs.within is not None and mine.within != theirs.within:
+        return f"it fits, but not as closely as {_of_target(theirs.within)}"
     if route.age[0] != taken.age[0]:
         return f"it fits, but its policy is younger than {taken.rule.policy}"
     if route.rule.policy != taken.rule.policy:
@@ -134,12 +143,39 @@ def _told(near: _Near) -> ToldRule:
 
 
 def _matches(route: Route) -> str:
-    headers = "".join(f", header `{header.name}`" for header in route.key.headers)
-    return f"{route.key.method or 'every method'}, {_path(route)} on {route.key.host}{headers}"
+    key, within = route.key, route.key.within
+    asked_for = "".join(f", header `{header.name}`" for header in key.headers)
+    if within is None:
+        return f"{key.method or 'every method'}, {_path(key.path)} on {key.host}{asked_for}"
+    asked_for = "".join(f", {each.part.name.lower()} `{each.name}`" for each in within.conditions)
+    inner = "".join(f", header `{header.name}`" for header in within.inner.headers)
+    own = within.inner.method or "every method", _path(within.inner.path)
+    whole = f"{key.method or 'every method'}, {_path(key.path)} on {key.host}{asked_for}, from {within.target}"
+    return whole if within.inner == Inner() else f"{own[0]}, {own[1]}{inner} within {whole}"
 
 
-def _path(route: Route) -> str:
-    path = route.key.path
+def _asked(key: MatchKey) -> tuple[int, int]:
+    """How many headers and query parameters a match asks for."""
+    within = key.within
+    return (len(key.headers), 0) if within is None else (within.count(Part.HEADER), within.count(Part.QUERY))
+
+
+def _of_target(within: Within) -> str:
+    """What a route of a target stands for."""
+    match within.stage:
+        case Stage.GONE:
+            return f"what {within.target} took before it was gone"
+        case Stage.DOUBT:
+            return f"what {within.target} may take"
+        case Stage.CLOSING:
+            return f"{within.target}, of which its policy takes no more"
+        case Stage.RULE:
+            return f"a rule within {within.target}"
+        case _:
+            assert_never(within.stage)
+
+
+def _path(path: PathMatch) -> str:
     if path.kind is PathKind.PREFIX and path.text == "/":
         return "every path"
     return f"{_KINDS[path.kind]} `{path.text}`" if path.text else _KINDS[path.kind]

@@ -14,6 +14,7 @@ from extauthz.model.reuse import Limit, Reuse, ReuseKey
 from extauthz.model.time import Instant
 from extauthz.model.token import ClaimPath, Demand, IssuerRef, Slot, SlotKind, Trust
 from extauthz.model.verdict import Challenge, PolicyRef
+from extauthz.policy.attach import Draft, Targeting
 from extauthz.policy.clause import Clause
 from extauthz.policy.clauses.authentication import RequireAuthentication
 from extauthz.policy.clauses.cel import compile_cel
@@ -21,17 +22,20 @@ from extauthz.policy.clauses.claims import RequireClaim
 from extauthz.policy.clauses.roles import RequireRoles
 from extauthz.policy.clauses.scopes import RequireScopes
 from extauthz.policy.counts import LimitSpec, ReuseSpec
+from extauthz.policy.gateway.surface import Surfaces
+from extauthz.policy.gateway.surface import digest_of as digest_of_surfaces
 from extauthz.policy.grants import Grants
 from extauthz.policy.held import Held, HeldData
 from extauthz.policy.issuers import Issuers, compile_issuers
 from extauthz.policy.match import Route
 from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken, Parsed
+from extauthz.policy.path import PathKind
 from extauthz.policy.problem import Cause, FieldPath, Problem, Unmet
 from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
-from extauthz.policy.scope import keys_of, path_match, salvage
-from extauthz.policy.settled import Policy, Served, policy_ref, settle
+from extauthz.policy.scope import headers_of, keys_of, path_match, salvage, salvage_rules
+from extauthz.policy.settled import Attaching, Policy, Served, policy_ref, settle
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.spec import (
     AccessPolicySpec,
@@ -41,19 +45,26 @@ from extauthz.policy.spec import (
     SlotSpec,
     TokenSpec,
 )
+from extauthz.policy.targets import salvage_targets, target_of
+from extauthz.policy.within import Inner
 
 _Object: TypeAlias = Parsed | Broken
 
 
 def compile_snapshot(
-    objects: Iterable[_Object], *, install_namespace: str = INSTALL_NAMESPACE, grants: Grants | None = None
+    objects: Iterable[_Object],
+    *,
+    install_namespace: str = INSTALL_NAMESPACE,
+    grants: Grants | None = None,
+    surfaces: Surfaces | None = None,
 ) -> Snapshot:
     """Compile one complete set of objects. Broken ones deny their own scope and touch no other.
 
     `install_namespace` is where extauthz itself lives: the references of cluster-wide objects lead there.
-    `grants` says which hosts each namespace may claim; None where nobody shares.
+    `grants` says which hosts each namespace may claim; None where nobody shares. `surfaces` says what each target of a
+    policy takes; None where nobody knows of targets.
     """
-    return Compiler(install_namespace).compile(objects, grants=grants)
+    return Compiler(install_namespace).compile(objects, grants=grants, surfaces=surfaces)
 
 
 class Compiler:
@@ -69,9 +80,16 @@ class Compiler:
         self._revoking = Revoking(install_namespace)
         self._around: object = None
         self._policies: Remembered[_Object, Policy] | None = None
+        self._attaching = Attaching()
         self._served = settle((), None)
 
-    def compile(self, objects: Iterable[_Object], now: Instant | None = None, grants: Grants | None = None) -> Snapshot:
+    def compile(
+        self,
+        objects: Iterable[_Object],
+        now: Instant | None = None,
+        grants: Grants | None = None,
+        surfaces: Surfaces | None = None,
+    ) -> Snapshot:
         """Compile a set. TokenRevocations that count no longer at `now` are left out; requests come later than that."""
         ordered, revocations = _parted(objects)
         digests = self._digests.all(ordered)
@@ -80,10 +98,11 @@ class Compiler:
         )
         others = tuple(digest for item, digest in zip(ordered, digests, strict=True) if item.ref.kind != "AccessPolicy")
         policies = self._policies_beside(others, issuers)
-        served = self._serve(policies.all(item for item in ordered if item.ref.kind == "AccessPolicy"), grants)
+        drafted = policies.all(item for item in ordered if item.ref.kind == "AccessPolicy")
+        served = self._serve(self._attaching.all(drafted, surfaces, grants), grants)
         revoked = self._revoking.compile(revocations, issuers, now)
         return Snapshot(
-            version=_version(grants, digests, revoked.digests),
+            version=_version(grants, [*digests, digest_of_surfaces(surfaces or {})], revoked.digests),
             routing=served.routing,
             issuers=issuers.good,
             issuer_keys=issuers.keys,
@@ -137,7 +156,7 @@ def _compile_policy(item: Parsed | Broken, issuers: Issuers) -> Policy:
         case Parsed(spec=AccessPolicySpec() as spec):
             return _compile_spec(item, spec, issuers)
         case Broken():
-            return Policy(item.ref, tuple(_salvaged_routes(item)), ())
+            return Policy(item.ref, tuple(_salvaged_routes(item)), (), _salvaged_targeting(item), _age(item))
         case _:
             raise AssertionError("an AccessPolicy has the spec of one")
 
@@ -148,9 +167,25 @@ def _salvaged_routes(item: Broken) -> Iterator[Route]:
         yield Route(found.key, rule, _age(item), (found.rule, place), found.greedy)
 
 
+def _salvaged_targeting(item: Broken) -> Targeting | None:
+    refs = tuple(dict.fromkeys(salvage_targets(item.raw_spec, item.ref.namespace)))
+    return Targeting(refs, tuple(_salvaged_drafts(item))) if refs else None
+
+
+def _salvaged_drafts(item: Broken) -> Iterator[Draft]:
+    """INVARIANT: within its targets, what cannot be read of a broken policy is taken for everything."""
+    for place, (index, part) in enumerate(salvage_rules(item.raw_spec)):
+        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{index}", broken=str(item.problems[0]))
+        lost = part.greedy or part.path.kind in {PathKind.UNKNOWN, PathKind.UNKNOWN_PATTERN}
+        for method in part.methods or (None,):
+            inner = Inner() if lost else Inner(part.path, method, part.headers)
+            yield Draft(rule, inner, (index, place), greedy=lost)
+
+
 def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Policy:
     """A rule that names an issuer it cannot have refuses alone; the policy's other rules serve."""
     routes: list[Route] = []
+    drafts: list[Draft] = []
     problems: list[Problem] = []
     for index, rule_spec in enumerate(spec.rules):
         where: FieldPath = ("spec", "rules", index)
@@ -158,9 +193,13 @@ def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Pol
         problems.extend(Problem(item.ref, (*where, *field), why.words, why.cause) for field, why in unmet)
         for place, match in enumerate(rule_spec.match or (MatchSpec(),)):
             path = path_match(match.path)
-            keys = (key for host in spec.hosts for key in keys_of(host, match, path))
+            keys = (key for host in spec.hosts or () for key in keys_of(host, match, path))
             routes.extend(Route(key, rule, _age(item), (index, place)) for key in keys)
-    return Policy(item.ref, tuple(routes), tuple(problems))
+            inners = (Inner(path, method, headers_of(match)) for method in match.methods or (None,))
+            drafts.extend(Draft(rule, inner, (index, place)) for inner in inners)
+    refs = tuple(target_of(each, item.ref.namespace) for each in spec.target_refs or ())
+    targeting = Targeting(refs, tuple(drafts)) if refs else None
+    return Policy(item.ref, tuple(routes), tuple(problems), targeting, _age(item))
 
 
 _Unmet = tuple[FieldPath, Unmet]

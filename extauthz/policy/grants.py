@@ -18,10 +18,11 @@ Grants: TypeAlias = Mapping[str, tuple[str, ...]]
 
 def granted(grants: Grants | None, namespace: str, host: str) -> bool:
     """Whether policies of the namespace may claim this host; with None, where nobody shares, they all may."""
-    return grants is None or any(_covers(grant, host) for grant in grants.get(namespace, ()))
+    return grants is None or any(covers(grant, host) for grant in grants.get(namespace, ()))
 
 
-def _covers(grant: str, host: str) -> bool:
+def covers(grant: str, host: str) -> bool:
+    """Whether a host, or all that a wildcard stands for, is among what another stands for."""
     if grant in {"*", host}:
         return True
     # `*.example` covers `a.example`, `b.a.example` and `*.a.example`; never `example` itself, and never `*`.

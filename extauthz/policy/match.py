@@ -2,6 +2,9 @@
 
 Hosts: exact, then the longest wildcard, then `*`. Paths: exact, then the longest prefix, then templates and regular
 expressions. Every step but the regular expressions is a dictionary look-up, so the cost hardly grows with the rules.
+
+A policy that targets a route of Gateway API is chosen as that route is: first by the route's match, as Envoy does, then
+by the rule's own match within it.
 """
 
 from __future__ import annotations
@@ -11,34 +14,37 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import is_not
 
+from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.target import Path, segments
-from extauthz.policy.path import PARAMETER, PathKind, PathMatch, compile_regex
+from extauthz.model.verdict import Refusal
+from extauthz.policy.condition import HeaderMatch, Part, lacks
+from extauthz.policy.path import PARAMETER, PathKind, PathMatch, compile_regex, narrower
 from extauthz.policy.rule import Rule
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class HeaderMatch:
-    """A header that must be there; with this value once, when there is one."""
-
-    name: str
-    value: str = ""
-    """Empty: any value will do."""
-
-    def takes(self, view: RequestView) -> bool:
-        """Whether the request has the header."""
-        return view.header(self.name) == self.value if self.value else self.name in view.headers
+from extauthz.policy.within import Missed, Stage, Within
 
 
 @dataclass(frozen=True, slots=True)
 class MatchKey:
-    """One atomic match. Two policies with an equal one are in conflict."""
+    """One atomic match."""
 
     host: str
     path: PathMatch
     method: str | None
     headers: tuple[HeaderMatch, ...]
     """Sorted."""
+    within: Within | None = None
+    """Of a target; None where the policy names hosts."""
+
+    @property
+    def said(self) -> tuple[object, ...]:
+        """Equal for two matches that take the same requests, whether a target or the policy itself says so."""
+        if self.within is None:
+            return (self.host, (self.path,), self.method, self.headers, ())
+        inner = self.within.inner
+        paths = narrower(self.path, inner.path)
+        return (self.host, paths, self.method or inner.method, inner.headers, self.within.conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +62,25 @@ class Route:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sorts routes of one path: those that ask for more come first, then the older, then as written."""
-        key = self.key
-        return (not self.greedy, key.method is None, -len(key.headers), self.age, self.place)
+        """Sorts routes of one path: those that ask for more come first, then those of targets, which are wholly theirs,
+        then the older, then as written."""
+        key, within = self.key, self.key.within
+        headers, queries = len(key.headers), 0
+        if within is not None:
+            headers, queries = within.count(Part.HEADER), within.count(Part.QUERY)
+        own = (1,) if within is None else (0, *within.rank)
+        return (not self.greedy, key.method is None, -headers, -queries, own, self.age, self.place)
 
-    def misses(self, view: RequestView) -> str | HeaderMatch | None:
-        """The method or header of this route that the request lacks, None when it fits; the path is known to."""
+    def misses(self, view: RequestView) -> Missed | None:
+        """What of this route the request lacks, None when it fits; the path is known to."""
         key = self.key
-        if key.method is not None and key.method != view.method:
-            return key.method
-        for header in key.headers:
-            if not header.takes(view):
-                return header
-        return None
+        found = lacks(key.method, key.headers, view)
+        return found if found is not None or key.within is None else key.within.misses(view)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it says what its author wrote, so that another may say the same."""
+        return not self.greedy and (self.key.within is None or self.key.within.stage is Stage.RULE)
 
 
 @dataclass(slots=True)
@@ -82,7 +94,7 @@ class _Node:
 class PathTable:
     """The routes of one host, or of one policy."""
 
-    __slots__ = ("_exact", "_prefix", "_regexes", "_templates", "_unknown", "_unknown_pattern", "routes")
+    __slots__ = ("_disputed", "_exact", "_prefix", "_regexes", "_templates", "_unknown", "_unknown_pattern", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         by_path: defaultdict[PathMatch, list[Route]] = defaultdict(list)
@@ -105,14 +117,32 @@ class PathTable:
             key=lambda found: (-len(found[0].key.path.text), found[0].rank),
         )
         self._regexes = [(compile_regex(found[0].key.path.text), found) for found in patterns]
+        of_targets = (
+            (pattern, [each for each in found if each.key.within is not None]) for pattern, found in self._regexes
+        )
+        self._disputed = [(pattern, found) for pattern, found in of_targets if found]
 
     def find(self, view: RequestView) -> Rule | None:
         """The rule that takes the request, None when there is none."""
         for routes in self.candidates(view.target.path):
             for route in routes:
                 if route.misses(view) is None:
-                    return route.rule
+                    return route.rule if not self._disputed else self._undisputed(view, route)
         return None
+
+    def _undisputed(self, view: RequestView, found: Route) -> Rule:
+        """The rule found, unless the request may be another policy's by a pattern of its target.
+
+        INVARIANT: Gateway API leaves open whether a regular expression comes before a prefix. Which of the two routes
+        Envoy chooses is not known here, so that neither policy may admit the request.
+        """
+        if found.key.path.kind is PathKind.EXACT:
+            return found.rule
+        for pattern, routes in self._disputed:
+            for other in routes if pattern.fullmatch(view.target.path) is not None else ():
+                if not _together(other, found) and other.misses(view) is None:
+                    return _in_dispute(found.rule, other)
+        return found.rule
 
     def candidates(self, path: Path) -> Iterator[list[Route]]:
         """Lists of routes whose path fits, in falling precedence."""
@@ -130,6 +160,23 @@ class PathTable:
         for pattern, routes in self._regexes:
             if pattern.fullmatch(path) is not None:
                 yield routes
+
+
+def _together(one: Route, other: Route) -> bool:
+    """Whether two routes are of one policy, or of one target."""
+    mine, theirs = one.key.within, other.key.within
+    return one.rule.policy == other.rule.policy or (
+        mine is not None and theirs is not None and mine.target.place == theirs.target.place
+    )
+
+
+def _in_dispute(rule: Rule, other: Route) -> Rule:
+    pattern = other.key.path.text
+    words = (
+        f"{rule.policy} takes it, and {other.rule.policy} too by the regular expression `{pattern}` of its target; "
+        "which of the routes comes first is not defined: give one of them an exact path, or another host"
+    )
+    return Rule(policy=rule.policy, name=rule.name, refuses=Refusal(Reason.REQUEST_MALFORMED, words, at=Step.RULE))
 
 
 def _prefixes(known: Mapping[str, list[Route]], path: str) -> Iterator[list[Route]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 import re2
 
-from extauthz.model.target import Malformed, parse_policy_path
+from extauthz.model.target import Malformed, Path, parse_policy_path, segments
 
 
 class Regex(Protocol):
@@ -72,6 +72,44 @@ def regex(text: str) -> PathMatch:
     """The match of a pattern. Raises Malformed when RE2 does not compile it."""
     compile_regex(text)
     return PathMatch(PathKind.REGEX, text)
+
+
+def fits(match: PathMatch, path: Path) -> bool:
+    """Whether a path is one that a match takes; what could not be read might be any."""
+    match match.kind:
+        case PathKind.EXACT:
+            return path == match.text
+        case PathKind.PREFIX:
+            return _below(path, match.text)
+        case PathKind.TEMPLATE:
+            wanted, found = match.text[1:].split("/"), segments(path)
+            return len(wanted) == len(found) and all(
+                one == other or (one == PARAMETER and other != "") for one, other in zip(wanted, found, strict=True)
+            )
+        case PathKind.REGEX:
+            return compile_regex(match.text).fullmatch(path) is not None
+        case PathKind.UNKNOWN | PathKind.UNKNOWN_PATTERN:
+            return True
+        case _:
+            assert_never(match.kind)
+
+
+def narrower(one: PathMatch, other: PathMatch) -> tuple[PathMatch, ...] | None:
+    """What both take: one of the two where it is within the other, None where they have nothing in common, both where
+    that cannot be told."""
+    for inner, outer in ((one, other), (other, one)):
+        if outer in {EVERY_PATH, inner}:
+            return (inner,)
+        if inner.kind is PathKind.EXACT:
+            return (inner,) if fits(outer, Path(inner.text)) else None
+    if one.kind is other.kind is PathKind.PREFIX:
+        inner, outer = sorted((one, other), key=lambda match: -len(match.text))
+        return (inner,) if _below(inner.text, outer.text) else None
+    return tuple(sorted((one, other)))
+
+
+def _below(path: str, prefix: str) -> bool:
+    return prefix in {"/", path} or path.startswith(f"{prefix}/")
 
 
 def _is_parameter(part: str) -> bool:

@@ -42,6 +42,8 @@ class Cause(Enum):
     """An older policy matches the same."""
     HOST_NOT_GRANTED = "HostNotGranted"
     """The namespace may not claim the host."""
+    TARGET_NOT_FOUND = "TargetNotFound"
+    """No such Gateway or route in the policy's namespace, or no such section in it."""
     ISSUER_NOT_FOUND = "IssuerNotFound"
     """No such issuer."""
     ISSUER_INVALID = "IssuerInvalid"
@@ -54,7 +56,7 @@ class Cause(Enum):
     @property
     def of_reference(self) -> bool:
         """Whether the object itself is good, and what it refers to is not."""
-        return self not in {Cause.INVALID, Cause.CONFLICTED, Cause.HOST_NOT_GRANTED}
+        return self not in {Cause.INVALID, Cause.CONFLICTED, Cause.HOST_NOT_GRANTED, Cause.TARGET_NOT_FOUND}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from extauthz.model.reuse import Limit, Reuse
 from extauthz.model.target import PathOddity
 from extauthz.model.token import ClaimPath, Demand
-from extauthz.model.verdict import Challenge, Mode, PolicyRef
+from extauthz.model.verdict import Challenge, Mode, PolicyRef, Refusal
 from extauthz.policy.clause import Clause
 
 
@@ -32,6 +32,8 @@ class Rule:
     """Kinds of odd paths that this rule lets through."""
     broken: str | None = None
     """Why this rule can only refuse, for the operator; None in a good one."""
+    refuses: Refusal | None = None
+    """What every request is told that comes here, where no rule of an author's stands; None in a rule of one."""
 
     @property
     def counts(self) -> bool:

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from extauthz.model.target import Malformed, parse_host
-from extauthz.policy.match import HeaderMatch, MatchKey
+from extauthz.policy.condition import HeaderMatch
+from extauthz.policy.match import MatchKey
 from extauthz.policy.path import EVERY_PATH, PathKind, PathMatch, exact, prefix, regex, template
 from extauthz.policy.spec import MatchSpec, PathSpec, RuleSpec
 from extauthz.policy.words import HostPattern
@@ -49,10 +50,11 @@ def path_match(spec: PathSpec | None) -> PathMatch:
 def keys_of(host: str, spec: MatchSpec, path: PathMatch) -> Iterator[MatchKey]:
     """The atomic matches of one alternative on one host."""
     for method in spec.methods or (None,):
-        yield MatchKey(host, path, method, _headers(spec))
+        yield MatchKey(host, path, method, headers_of(spec))
 
 
-def _headers(spec: MatchSpec) -> tuple[HeaderMatch, ...]:
+def headers_of(spec: MatchSpec) -> tuple[HeaderMatch, ...]:
+    """The headers of one alternative."""
     return tuple(sorted(HeaderMatch(header.name, header.exact or "") for header in spec.headers))
 
 
@@ -70,17 +72,21 @@ class Salvaged:
 def salvage(raw_spec: Mapping[str, Any]) -> Iterator[Salvaged]:
     """The atomic matches of a broken policy, as wide as they could have been."""
     for host in _salvage_hosts(raw_spec.get("hosts")):
-        rules = raw_spec.get("rules")
-        if not isinstance(rules, list) or not rules:
-            rules = [None]
-        for index, rule in enumerate(rules):
-            for part in _salvage_rule(rule):
-                for method in part.methods or (None,):
-                    yield Salvaged(index, MatchKey(host, part.path, method, part.headers), part.greedy)
+        for index, part in salvage_rules(raw_spec):
+            for method in part.methods or (None,):
+                yield Salvaged(index, MatchKey(host, part.path, method, part.headers), part.greedy)
+
+
+def salvage_rules(raw_spec: Mapping[str, Any]) -> Iterator[tuple[int, SalvagedMatch]]:
+    """What could be read of each alternative, with the index of its rule."""
+    rules = raw_spec.get("rules")
+    for index, rule in enumerate(rules if isinstance(rules, list) and rules else [None]):
+        for part in _salvage_rule(rule):
+            yield index, part
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class SalvagedMatch:
     """What could be read of one alternative; by default nothing."""
 
     path: PathMatch = _UNKNOWN
@@ -105,35 +111,40 @@ def _read_host(host: object) -> str | None:
             return None
 
 
+def names_targets(raw_spec: object) -> bool:
+    """Whether a policy says its scope by `targetRefs`."""
+    return isinstance(raw_spec, dict) and raw_spec.get("targetRefs") is not None and raw_spec.get("hosts") is None
+
+
 def tells_hosts(raw_spec: object) -> bool:
     """Whether every host that a policy speaks for can be read. Of one that passes `parse` it always can."""
     hosts = raw_spec.get("hosts") if isinstance(raw_spec, dict) else None
     return isinstance(hosts, list) and bool(hosts) and all(_read_host(host) is not None for host in hosts)
 
 
-def _salvage_rule(rule: object) -> list[_Part]:
+def _salvage_rule(rule: object) -> list[SalvagedMatch]:
     if not isinstance(rule, dict):
-        return [_Part()]
+        return [SalvagedMatch()]
     if "match" not in rule:
         # A rule without `match` takes every path. Where it is misspelt, or little is left of the rule, nobody knows.
         unknown = [str(name).lower() for name in rule if name not in _KNOWN_IN_RULE]
         lost = "name" not in rule or bool(get_close_matches("match", unknown, n=1, cutoff=0.5))
-        return [_Part() if lost else _Part(EVERY_PATH, greedy=False)]
+        return [SalvagedMatch() if lost else SalvagedMatch(EVERY_PATH, greedy=False)]
     alternatives = rule["match"]
     if not isinstance(alternatives, list):
-        return [_Part()]
-    return [_salvage_alternative(raw) for raw in alternatives] or [_Part(EVERY_PATH, greedy=False)]
+        return [SalvagedMatch()]
+    return [_salvage_alternative(raw) for raw in alternatives] or [SalvagedMatch(EVERY_PATH, greedy=False)]
 
 
-def _salvage_alternative(raw: object) -> _Part:
+def _salvage_alternative(raw: object) -> SalvagedMatch:
     try:
         spec = _MATCH.validate_json(_json(raw))
-        return _Part(path_match(spec.path), spec.methods, _headers(spec), greedy=False)
+        return SalvagedMatch(path_match(spec.path), spec.methods, headers_of(spec), greedy=False)
     except ValidationError:
         pass
     if not isinstance(raw, dict) or ("path" not in raw and not raw.keys() <= _KNOWN_IN_MATCH):
-        return _Part()
-    return _Part(_salvage_path(raw.get("path")))
+        return SalvagedMatch()
+    return SalvagedMatch(_salvage_path(raw.get("path")))
 
 
 def _salvage_path(raw: object) -> PathMatch:

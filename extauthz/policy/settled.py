@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from extauthz.model.verdict import PolicyRef
+from extauthz.policy.attach import Age, Targeting, attach
+from extauthz.policy.gateway.surface import Surfaces
+from extauthz.policy.gateway.target import Place
 from extauthz.policy.grants import HOSTS_ANNOTATION, Grants, granted
 from extauthz.policy.match import MatchKey, Route
 from extauthz.policy.problem import Cause, ObjectRef, Problem
@@ -19,6 +23,9 @@ class Policy:
     ref: ObjectRef
     routes: tuple[Route, ...]
     problems: tuple[Problem, ...]
+    targeting: Targeting | None = None
+    """What its targets are for; None where it names hosts."""
+    age: Age = (math.inf, "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,38 @@ class Served:
     """What they were settled from."""
     routing: Routing
     problems: tuple[Problem, ...]
+
+
+class Attaching:
+    """Attaches policies to their targets, one set after the other. What did not change stays the very same value."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Policy, object, Policy]] = {}
+
+    def all(self, policies: Iterable[Policy], surfaces: Surfaces | None, grants: Grants | None) -> list[Policy]:
+        """The policies with the routes of their targets."""
+        known: dict[int, tuple[Policy, object, Policy]] = {}
+        made = []
+        for policy in policies:
+            if policy.targeting is None:
+                made.append(policy)
+                continue
+            # INVARIANT: whatever `attach` looks at besides the policy is compared here, or an old one would stay.
+            beside = (
+                None if surfaces is None else [surfaces.get(ref) for ref in policy.targeting.refs],
+                None if grants is None else grants.get(policy.ref.namespace, ()),
+            )
+            before = self._known.get(id(policy))
+            entry = before if before is not None and before[1] == beside else None
+            known[id(policy)] = entry or (policy, beside, _attached(policy, policy.targeting, surfaces, grants))
+            made.append(known[id(policy)][2])
+        self._known = known
+        return made
+
+
+def _attached(policy: Policy, targeting: Targeting, surfaces: Surfaces | None, grants: Grants | None) -> Policy:
+    found = attach(policy.ref, policy.age, targeting, surfaces, grants)
+    return replace(policy, routes=policy.routes + found.routes, problems=policy.problems + found.problems)
 
 
 def settle(compiled: tuple[Policy, ...], grants: Grants | None, last: Served | None = None) -> Served:
@@ -64,13 +103,13 @@ def _within_grants(policy: Policy, grants: Grants | None) -> Policy:
 
 def _without_conflicts(policies: Iterable[Policy]) -> Iterator[Policy]:
     """Of two policies with an identical match the older serves; the newer refuses what else it speaks for."""
-    owners: dict[MatchKey, PolicyRef] = {}
+    owners = _Owners()
     for policy in policies:
         mine = policy_ref(policy.ref)
         # A greedy route stands for a match that could not be read, so it is identical to no other.
-        plain = [route.key for route in policy.routes if not route.greedy]
-        taken = {key: owners[key] for key in plain if owners.get(key, mine) != mine}
-        owners.update((key, mine) for key in plain if key not in owners)
+        plain = [route.key for route in policy.routes if route.plain]
+        taken = {key: owner for key in plain if (owner := owners.of(key, mine)) is not None}
+        owners.add(plain, mine)
         if not taken:
             yield policy
             continue
@@ -78,14 +117,45 @@ def _without_conflicts(policies: Iterable[Policy]) -> Iterator[Policy]:
         routes = (
             replace(route, rule=replace(route.rule, broken=problem.message))
             for route in policy.routes
-            if route.greedy or route.key not in taken
+            if not route.plain or route.key not in taken
         )
-        yield Policy(policy.ref, tuple(routes), (*policy.problems, problem))
+        yield replace(policy, routes=tuple(routes), problems=(*policy.problems, problem))
+
+
+class _Owners:
+    """Which policy a match belongs to: the first that said it.
+
+    Two policies that name the same match of two different targets do not collide: which of the targets a request is for
+    is told by their age.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], dict[Place | None, PolicyRef]] = {}
+
+    def of(self, key: MatchKey, mine: PolicyRef) -> PolicyRef | None:
+        """The other policy that has this match already."""
+        known = self._known.get(key.said)
+        if known is None:
+            return None
+        target = _target(key)
+        found = known.values() if target is None else (known.get(None), known.get(target))
+        return next((owner for owner in found if owner not in {None, mine}), None)
+
+    def add(self, keys: Iterable[MatchKey], mine: PolicyRef) -> None:
+        """These are the policy's, unless they have an owner."""
+        for key in keys:
+            self._known.setdefault(key.said, {}).setdefault(_target(key), mine)
+
+
+def _target(key: MatchKey) -> Place | None:
+    return None if key.within is None else key.within.target.place
 
 
 def _conflict(taken: dict[MatchKey, PolicyRef]) -> str:
     key, owner = next(iter(taken.items()))
-    what = f"{key.method or 'every method'} {key.path.text or 'every path'} on {key.host}"
+    _, paths, method, *_ = key.said
+    shown = " and ".join(path.text for path in paths) if isinstance(paths, tuple) else ""
+    what = f"{method or 'every method'} {shown or 'every path'} on {key.host}"
     return f"conflicted: {owner} is older and matches the same ({what}); change the match here or there"
 
 

@@ -67,7 +67,7 @@ class Snapshot:
         rule = self._routing.hosts.find(view)
         if rule is None:
             return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
-        return rule
+        return rule if rule.refuses is None else rule.refuses
 
     def tables(self, view: RequestView) -> Iterable[PathTable]:
         """Where `choose` looks for a rule, in falling precedence: the hosts that fit, or the pinned policy."""
@@ -92,7 +92,7 @@ class Snapshot:
             return Refusal(
                 Reason.NO_POLICY, f"no rule of the pinned policy `{pinned[:200]}` takes this path and method"
             )
-        return rule
+        return rule if rule.refuses is None else rule.refuses
 
 
 def _fold(name: str) -> str:

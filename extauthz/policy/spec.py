@@ -22,6 +22,7 @@ from extauthz.policy.clauses.claims import ClaimSpec
 from extauthz.policy.counts import LimitSpec, ReuseSpec
 from extauthz.policy.lists import once, once_named, twin
 from extauthz.policy.ruled import CelRule, Ruled, Union
+from extauthz.policy.targets import TargetRefs
 from extauthz.policy.words import (
     STRICT,
     CookieName,
@@ -256,10 +257,12 @@ class ChallengeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessPolicySpec(Ruled):
-    """Which requests, what they must show, how often a token may be reused, what goes upstream."""
+class AccessPolicySpec(Union):
+    """Which requests, what they must show, how often a token may be reused, what goes upstream. Exactly one of `hosts`
+    and `targetRefs`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    members: ClassVar[tuple[str, ...]] = ("hosts", "target_refs")
     cel_rules: ClassVar[tuple[CelRule, ...]] = (
         CelRule(
             once_named("self.rules"),
@@ -269,11 +272,19 @@ class AccessPolicySpec(Ruled):
         CelRule(
             once("self.hosts"),
             "`hosts` has one host twice; name it once",
-            lambda spec: twin(spec.hosts),
+            lambda spec: twin(spec.hosts or ()),
+        ),
+        CelRule(
+            once("self.targetRefs"),
+            "`targetRefs` has one target twice; name it once",
+            lambda spec: twin(map(str, spec.target_refs or ())) != "",
         ),
     )
-    hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1, max_length=64)]
+    hosts: Annotated[tuple[HostPattern, ...], Field(min_length=1, max_length=64)] | None = None
     """Hosts in lower case without port; `*.` takes every subdomain, `*` every host."""
+    target_refs: TargetRefs | None = None
+    """In place of `hosts`, for a central service: objects of Gateway API in the policy's own namespace. The policy is
+    for the requests that these take, on hosts that the namespace may claim; its rules are matched within."""
     mode: Mode = Mode.ENFORCE
     """`Shadow` decides and records, but admits every request that one of its rules takes."""
     rules: Annotated[tuple[RuleSpec, ...], Field(min_length=1, max_length=64)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import PolicyRef
+from extauthz.policy.match import Route
 from extauthz.policy.snapshot import Snapshot
 
 
@@ -36,10 +37,20 @@ def _policy(snapshot: Snapshot, ref: PolicyRef) -> Mapping[str, Any]:
     return {
         "policy": str(ref),
         "hosts": sorted({route.key.host for route in routes}),
-        "rules": sorted({route.rule.name for route in routes}),
+        "targets": _targets(routes),
+        "rules": sorted({route.rule.name for route in routes if route.rule.refuses is None}),
         "mode": routes[0].rule.mode.value if routes else None,
         "broken": next((route.rule.broken for route in routes if route.rule.broken is not None), None),
     }
+
+
+def _targets(routes: Iterable[Route]) -> Mapping[str, Sequence[str]]:
+    """The objects of Gateway API that hosts came from, each with those hosts; empty where the policy names its own."""
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if route.key.within is not None:
+            found.setdefault(str(route.key.within.target), set()).add(route.key.host)
+    return {target: sorted(hosts) for target, hosts in sorted(found.items())}
 
 
 def _issuer(ref: IssuerRef, state: KeyState, now: Instant) -> Mapping[str, Any]:

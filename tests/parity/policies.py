@@ -29,6 +29,7 @@ def policies() -> list[Row]:
     return [
         *rows.rows,
         *_hosts(),
+        *_targets(),
         *_rules(),
         *_matches(),
         *_tokens(),
@@ -67,6 +68,46 @@ def _hosts() -> list[Row]:
         "`https://`",
         challenge={"resourceMetadata": "http://a.example"},
     )
+    return rows.rows
+
+
+def _targets() -> list[Row]:
+    """Policies for objects of Gateway API."""
+    rows = Rows("AccessPolicy", {"rules": [RULE]})
+    route, group = {"kind": "HTTPRoute", "name": "orders"}, "gateway.networking.k8s.io"
+    rows.holds("a target", targetRefs=[route])
+    rows.holds(
+        "targets of every kind",
+        targetRefs=[
+            {**route, "group": group},
+            {"kind": "GRPCRoute", "name": "a.b"},
+            {"kind": "Gateway", "name": "edge"},
+        ],
+    )
+    rows.holds("sections", targetRefs=[{**route, "sectionName": name} for name in ("a", "b", "c.d")])
+    rows.holds("16 targets", targetRefs=[{**route, "name": f"r{number}"} for number in range(16)])
+    rows.holds("null for hosts beside targets", targetRefs=[route], hosts=None)
+    rows.breaks("neither hosts nor targets", "spec", "exactly one of `hosts`, `targetRefs`")
+    rows.breaks("hosts and targets", "spec", "exactly one of `hosts`, `targetRefs`", targetRefs=[route], hosts=["a"])
+    rows.breaks("no targets", "spec.targetRefs", targetRefs=[])
+    many = [{**route, "name": f"r{number}"} for number in range(17)]
+    rows.breaks("17 targets", "spec.targetRefs", targetRefs=many)
+    rows.breaks("a target twice", "spec", "`targetRefs` has one target twice", targetRefs=[route, {**route}])
+    rows.breaks(
+        "a target twice, once with its group", "spec", "one target twice", targetRefs=[route, {**route, "group": group}]
+    )
+    odd: dict[str, Spec] = {
+        "of another kind": {"kind": "TLSRoute"},
+        "of no kind": {"kind": None},
+        "of another group": {"group": "gateway.networking.x-k8s.io"},
+        "without a name": {"name": None},
+        "in upper case": {"name": "Orders"},
+        "of another namespace": {"namespace": "other"},
+        "with an empty section": {"sectionName": ""},
+        "with a section in upper case": {"sectionName": "A"},
+    }
+    for title, change in odd.items():
+        rows.breaks(f"a target {title}", "spec.targetRefs[0]", targetRefs=[{**route, **change}])
     return rows.rows
 
 

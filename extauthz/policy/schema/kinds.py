@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
+from extauthz.policy.gateway.target import GROUP
 from extauthz.policy.parse import KINDS
 from extauthz.policy.status import AccessPolicyStatus, TokenIssuerStatus, TokenRevocationStatus
 
@@ -40,6 +42,7 @@ class Kind:
     clustered: bool = False
     status: type
     columns: tuple[Column, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def spec(self) -> type:
@@ -66,9 +69,12 @@ CUSTOM_KINDS: Final = (
             condition("Programmed", "Whether every replica serves it as it stands now."),
             Column("Mode", ".spec.mode", "Enforce or Shadow."),
             Column("Hosts", ".spec.hosts", "Which hosts it speaks for."),
+            Column("Targets", ".spec.targetRefs[*].name", "The objects of Gateway API that say its hosts.", wide=True),
             Column("Active", ".status.active", "How many replicas serve it, of how many."),
             AGE,
         ),
+        # By this, tools of Gateway API know a kind that is attached to theirs (GEP-713, "Classes of policies").
+        labels={f"{GROUP}/policy": "Inherited"},
     ),
     Kind(
         name="TokenIssuer",

@@ -28,7 +28,7 @@ def _definition(kind: Kind) -> Object:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{group}"},
+        "metadata": {"name": f"{kind.plural}.{group}"} | ({"labels": dict(kind.labels)} if kind.labels else {}),
         "spec": {
             "group": group,
             "names": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extauthz.control.resources import concerns, watched
+from extauthz.control.resources import TARGET_OF, concerns, watched
 from extauthz.policy.parse import parse
 from tests.building import policy, revocation
 
@@ -19,7 +19,10 @@ def test_a_sidecar_watches_its_namespace_and_what_the_install_namespace_revokes(
         ("tokenrevocations", "shop"),
     ]
     assert len(watched("ops", "ops")) == 4
-    assert {each.namespace for each in watched(None, "ops")} == {None}
+    central = watched(None, "ops")
+    assert {each.namespace for each in central} == {None}
+    assert {each.plural for each in central if each in TARGET_OF} == {"gateways", "httproutes", "grpcroutes"}
+    assert not set(TARGET_OF) & set(watched("shop", "ops"))
 
 
 def test_another_namespaces_own_issuer_does_not_concern_a_sidecar() -> None:

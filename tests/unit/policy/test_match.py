@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from extauthz.model.request import RequestView
 from extauthz.model.verdict import PolicyRef
-from extauthz.policy.match import HeaderMatch, HostTable, MatchKey, Route
+from extauthz.policy.condition import HeaderMatch
+from extauthz.policy.match import HostTable, MatchKey, Route
 from extauthz.policy.path import EVERY_PATH, PathKind, PathMatch, compile_regex, exact, prefix, regex, template
 from extauthz.policy.rule import Rule
 from tests.building import view

@@ -194,7 +194,7 @@ def test_get_shows_what_an_operator_looks_for() -> None:
         for definition in DEFINITIONS.values()
     }
     assert columns == {
-        "ap": ["Accepted", "ResolvedRefs", "Programmed", "Mode", "Hosts", "Active", "Age"],
+        "ap": ["Accepted", "ResolvedRefs", "Programmed", "Mode", "Hosts", "Targets", "Active", "Age"],
         "ti": ["Ready", "KeysFresh", "Issuer", "Age"],
         "cti": ["Ready", "KeysFresh", "Issuer", "Age"],
         "tr": ["Accepted", "ResolvedRefs", "Expires", "Age"],
