@@ -324,6 +324,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
+                "Logouts",
+                "reqps",
+                "Back-channel logouts by what came of them. `failed`: no revocation was written.",
+                (("sum by (outcome) (rate(extauthz_controller_logouts_total{@}[$__rate_interval]))", "{{outcome}}"),),
+                stacked=True,
+            ),
+            Panel(
                 "Mistakes and replicas",
                 "none",
                 "Mistakes in all objects; central servers that tell what they serve; how old the leader's news are.",

@@ -74,7 +74,7 @@ def _alert(rule: dict[str, Any]) -> str:
 
 
 def _controller() -> str:
-    everything = ControllerReadings(leading=True, replicas=2)
+    everything = ControllerReadings(leading=True, replicas=2, logouts={"done": 1})
     text = ControllerMetrics(lambda: everything, version="1").render()[0].decode()
     found = (each for each in text_string_to_metric_families(text) if each.name.startswith("extauthz_controller"))
     head = "\n## `extauthz controller`\n\n| metric | type | labels | says |\n|---|---|---|---|\n"

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from extauthz.control.logout import Came
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
@@ -63,7 +64,9 @@ def rendered() -> dict[str, dict[str, set[str]]]:
         counted.observe(seen(Deny(refusal=Refusal(reason, "why"), ground=GROUND)))
     for verdict in (ALLOW, SHADOWED):
         counted.observe(seen(verdict))
-    controlled = ControllerMetrics(lambda: ControllerReadings(leading=True, replicas=1), version="1")
+    logouts = {came.value: 1 for came in Came}
+    controller = ControllerReadings(leading=True, replicas=1, logouts=logouts)
+    controlled = ControllerMetrics(lambda: controller, version="1")
     found: dict[str, dict[str, set[str]]] = {}
     for page in (counted.render()[0], controlled.render()[0]):
         for family in text_string_to_metric_families(page.decode()):

@@ -218,3 +218,19 @@ def _settings(container: Object) -> Settings:
     found = load(flags, {})
     assert isinstance(found, Settings), found
     return found
+
+
+def test_whatever_has_several_pods_is_spread_and_not_evicted_all_at_once(helm: str) -> None:
+    """Servers and controllers alike, each by a selector that takes its own pods and no others."""
+    sidecar = {"namespaces": [{"namespace": name, "serviceAccounts": ["a"]} for name in ("shop", "bank")]}
+    for values in ({}, {"mode": "sidecar", "sidecar": sidecar}):
+        found = objects(helm, {"crds": {"install": False}, **values})
+        deployments = of_kind(found, "Deployment")
+        assert len(deployments) == 2
+        own = [each["spec"]["selector"]["matchLabels"] for each in deployments]
+        budgets = [each["spec"]["selector"]["matchLabels"] for each in of_kind(found, "PodDisruptionBudget")]
+        assert budgets == own or budgets[::-1] == own
+        for deployment, labels in zip(deployments, own, strict=True):
+            spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+            assert [each["labelSelector"]["matchLabels"] for each in spread] == [labels, labels]
+            assert labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()

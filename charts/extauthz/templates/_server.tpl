@@ -144,3 +144,22 @@ affinity: {{- toYaml . | nindent 2 }}
   resources: {{ toJson $status }}
   verbs: [patch]
 {{- end }}
+
+{{- /* Spreads the pods of one component over nodes, as far as that can be. Takes a list of the root and the component. */ -}}
+{{- define "extauthz.spread" -}}
+{{- $root := index . 0 -}}
+{{- with $root.Values.topologySpread }}
+{{- if .keys }}
+topologySpreadConstraints:
+  {{- range .keys }}
+  - topologyKey: {{ . }}
+    maxSkew: {{ $root.Values.topologySpread.maxSkew }}
+    whenUnsatisfiable: ScheduleAnyway
+    matchLabelKeys: [pod-template-hash]
+    labelSelector:
+      matchLabels: {{- include "extauthz.selector" $root | nindent 8 }}
+        app.kubernetes.io/component: {{ index $ 1 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -40,7 +40,8 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     )
     counted = Metrics(lambda: full, version="1")
     counted.observe(seen())
-    controlled = ControllerMetrics(lambda: ControllerReadings(leading=True, replicas=1), version="1")
+    controller = ControllerReadings(leading=True, replicas=1, logouts={"done": 1})
+    controlled = ControllerMetrics(lambda: controller, version="1")
     shown: dict[str, set[str]] = {}
     rendered = counted.render()[0] + controlled.render()[0]
     for family in text_string_to_metric_families(rendered.decode()):
