@@ -28,7 +28,7 @@ local function keep(key, value, life, is_known)
   if is_known then
     life = math.max(life, redis.call('PTTL', key))
   end
-  redis.call('SET', key, value, 'PX', whole(life))
+  redis.call('SET', key, value, 'PX', life)
 end
 
 ----- Ties: the value itself
@@ -94,9 +94,9 @@ function use.left(state, max_uses, life, fingerprint, grace)
 end
 
 function use.write(key, state)
-  local value = whole(state.spent)
+  local value = state.spent
   if now < state.grace_end then
-    value = value .. ' ' .. whole(state.grace_end) .. ' ' .. state.fingerprint
+    value = whole(value) .. ' ' .. whole(state.grace_end) .. ' ' .. state.fingerprint
   end
   keep(key, value, state.life, state.known)
 end
@@ -107,41 +107,46 @@ end
 local rate = {}
 
 function rate.read(raw)
-  local log = {span = 0, span_end = 0, first = {}, last = {}, count = {}}
+  local first, last, count = {}, {}, {}
+  local log = {span = 0, span_end = 0, first = first, last = last, count = count}
   if not raw then
     return log
   end
   local packed = cmsgpack.unpack(raw)
-  -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
-  -- is now: counting them from now admits nothing too early.
-  log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
-  local at = packed[3]
+  local at, n = packed[3], 0
   for i = 4, #packed, 3 do
-    local n = #log.count + 1
-    at = at + packed[i]
-    log.first[n] = math.min(at, now)
-    at = at + packed[i + 1]
-    log.last[n] = math.min(at, now)
-    log.count[n] = packed[i + 2]
+    n = n + 1
+    first[n] = at + packed[i]
+    at = first[n] + packed[i + 1]
+    last[n], count[n] = at, packed[i + 2]
   end
-  log.set_back = at > now + 1000000
+  log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
+  if at > now then
+    -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
+    -- is now: counting them from now admits nothing too early.
+    for i = 1, n do
+      first[i], last[i] = math.min(first[i], now), math.min(last[i], now)
+    end
+    log.set_back = at > now + 1000000
+  end
   return log
 end
 
 -- Where the oldest group that still counts begins.
 local function oldest(log, window)
-  for i = 1, #log.last do
-    if log.last[i] + window > now then
+  local last = log.last
+  for i = 1, #last do
+    if last[i] + window > now then
       return i
     end
   end
-  return #log.last + 1
+  return #last + 1
 end
 
 local function counted(log, window)
-  local sum = 0
-  for i = oldest(log, window), #log.count do
-    sum = sum + log.count[i]
+  local count, sum = log.count, 0
+  for i = oldest(log, window), #count do
+    sum = sum + count[i]
   end
   return sum
 end
@@ -180,7 +185,10 @@ function rate.count(log, amount, window)
   if window >= log.span or now >= log.span_end then
     log.span, log.span_end = window, now + window
   end
-  condense(log, oldest(log, log.span), 0)
+  local before, from = counted(log, window), oldest(log, log.span)
+  if from > 1 then
+    condense(log, from, 0)
+  end
   local n = #log.count
   if n > 0 and now - log.first[n] < window / PARTS then
     log.last[n], log.count[n] = now, log.count[n] + 1
@@ -190,7 +198,7 @@ function rate.count(log, amount, window)
       condense(log, 1, oldest(log, window))
     end
   end
-  return math.max(0, amount - counted(log, window))
+  return math.max(0, amount - before - 1)
 end
 
 function rate.left(log, amount, window)
@@ -199,17 +207,16 @@ function rate.left(log, amount, window)
 end
 
 function rate.write(key, log)
-  local packed = {log.span, log.span_end, log.first[1]}
-  local at = log.first[1]
-  for i = 1, #log.count do
-    packed[#packed + 1] = log.first[i] - at
-    packed[#packed + 1] = log.last[i] - log.first[i]
-    packed[#packed + 1] = log.count[i]
-    at = log.last[i]
+  local first, last, count = log.first, log.last, log.count
+  local at = first[1]
+  local packed, n = {log.span, log.span_end, at}, 3
+  for i = 1, #count do
+    packed[n + 1], packed[n + 2], packed[n + 3] = first[i] - at, last[i] - first[i], count[i]
+    at, n = last[i], n + 3
   end
   -- One more than needed: the server drops the fraction of the millisecond in which it is now.
   local life = math.ceil((at + log.span - now) / 1000) + 1
-  redis.call('SET', key, cmsgpack.pack(packed), 'PX', whole(life))
+  redis.call('SET', key, cmsgpack.pack(packed), 'PX', life)
 end
 
 ----- The commit
