@@ -6,15 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import click
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from extauthz.cli.dumping import LiteralDumper
-from extauthz.cli.inject.sidecar import Json, Options, mistakes
-from extauthz.cli.inject.workload import Refused, eject, inject
+from extauthz.cli.inject.rights import Account, Reading, account_of, rights
+from extauthz.cli.inject.sidecar import Json, Options, mistakes, settings_of
+from extauthz.cli.inject.workload import Refused, eject, inject, spec
+from extauthz.config import Settings
 from extauthz.control.documents import Document, read_documents
 
 _LONGEST: Final = 1000
@@ -27,7 +29,8 @@ Examples:
   extauthz inject --image REGISTRY/extauthz:0.1.0 deployment.yaml | kubectl apply -f -
   extauthz inject --options inject.yaml - < deployment.yaml
   extauthz inject --image I --envoy-container proxy --arg=--single-replica job.yaml
-  extauthz inject --remove deployment.yaml""",
+  extauthz inject --remove deployment.yaml
+  extauthz inject --rbac --namespace shop --read secret/corp-keys deployment.yaml | kubectl apply -f -""",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
@@ -44,7 +47,17 @@ Examples:
 @click.option("--pepper-secret", help="A Secret, mounted at /etc/extauthz/pepper; its key `pepper` is used.")
 @click.option("--arg", "args", multiple=True, metavar="FLAG", help="One more flag of `serve`; may be repeated.")
 @click.option("--remove", is_flag=True, help="Take out what an earlier run put in; needs no other option.")
-def command(files: tuple[str, ...], options_file: Path | None, *, remove: bool, **flags: Any) -> None:  # noqa: ANN401 - by their types
+@click.option(
+    "--rbac", is_flag=True, help="Print, instead, the Roles and bindings that let the pods' accounts read policies."
+)
+@click.option("--namespace", help="With --rbac: where objects without a namespace go.")
+@click.option(
+    "--read", multiple=True, metavar="KIND/NAME", help="With --rbac: secret/NAME or configmap/NAME of an issuer there."
+)
+@click.option(
+    "--read-installed", multiple=True, metavar="KIND/NAME", help="The same, of a ClusterTokenIssuer: where it is read."
+)
+def command(files: tuple[str, ...], options_file: Path | None, **flags: Any) -> None:  # noqa: ANN401 - by their types
     """Give the pods in Kubernetes manifests a sidecar, and print all of the manifests.
 
     The sidecar is a native one: an init container that stays. It listens on a Unix socket that it shares with Envoy's
@@ -52,44 +65,89 @@ def command(files: tuple[str, ...], options_file: Path | None, *, remove: bool, 
     comments and anchors are lost. A second run changes nothing, one with other options replaces the sidecar. A pod
     with the label extauthz.dev/inject: "false" is left alone. Nothing is printed when one object is refused.
     """
-    change = _eject(options_file, flags) if remove else partial(inject, options=_options(options_file, flags))
-    written, count = [], 0
-    for file in files:
-        for manifest, changed in _changed(file, change):
-            written.append(manifest)
-            count += changed
+    said = {name: value for name, value in flags.items() if value is not None and value is not False and value != ()}
+    if said.pop("rbac", False):
+        where, read, installed = said.pop("namespace", ""), said.pop("read", ()), said.pop("read_installed", ())
+        options = _options(options_file, {"image": "unused", **said})
+        written = _rights(files, options, where, _reading("read", read), _reading("read-installed", installed))
+        told = f"{len(written)} objects of RBAC"
+    else:
+        _refuse_stray(said)
+        change, done = _change(options_file, said)
+        found = [each for file in files for each in _read(file, change)]
+        written = [manifest for manifest, _ in found]
+        told = f"{sum(changed for _, changed in found)} of {len(found)} objects {done}"
     click.echo(
         yaml.dump_all(written, Dumper=LiteralDumper, sort_keys=False, allow_unicode=True, width=10_000), nl=False
     )
-    done = "lost their sidecar" if remove else "have a sidecar"
-    click.echo(f"{count} of {len(written)} objects {done}", err=True)
+    click.echo(told, err=True)
 
 
 Change: TypeAlias = "Callable[[Document], tuple[Json, bool]]"
+_Found = TypeVar("_Found")
 
 
-def _changed(file: str, change: Change) -> Iterator[tuple[Json, bool]]:
+def _read(file: str, look: Callable[[Document], _Found]) -> Iterator[_Found]:
+    """What `look` finds in each document of a file."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     documents, fault = read_documents(data)
     if fault is not None:
         _stop(f"{file}:{fault.line}: {fault.message}")
     for document in documents:
         try:
-            yield change(document)
+            yield look(document)
         except Refused as why:
             _stop(f"{file}:{why.line}: {_visible(': '.join(filter(None, (why.object, why.message))))}")
+
+
+def _change(options_file: Path | None, said: dict[str, Any]) -> tuple[Change, str]:
+    if not said.pop("remove", False):
+        return partial(inject, options=_options(options_file, said)), "have a sidecar"
+    if said or options_file is not None:
+        _stop(f"--remove takes no other option, found {', '.join(map(_flag, said)) or '--options'}")
+    return eject, "lost their sidecar"
+
+
+def _refuse_stray(said: dict[str, Any]) -> None:
+    stray = [_flag(name) for name in ("namespace", "read", "read_installed") if name in said]
+    if stray:
+        _stop(f"{', '.join(stray)}: is for --rbac")
+
+
+def _rights(files: tuple[str, ...], options: Options, namespace: str, here: Reading, there: Reading) -> list[Json]:
+    def look(document: Document) -> Account | None:
+        pod = spec(document)
+        if pod is None:
+            return None
+        account = account_of(document.raw, pod, namespace)
+        if account is None:
+            raise Refused(document.line, document.raw["kind"], "has no namespace; name it by --namespace")
+        return account
+
+    accounts = {account for file in files for account in _read(file, look) if account is not None}
+    settings = settings_of(options)
+    if not isinstance(settings, Settings):
+        _stop("\n".join(settings))
+    return [each for account in sorted(accounts) for each in rights(account, settings.install_namespace, here, there)]
+
+
+def _reading(option: str, said: tuple[str, ...]) -> Reading:
+    names: dict[str, list[str]] = {"secret": [], "configmap": []}
+    for each in said:
+        kind, _, name = each.partition("/")
+        if kind not in names or not name:
+            _stop(f"--{option}: `{each}` is not `secret/NAME` or `configmap/NAME`")
+        names[kind].append(name)
+    return Reading(tuple(names["secret"]), tuple(names["configmap"]))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-').removesuffix('s') if name == 'args' else name.replace('_', '-')}"
 
 
 def _visible(text: str) -> str:
     """What a manifest says, unable to end a line or to move a terminal's cursor."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text[:_LONGEST])
-
-
-def _eject(options_file: Path | None, flags: dict[str, Any]) -> Change:
-    said = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, ())]
-    if said or options_file is not None:
-        _stop(f"--remove takes no other option, found {', '.join(said) or '--options'}")
-    return eject
 
 
 def _options(file: Path | None, flags: dict[str, Any]) -> Options:
@@ -99,7 +157,7 @@ def _options(file: Path | None, flags: dict[str, Any]) -> Options:
         if fault is not None or len(documents) != 1 or not isinstance(documents[0].raw, dict):
             _stop(f"--options: `{file}` is not one YAML mapping{f': {fault.message}' if fault is not None else ''}")
         said = {name.replace("-", "_"): value for name, value in documents[0].raw.items()}
-    said |= {name: value for name, value in flags.items() if value is not None and value != ()}
+    said |= flags
     try:
         options = TypeAdapter(Options).validate_python(said)
     except ValidationError as error:

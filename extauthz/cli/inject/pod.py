@@ -51,7 +51,7 @@ def is_injected(template: Json) -> bool:
 
 def add(template: Json, options: Options) -> None:
     """Give it a sidecar, in the place of one that an earlier run gave. Raises Unfit."""
-    spec = _spec(template)
+    spec = spec_of(template)
     if is_injected(template):
         remove(template)
     _refuse(spec, options)
@@ -67,7 +67,7 @@ def add(template: Json, options: Options) -> None:
 
 def remove(template: Json) -> None:
     """Take out what an earlier run put in, so that it is as its author wrote it. Raises Unfit."""
-    spec = _spec(template)
+    spec = spec_of(template)
     for path, each in _containers(spec):
         mounts = _list(each, "volumeMounts", path)
         _put(each, "volumeMounts", [mount for mount in mounts if mount.get("name") not in VOLUMES])
@@ -89,7 +89,8 @@ def mapping(parent: Json, name: str, path: FieldPath = ()) -> Json:
     return found
 
 
-def _spec(template: Json) -> Json:
+def spec_of(template: Json) -> Json:
+    """The pod itself. Raises Unfit when there is none."""
     if template.get("spec") is None:
         raise Unfit(("spec",), "`spec` is missing")
     return mapping(template, "spec")

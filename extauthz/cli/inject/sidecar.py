@@ -64,8 +64,8 @@ def arguments(options: Options) -> list[str]:
     return [*own, *options.args]
 
 
-def mistakes(options: Options) -> tuple[str, ...]:
-    """Why `extauthz serve` would not start with these options; none when it would."""
+def settings_of(options: Options) -> Settings | tuple[str, ...]:
+    """What `extauthz serve` reads from these options, or why it would not start."""
     flags: dict[str, tuple[str, ...]] = {}
     for each in arguments(options)[1:]:
         name, equals, text = each.partition("=")
@@ -73,12 +73,18 @@ def mistakes(options: Options) -> tuple[str, ...]:
             return (f"args: `{name[:80]}` is no flag; write it as `--name=value`",)
         flags[name[2:]] = (*flags.get(name[2:], ()), text if equals else "true")
     found = load(flags, {"EXTAUTHZ_NAMESPACE": "default"})
+    return found if isinstance(found, Settings) else tuple(map(str, found))
+
+
+def mistakes(options: Options) -> tuple[str, ...]:
+    """Why a sidecar would not start with these options; none when it would."""
+    found = settings_of(options)
     unmounted = [
         f"args: a file in `/etc/extauthz/{name}` is named without `{name}-secret`"
         for name, secret in (("store", options.store_secret), ("pepper", options.pepper_secret))
         if secret is None and any(f"=/etc/extauthz/{name}/" in each for each in options.args)
     ]
-    return (*(() if isinstance(found, Settings) else map(str, found)), *unmounted)
+    return (*(found if isinstance(found, tuple) else ()), *unmounted)
 
 
 def container(options: Options) -> Json:

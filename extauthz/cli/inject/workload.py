@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from extauthz.cli.inject.pod import Unfit, add, is_injected, remove, wants_none
+from extauthz.cli.inject.pod import Unfit, add, is_injected, remove, spec_of, wants_none
 from extauthz.cli.inject.sidecar import Json, Options
 from extauthz.control.documents import Document
 from extauthz.policy.problem import FieldPath
@@ -60,12 +60,16 @@ def eject(document: Document) -> tuple[Json, bool]:
     return _changed(document, take)
 
 
-def template_of(manifest: Json) -> Json | None:
-    """The pod template of an object that was read before; None when it makes no pods."""
-    path = _TEMPLATES.get((_group(manifest), manifest["kind"]))
-    if path is None:
-        return None
-    return _template(manifest, path)
+def spec(document: Document) -> Json | None:
+    """The spec of the pod that an object makes; None when it makes none, or one without a sidecar. Raises Refused."""
+    found: list[Json] = []
+
+    def look(template: Json) -> bool:
+        found.append({} if wants_none(template) else spec_of(template))
+        return False
+
+    _changed(document, look)
+    return next(filter(None, found), None)
 
 
 def _changed(document: Document, change: Callable[[Json], bool]) -> tuple[Json, bool]:
