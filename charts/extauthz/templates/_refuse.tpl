@@ -32,6 +32,9 @@
 {{- if and $v.tls.certManager.enabled (not $v.tls.certManager.issuerRef) -}}
 {{- fail "tls.certManager.enabled is true without tls.certManager.issuerRef" -}}
 {{- end -}}
+{{- if and $v.sidecar.injection.enabled (ne $v.mode "sidecar") -}}
+{{- fail "sidecar.injection.enabled is true, and mode is not sidecar" -}}
+{{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.settings.decisionLogRedact (not $v.pepper.secretName) -}}
 {{- fail "settings.decisionLogRedact is set without pepper.secretName: each sidecar would hash with a secret of its own" -}}
 {{- end -}}
