@@ -57,7 +57,7 @@ def parse_address(url: str, *, allow_loopback: bool) -> Address:
         raise AddressRefused("the address does not begin with `https://` and a host")
     if scheme == "http" and not (allow_loopback and _names_loopback(host)):
         raise AddressRefused(
-            "keys are fetched over https only; plain http is for loopback, with `--allow-http-loopback`"
+            "issuers are asked over https only; plain http is for loopback, with `--allow-http-loopback`"
         )
     return Address(scheme == "https", host, parsed.port or _PORTS[scheme], parsed.request_uri)
 
