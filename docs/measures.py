@@ -11,6 +11,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from extauthz.introspection.desk import LineReadings
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
@@ -89,6 +90,7 @@ def _families() -> Iterator[Metric]:
         snapshot_published=Instant(1.0),
         policies={"accepted": 1},
         keys={issuer: KeyState(fetched_at=Instant(1.0))},
+        endpoints={issuer: LineReadings("https://corp.example/introspect", {}, (0,) * 11, 0.0, None)},
         store_keys=1,
         store_capacity=2,
         source_silent=Seconds(1.0),

@@ -33,6 +33,8 @@ def provider_page() -> str:
 
 
 def _types(known: Provider) -> str:
+    if "introspection:" in known.spec:
+        return "JWT" if "tokens: Any" in known.spec else "opaque"
     found = [line for line in known.spec.splitlines() if line.startswith("tokenTypes")]
     return found[0].partition("[")[2].partition("]")[0] if found else "at+jwt"
 

@@ -1,6 +1,7 @@
-"""The story of one Check, top to bottom. Plain synchronous code: no I/O, no clock, nothing shared is written.
+r"""The story of one Check, top to bottom. Plain synchronous code: no I/O, no clock, nothing shared is written.
 
     RequestView -> rule -> credential -> verified token -> clauses -> spends -> (the edge commits) -> verdict
+                                      \-> Ask (the edge asks, and calls again with the answer)
 
 INVARIANT: every way out that is not an explicit `Allow` is a `Deny`, and spends come last, so a refused request spends
 nothing.
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, assert_never
 
 from extauthz.keys.jwks import KeyState
+from extauthz.model.question import Answered, Ask
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
@@ -100,8 +102,8 @@ class Grants:
         return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge))
 
 
-def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
-    """Decide everything but the counts."""
+def decide(view: RequestView, world: World, now: Instant, answered: Answered | None = None) -> Deny | Admission | Ask:
+    """Decide everything but the counts; or say what must be asked outside, to be called again with the answer."""
     snapshot = world.snapshot
     if snapshot is None:
         return Deny(refusal=NOT_LOADED)
@@ -109,7 +111,9 @@ def decide(view: RequestView, world: World, now: Instant) -> Deny | Admission:
     if isinstance(rule, Refusal):
         return Deny(refusal=rule)
     ours = snapshot.ours(view.headers)
-    token = _authenticate(view, rule, world, now)
+    token = _authenticate(view, rule, world, now, answered)
+    if isinstance(token, Ask):
+        return token
     if isinstance(token, Refusal):
         ground = Ground(policy=rule.policy, rule=rule.name, mode=rule.mode, issuer=token.issuer)
         return _refuse(token, ground, rule.challenge, ours)
@@ -155,7 +159,9 @@ def refuse_unserved(view: RequestView, rule: Rule) -> Refusal | None:
     return Refusal(Reason.REQUEST_MALFORMED, words, at=Step.PATH)
 
 
-def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> VerifiedToken | None | Refusal:
+def _authenticate(
+    view: RequestView, rule: Rule, world: World, now: Instant, answered: Answered | None
+) -> VerifiedToken | None | Refusal | Ask:
     """The verified token of the request, None where the rule admits without one."""
     unserved = refuse_unserved(view, rule)
     if unserved is not None:
@@ -165,6 +171,10 @@ def _authenticate(view: RequestView, rule: Rule, world: World, now: Instant) -> 
     credential = find_credential(view, rule.demand.slot, rule.demand.alongside)
     if isinstance(credential, Refusal):
         return credential
+    if rule.demand.introspector is not None:
+        token = world.verifier.introspect(credential, rule.demand, answered, now)
+        if token is not None:
+            return token
     return world.verifier.verify(credential, rule.demand, world.keys, now)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from extauthz.decide import Grants, World
+from extauthz.introspection.desk import Desk
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Seconds
 from extauthz.policy.compile import compile_snapshot
@@ -33,11 +34,13 @@ class Asked:
         clock: FakeClock | None = None,
         store: Store | None = None,
         keys: KeyRing | None = None,
+        desk: Desk | None = None,
     ) -> None:
         """Load objects, the issuer `corp` among them."""
         self.clock = clock or FakeClock()
         self.snapshot: Snapshot | None = None
         self.keys = keys or KeyRing(self.clock)
+        self.desk = desk or Desk(self.clock, allow_http_loopback=True)
         # A store that holds nothing yet is false.
         self.store = store if store is not None else MemoryStore(self.clock)
         self.seen: list[Observation] = []
@@ -50,6 +53,7 @@ class Asked:
             clock=self.clock,
             observe=self.seen.append,
             want_keys=self.keys.want,
+            desk=self.desk,
         )
         self.load(*objects)
 
@@ -57,6 +61,7 @@ class Asked:
         """Publish these objects in place of the last ones."""
         snapshot = compile_snapshot([parse(each) for each in (CORP, *objects)])
         self.keys.reconcile(snapshot.issuer_keys)
+        self.desk.reconcile(snapshot.endpoints)
         self.snapshot = snapshot
 
     def ask(self, path: str = "/", token: str | None = None, **more: Any) -> Response:

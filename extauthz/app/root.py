@@ -14,8 +14,11 @@ from extauthz.app.parts import StartError, admin_of, api_of, audit_of, pepper_fi
 from extauthz.config import Settings
 from extauthz.decide import Grants, World
 from extauthz.explain.story import as_json
+from extauthz.explain.telling import not_asked
+from extauthz.introspection.desk import Desk
 from extauthz.keys.account import ServiceAccount
 from extauthz.keys.jwks import KeyRing
+from extauthz.model.question import Answer, Question
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store
@@ -56,6 +59,7 @@ class App:
         self._shared = self._store if isinstance(self._store, RedisStore) else None
         account = ServiceAccount.mounted(os.environ, settings.service_account)
         self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
+        self._desk = Desk(self._clock, allow_http_loopback=settings.allow_http_loopback, size=settings.token_cache_size)
         api = api_of(account) if settings.policies is None else None
         self._policies = source_of(settings, api, self._publish, self._clock)
         self._replica = replica_of(settings, api, self._clock)
@@ -69,6 +73,7 @@ class App:
             clock=self._clock,
             observe=to_all(*observers),
             want_keys=self._keys.want,
+            desk=self._desk,
         )
         self._server = Server(answerer, serving_of(settings), self._clock)
         self._admin = admin_of(settings.admin, self._pages())
@@ -156,6 +161,7 @@ class App:
             self._replica.stop()
         self._policies.stop()
         self._keys.stop()
+        self._desk.stop()
         if self._shared is not None:
             self._shared.stop()
         if self._admin is not None:
@@ -167,6 +173,7 @@ class App:
     def _publish(self, snapshot: Snapshot) -> None:
         # Keys first: a policy must not be in force before its issuers are known to the ring.
         self._keys.reconcile(snapshot.issuer_keys)
+        self._desk.reconcile(snapshot.endpoints)
         # What was worked out for rules that are gone need not be kept.
         if self._snapshot is None or self._snapshot.policies is not snapshot.policies:
             self._forget_grants()
@@ -196,7 +203,13 @@ class App:
 
     def _explain(self, data: bytes) -> bytes:
         """The story of a CheckRequest, as it would be decided now."""
-        return as_json(explain_check(data, self._world(), self._store, self._clock.now()))
+        now = self._clock.now()
+        return as_json(explain_check(data, self._world(), self._store, now, ask=self._recalled))
+
+    def _recalled(self, question: Question) -> Answer:
+        """What is remembered: an explanation asks no endpoint."""
+        known = self._desk.look(question)
+        return not_asked(question) if known is None else known
 
     def _read(self) -> Readings:
         snapshot = self._snapshot
@@ -209,6 +222,7 @@ class App:
             policies={} if snapshot is None else _states(snapshot),
             revocations=0 if snapshot is None or snapshot.revocations is None else snapshot.revocations.count,
             keys=self._keys.states(),
+            endpoints=self._desk.readings(),
             decision_log_lost=0 if self._audit is None else self._audit.lost,
             process_log_lost=self._log.lost,
             store_keys=None if isinstance(self._store, RedisStore) else len(self._store),
@@ -230,7 +244,9 @@ class App:
         )
 
     def _page(self) -> Mapping[str, Any]:
-        return loaded(self._snapshot, self._policies.problems, self._keys.states(), self._clock.now())
+        return loaded(
+            self._snapshot, self._policies.problems, self._keys.states(), self._clock.now(), self._desk.readings()
+        )
 
 
 def _shared(state: StoreState) -> SharedStoreReadings:

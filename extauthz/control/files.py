@@ -278,12 +278,22 @@ def _resolved(document: Document, beside: Path) -> Document:
     spec = raw.get("spec") if isinstance(raw, dict) else None
     if not isinstance(spec, dict):
         return document
-    changed = {
-        name: {**spec[name], "file": str(beside / spec[name]["file"])}
-        for name in ("keys", "caBundle")
-        if isinstance(spec.get(name), dict) and isinstance(spec[name].get("file"), str)
-    }
+    changed: dict[str, Any] = {}
+    for name in ("keys", "caBundle"):
+        changed |= _found_beside(spec, name, beside)
+    introspection = spec.get("introspection")
+    if isinstance(introspection, dict):
+        clients = [_found_beside(introspection, name, beside) for name in introspection]
+        changed["introspection"] = introspection | {name: said for client in clients for name, said in client.items()}
     return replace(document, raw={**raw, "spec": {**spec, **changed}}) if changed else document
+
+
+def _found_beside(spec: Mapping[str, Any], name: str, beside: Path) -> dict[str, Any]:
+    """The member, when it names a file, with that file's whole path."""
+    said = spec.get(name)
+    if not isinstance(said, dict) or not isinstance(said.get("file"), str):
+        return {}
+    return {name: {**said, "file": str(beside / said["file"])}}
 
 
 def _twins(objects: _Objects) -> dict[ObjectRef, tuple[Problem, ...]]:

@@ -33,10 +33,9 @@ from extauthz.model.verdict import Refusal
 from extauthz.policy.parse import API_VERSION
 from extauthz.policy.problem import ObjectRef
 from extauthz.tokens.cache import GenerationalCache
-from extauthz.tokens.jws import parse_jws
+from extauthz.tokens.jws import parse_jws, read_payload
 from extauthz.tokens.logout import Logout, read_logout
 from extauthz.tokens.quoting import quote
-from extauthz.tokens.verify import read_payload
 
 EACH_SECOND: Final = 10.0
 """Revocations that are written for the logouts of one namespace, for as long as it goes on."""

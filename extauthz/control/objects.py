@@ -13,9 +13,10 @@ from extauthz.policy.gateway.reading import GatewayObject, read_object
 from extauthz.policy.gateway.target import Place
 from extauthz.policy.grants import HOSTS_ANNOTATION
 from extauthz.policy.held import HELD_KINDS
-from extauthz.policy.issuer import DataRefSpec, TokenIssuerSpec
+from extauthz.policy.issuer import TokenIssuerSpec
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef
+from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.remembered import digest_of
 
 # What kubectl keeps of the last apply: it repeats the object, and says nothing.
@@ -164,8 +165,9 @@ def references(objects: Iterable[Parsed | Broken], install_namespace: str) -> fr
             case Parsed(spec=TokenIssuerSpec() as spec):
                 namespace = item.ref.namespace or install_namespace
                 named: list[tuple[str, DataRefSpec | None]] = [
-                    ("Secret", spec.keys.secret_ref),
-                    ("ConfigMap", spec.keys.config_map_ref),
+                    ("Secret", spec.keys.secret_ref if spec.keys is not None else None),
+                    ("ConfigMap", spec.keys.config_map_ref if spec.keys is not None else None),
+                    ("Secret", spec.introspection.secret_ref if spec.introspection is not None else None),
                     ("ConfigMap", spec.ca_bundle.config_map_ref if spec.ca_bundle is not None else None),
                 ]
                 found.update(ObjectRef(kind, namespace, ref.name) for kind, ref in named if ref is not None)

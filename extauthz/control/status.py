@@ -18,6 +18,7 @@ from extauthz.control.moments import whole
 from extauthz.control.objects import Written
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, read_instant
+from extauthz.policy.issuer import TokenIssuerSpec
 from extauthz.policy.parse import ISSUER_KINDS, Broken, Parsed
 from extauthz.policy.problem import Problem, dotted
 from extauthz.policy.status import (
@@ -205,6 +206,8 @@ def _ready(facts: Facts, stated: Iterable[_Said]) -> _Said:
     keys = facts.keys or Keys(usable=False)
     if unmet is not None:
         return _Said("Ready", "False", unmet.reason, f"its tokens are refused; see `{unmet.type}`")
+    if _is_introspected(facts):
+        return _Said("Ready", "True", "Introspected", "its endpoint is asked about its tokens")
     if keys.usable:
         return _Said("Ready", "True", "KeysUsable", "its tokens can be verified")
     if keys.problem is None:
@@ -212,10 +215,19 @@ def _ready(facts: Facts, stated: Iterable[_Said]) -> _Said:
     return _Said("Ready", "False", "KeysUnavailable", f"its tokens are denied with 503: {keys.problem}")
 
 
+def _is_introspected(facts: Facts) -> bool:
+    """Whether an endpoint says what its tokens are. Nobody asks it about no token, so whether it answers shows in the
+    metrics of those that serve."""
+    spec = facts.item.spec if isinstance(facts.item, Parsed) else None
+    return isinstance(spec, TokenIssuerSpec) and spec.introspection is not None
+
+
 def _fresh(facts: Facts, stated: Iterable[_Said]) -> _Said:
     keys = facts.keys or Keys(usable=False)
     if any(each.status != "True" for each in stated):
         return _Said("KeysFresh", "Unknown", "NotAccepted", "keys are fetched once its mistakes are mended")
+    if _is_introspected(facts):
+        return _Said("KeysFresh", "Unknown", "NoKeys", "it has none: its endpoint is asked about its tokens")
     if keys.problem is not None:
         so_long = "; the last good keys serve for now" if keys.usable else ""
         return _Said("KeysFresh", "False", "FetchFailed", f"{keys.problem}{so_long}")

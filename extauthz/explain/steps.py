@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from extauthz.decide import NOT_LOADED, World, refuse_unserved
+from extauthz.explain.introspected import tell_introspected
 from extauthz.explain.requirements import step_of, tell_changes, tell_clause
 from extauthz.explain.story import Outcome, ToldStep
 from extauthz.explain.token import STEPS, tell_token
 from extauthz.explain.told import skipped, told, told_in_order
+from extauthz.model.question import Answered, Ask
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
@@ -23,8 +25,8 @@ from extauthz.replay.plan import Owner, plan_spends
 from extauthz.tokens.credential import find_credential, place_of
 
 
-def tell_steps(view: RequestView, world: World, now: Instant) -> Iterator[ToldStep]:
-    """Every step up to the counts."""
+def tell_steps(view: RequestView, world: World, now: Instant, answered: Answered | None = None) -> Iterator[ToldStep]:
+    """Every step up to the counts. `answered` is what an issuer's endpoint said of the token, where one was asked."""
     yield told(Step.REQUEST, None, found=f"{view.method} {view.host}{view.target.path}")
     snapshot = world.snapshot
     if snapshot is None:
@@ -38,7 +40,7 @@ def tell_steps(view: RequestView, world: World, now: Instant) -> Iterator[ToldSt
         yield told(Step.RULE, rule, wanted=wanted)
         return
     yield told(Step.RULE, rule, found=f"rule `{rule.name}` of {rule.policy}", wanted=wanted)
-    yield from _Case(view, rule, snapshot, world, now).tell()
+    yield from _Case(view, rule, snapshot, world, now, answered).tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class _Case:
     snapshot: Snapshot
     world: World
     now: Instant
+    answered: Answered | None
 
     def tell(self) -> Iterator[ToldStep]:
         refusal = refuse_unserved(self.view, self.rule)
@@ -77,12 +80,17 @@ class _Case:
             return
         found = f"a token of {len(credential.token)} characters"
         yield told(Step.CREDENTIAL, credential, found=found, wanted=wanted)
-        verified = self.world.verifier.verify(credential, demand, self.world.keys, self.now)
-        yield from tell_token(credential.token, demand, self.world.keys, verified, self.now)
-        if isinstance(verified, Refusal):
-            yield from self._unreached()
-        else:
+        verified: VerifiedToken | Refusal | Ask | None = None
+        if demand.introspector is not None:
+            verified = self.world.verifier.introspect(credential, demand, self.answered, self.now)
+            yield from tell_introspected(credential.token, demand, self.answered, self.now)
+        if verified is None:
+            verified = self.world.verifier.verify(credential, demand, self.world.keys, self.now)
+            yield from tell_token(credential.token, demand, self.world.keys, verified, self.now)
+        if isinstance(verified, VerifiedToken):
             yield from self._verified(verified)
+        else:
+            yield from self._unreached()
 
     def _verified(self, token: VerifiedToken) -> Iterator[ToldStep]:
         revocations = self.snapshot.revocations

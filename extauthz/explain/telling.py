@@ -1,10 +1,12 @@
 """From a request to its story, in two halves as the decision itself: before the store is looked at, and after.
 
-Pure: no I/O, no clock. The edge looks into the store between `begin` and `finish`, where `answer` would commit.
+Pure but for `ask`, which is the caller's: no I/O, no clock. The edge looks into the store between `begin` and `finish`,
+where `answer` would commit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from extauthz.decide import Admission, Grants, World, decide, settle
@@ -14,6 +16,8 @@ from extauthz.explain.rules import tell_rules
 from extauthz.explain.steps import tell_steps
 from extauthz.explain.story import Story, ToldRequest, ToldResponse, ToldRule, ToldStep, ToldVerdict
 from extauthz.explain.told import told
+from extauthz.keys.address import shown
+from extauthz.model.question import Answer, Answered, Ask, Question, Unanswered
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
@@ -44,8 +48,15 @@ class Draft:
         return self.decided.spends if isinstance(self.decided, Admission) else ()
 
 
-def begin(view: RequestView | Refusal, world: World, now: Instant) -> Draft:
-    """The story up to the counts; of a request that could not be read, only why."""
+def not_asked(question: Question) -> Unanswered:
+    """The answer of who asks nobody: telling a story sends no token anywhere unless it is told to."""
+    return Unanswered(f"`{shown(question.endpoint)}` would be asked about it, and was not")
+
+
+def begin(
+    view: RequestView | Refusal, world: World, now: Instant, ask: Callable[[Question], Answer] = not_asked
+) -> Draft:
+    """The story up to the counts; of a request that could not be read, only why. `ask` may ask an endpoint."""
     snapshot = world.snapshot
     if isinstance(view, Refusal):
         return Draft(
@@ -53,15 +64,22 @@ def begin(view: RequestView | Refusal, world: World, now: Instant) -> Draft:
         )
     # Neither this token nor what follows from it is remembered: telling must not change what is answered, or measured.
     apart = replace(world, verifier=Verifier(0), grants=Grants(world.grants.pepper, 0))
+    answered: Answered | None = None
+    decided = decide(view, apart, now)
+    if isinstance(decided, Ask):
+        answered = Answered(decided.question, ask(decided.question))
+        decided = decide(view, apart, now, answered)
+    if isinstance(decided, Ask):
+        raise AssertionError("a decision asks once, and asks the same each time")
     rules, more = ((), 0) if snapshot is None else tell_rules(view, snapshot)
     return Draft(
         view=view,
         snapshot=snapshot,
         now=now,
-        decided=decide(view, apart, now),
+        decided=decided,
         rules=rules,
         more_rules=more,
-        steps=tuple(tell_steps(view, apart, now)),
+        steps=tuple(tell_steps(view, apart, now, answered)),
     )
 
 

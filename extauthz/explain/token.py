@@ -16,15 +16,17 @@ from extauthz.model.token import ClaimPath, Demand, IssuerRef, Trust, VerifiedTo
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.acceptance import refuse
 from extauthz.tokens.claims import Verified, read_claims
-from extauthz.tokens.jws import Jws, parse_jws
+from extauthz.tokens.jws import Jws, parse_jws, read_payload
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import check_signature, find_keys, refuse_algorithm
-from extauthz.tokens.verify import candidates, read_payload, refuse_type, usable_keys
+from extauthz.tokens.verify import candidates, refuse_type, usable_keys
 
 _BY_ISSUER = (Step.KEYS, Step.ALGORITHM, Step.KEY, Step.SIGNATURE, Step.TYPE, Step.SENDER, Step.CLAIMS)
 _ACCEPTANCE = (Step.TIME, Step.AUDIENCE, Step.LIFETIME)
 STEPS = (Step.FORM, Step.ISSUER, *_BY_ISSUER, *_ACCEPTANCE)
 """All steps of a token, in order."""
+BY_ENDPOINT = (Step.INTROSPECTION, Step.SENDER, Step.CLAIMS, *_ACCEPTANCE)
+"""Those of a token that its issuer's endpoint is asked about, once it is known whom to ask."""
 
 _LONGEST_YEAR = 253_402_300_799
 
@@ -84,10 +86,11 @@ def _checks(
     refusal = refuse_type(trust, jws)
     yield told(Step.TYPE, refusal, found=_typ(jws), wanted=_types(trust), issuer=who)
     if refusal is None:
-        yield from _claims(trust, claims, demand, now)
+        yield from tell_claims(trust, claims, demand, now)
 
 
-def _claims(trust: Trust, claims: Mapping[str, Json], demand: Demand, now: Instant) -> Iterator[ToldStep]:
+def tell_claims(trust: Trust, claims: Mapping[str, Json], demand: Demand, now: Instant) -> Iterator[ToldStep]:
+    """What the token says, and whether that is accepted now and here."""
     who = str(trust.ref)
     # The identity is for counts alone; nothing is counted by this reading.
     verified = read_claims(claims, trust, b"", b"", now)

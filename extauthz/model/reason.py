@@ -69,6 +69,7 @@ class Reason(Enum):
         "invalid_token",
         "the token is in use by another caller",
     )
+    TOKEN_INACTIVE = ("token_inactive", UNAUTHENTICATED, 401, "invalid_token", "the token is not valid")
     TOKEN_REVOKED = ("token_revoked", UNAUTHENTICATED, 401, "invalid_token", "the token is not valid")
     SENDER_MISMATCH = (
         "sender_mismatch",
@@ -90,6 +91,7 @@ class Reason(Enum):
     RATE_EXCEEDED = ("rate_exceeded", RESOURCE_EXHAUSTED, 429, None, "too many requests")
     STORE_UNAVAILABLE = ("store_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
     KEYS_UNAVAILABLE = ("keys_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
+    INTROSPECTION_UNAVAILABLE = ("introspection_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
     POLICY_INVALID = ("policy_invalid", UNAVAILABLE, 503, None, "temporarily unavailable")
     OVERLOADED = ("overloaded", UNAVAILABLE, 503, None, "temporarily unavailable")
     NOT_READY = ("not_ready", UNAVAILABLE, 503, None, "temporarily unavailable")

@@ -30,13 +30,14 @@ class Step(Enum):
     POLICY = "policy", "The rule is one that can serve: nothing in it is mistaken."
     PATH = "path", "Servers read the path alike, or the policy lets the odd kind through."
     CREDENTIAL = "credential", "The slot of the rule holds exactly one token, and no other place does."
-    FORM = "form", "The token is a signed JWT in compact form."
+    FORM = "form", "The token is a signed JWT in compact form, or one that its issuer's endpoint is asked about."
     ISSUER = "issuer", "It names an issuer of the rule."
     KEYS = "keys", "This issuer's keys are here, and fresh enough."
     ALGORITHM = "algorithm", "The issuer accepts its `alg`."
     KEY = "key", "The issuer has a usable key for it."
     SIGNATURE = "signature", "The signature fits that key."
     TYPE = "type", "Its header says that it is a token of the kind that the issuer's access tokens are."
+    INTROSPECTION = "introspection", "The issuer's endpoint says that the token is active."
     CLAIMS = "claims", "Its claims have the form of their standard, and are those that the issuer's settings demand."
     SENDER = "sender", "Whoever must present it did."
     TIME = "time", "It is valid now."
@@ -69,6 +70,7 @@ _USUAL: Final[Mapping[Reason, Step]] = {
     Reason.TOKEN_TOO_LONG_LIVED: Step.LIFETIME,
     Reason.TOKEN_REUSED: Step.REUSE,
     Reason.TOKEN_BOUND_ELSEWHERE: Step.BINDING,
+    Reason.TOKEN_INACTIVE: Step.INTROSPECTION,
     Reason.TOKEN_REVOKED: Step.REVOCATION,
     Reason.SENDER_MISMATCH: Step.SENDER,
     Reason.SCOPE_MISSING: Step.SCOPES,
@@ -78,6 +80,7 @@ _USUAL: Final[Mapping[Reason, Step]] = {
     Reason.RATE_EXCEEDED: Step.LIMITS,
     Reason.STORE_UNAVAILABLE: Step.STORE,
     Reason.KEYS_UNAVAILABLE: Step.KEYS,
+    Reason.INTROSPECTION_UNAVAILABLE: Step.INTROSPECTION,
     Reason.POLICY_INVALID: Step.POLICY,
     Reason.OVERLOADED: Step.ANSWER,
     Reason.NOT_READY: Step.POLICIES,

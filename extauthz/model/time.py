@@ -73,6 +73,8 @@ class AcceptanceWindow:
     """First instant at which the token is accepted (`nbf` less the clock skew)."""
     closes: Instant
     """First instant at which it is refused (`exp` plus the clock skew); the boundary itself is refused."""
+    latest: Instant | None = None
+    """Where `closes` may still move, as when an issuer prolongs a token: the instant that it never moves beyond."""
 
     def accepts(self, now: Instant) -> bool:
         """Whether a token with this window is accepted at `now`."""
@@ -81,7 +83,7 @@ class AcceptanceWindow:
     @property
     def remember_until(self) -> Instant:
         """The instant before which no use of the token may be forgotten: one second past the last acceptance."""
-        return Instant(self.closes + 1.0)
+        return Instant((self.closes if self.latest is None else max(self.closes, self.latest)) + 1.0)
 
 
 def read_instant(value: object) -> Instant | None:

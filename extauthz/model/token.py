@@ -95,6 +95,26 @@ class Tenants:
     """Each accepted `iss`, byte for byte, and the tenant it names."""
 
 
+class TokenForms(Enum):
+    """Which tokens an introspection endpoint is asked about."""
+
+    OPAQUE = "Opaque"
+    """Those that are no JWTs."""
+    ANY = "Any"
+    """JWTs whose `iss` names the issuer as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introspected:
+    """How an issuer's tokens are told from others where only its endpoint can read them (RFC 7662)."""
+
+    endpoint: str
+    """The URL that is asked."""
+    forms: TokenForms = TokenForms.OPAQUE
+    prefixes: tuple[str, ...] = ()
+    """What an opaque token begins with, one of them; none for anything."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackChannel:
     """How an issuer tells of logouts (OpenID Connect Back-Channel Logout 1.0)."""
@@ -142,6 +162,8 @@ class Trust:
     """Whether `key: Jti` may count by the token itself where this issuer's token has no token id."""
     back_channel: BackChannel | None = None
     """None where logouts of this issuer do not count."""
+    introspected: Introspected | None = None
+    """How its endpoint is asked about tokens; None where signatures count. Never both."""
 
     def speaks_for(self, claims: Mapping[str, Json]) -> bool:
         """Whether these claims name this issuer: by `iss`, byte for byte, or by trust domain where they have none."""
@@ -170,6 +192,10 @@ class Demand:
 
     slot: Slot
     issuers: tuple[Trust, ...]
+    """Whose signatures count."""
+    introspector: Trust | None = None
+    """The one issuer whose endpoint is asked about tokens that are not signed by one of `issuers`. An opaque token does
+    not say whose it is, so there can be no second."""
     audiences: frozenset[str] | None = None
     """One of them must be in the token; None leaves it to the issuer's own."""
     max_lifetime: Seconds | None = None
@@ -190,9 +216,11 @@ class VerifiedToken:
     identity: bytes = field(repr=False)
     """SHA-256 over the JWS signing input and the thumbprint of the key that signed: the same for every text that
     carries the same token, because padding and signatures can be altered and still verify (an ECDSA signature has a
-    twin), the signing input cannot. The key is in it so that another issuer's key cannot make the same identity."""
+    twin), the signing input cannot. The key is in it so that another issuer's key cannot make the same identity.
+    Of a token that an endpoint vouches for, over its octets and that endpoint."""
     signing_hash: bytes = field(repr=False)
-    """SHA-256 over the JWS signing input alone, which people can work out for themselves; empty where there is none."""
+    """SHA-256 over the JWS signing input alone, which people can work out for themselves; of an opaque token, over its
+    octets without `=` at the end; empty where there is none."""
     window: AcceptanceWindow
     issued_at: Instant
     lifetime: Seconds

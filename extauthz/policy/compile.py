@@ -106,6 +106,7 @@ class Compiler:
             routing=served.routing,
             issuers=issuers.good,
             issuer_keys=issuers.keys,
+            endpoints=issuers.endpoints,
             revocations=revoked.index,
             problems=(
                 *(problem for item in ordered if isinstance(item, Broken) for problem in item.problems),
@@ -241,6 +242,7 @@ def _compile_rule(
 
 def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand, list[_Unmet]]:
     trusts: list[Trust] = []
+    introspectors: list[Trust] = []
     unmet: list[_Unmet] = []
     for index, named in enumerate(token.issuers):
         ref = IssuerRef(named.kind, "" if named.kind in CLUSTER_KINDS else namespace, named.name)
@@ -250,12 +252,16 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
         elif not token.audiences and not found.audiences:
             words = f"neither this rule nor {ref} says an audience; without one, a token for another service would do"
             unmet.append((("token", "audiences"), Unmet(Cause.INVALID, words)))
+        elif found.introspected is not None and introspectors:
+            words = f"an opaque token does not say whose it is: name {introspectors[0].ref} or {ref}, not both"
+            unmet.append((("token", "issuers", index), Unmet(Cause.INVALID, words)))
         else:
-            trusts.append(found)
+            (trusts if found.introspected is None else introspectors).append(found)
     audiences = frozenset(token.audiences) or None
     return Demand(
         slot=_slot(token.from_),
         issuers=tuple(trusts),
+        introspector=introspectors[0] if introspectors else None,
         audiences=audiences,
         max_lifetime=token.max_lifetime,
         exact_audience=token.audience_mode == "Exact",
@@ -270,7 +276,7 @@ def _without_ids(rule: RuleSpec, demand: Demand | None) -> list[_Unmet]:
     words = "gives no token id; write `key: Token`, or `reuseKeyFallback: Token` there"
     return [
         (("reuse", "key"), Unmet(Cause.INVALID, f"{trust.ref} {words}"))
-        for trust in demand.issuers
+        for trust in (*demand.issuers, *([demand.introspector] if demand.introspector is not None else []))
         if not trust.mapping.token_id and not trust.reuse_key_fallback
     ]
 

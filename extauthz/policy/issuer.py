@@ -15,7 +15,9 @@ from extauthz.model.time import Seconds
 from extauthz.model.token import KeyAlgAbsent, RolesShape
 from extauthz.policy.claim_words import ClaimFlags, ClaimValues
 from extauthz.policy.incluster import InCluster
+from extauthz.policy.introspection import IntrospectionSpec
 from extauthz.policy.key_set import KeySetSpec
+from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.ruled import CelRule, Ruled, Union
 from extauthz.policy.words import (
     STRICT,
@@ -23,7 +25,6 @@ from extauthz.policy.words import (
     ClaimWord,
     ClaimWords,
     ClockSkew,
-    DataKey,
     FilePath,
     HttpsUrl,
     Issuer,
@@ -65,18 +66,6 @@ class DiscoverySpec:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     url: HttpsUrl | None = None
     """The metadata document, when it does not stand below the issuer. Its `issuer` must still be this issuer's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataRefSpec:
-    """One entry of a Secret or ConfigMap in the issuer's namespace; for a ClusterTokenIssuer, in the one extauthz is
-    installed in."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-    name: ObjectName
-    """The Secret or ConfigMap."""
-    key: DataKey
-    """The entry in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,14 +192,29 @@ class TokenIssuerSpec(Ruled):
             lambda spec: spec.named is None and bool(spec.issuer_aliases),
         ),
         CelRule(
-            f"{_NAMED} || !has(self.keys.discovery)",
-            "`discovery` needs one `issuer`; name the key set in `keys.jwksUri`",
-            lambda spec: spec.named is None and spec.keys.discovery is not None,
+            "has(self.keys) != has(self.introspection)",
+            "exactly one of `keys` and `introspection` is needed; make two issuers of it, a rule may name both",
+            lambda spec: (spec.keys is None) == (spec.introspection is None),
         ),
         CelRule(
-            "!has(self.keys.authentication) || !has(self.caBundle)",
+            f"{_NAMED} || !has(self.introspection)",
+            "`introspection` needs one `issuer`: whose endpoint it is",
+            lambda spec: spec.named is None and spec.introspection is not None,
+        ),
+        CelRule(
+            "!has(self.introspection) || !has(self.algorithms) || self.algorithms.size() == 0",
+            "`algorithms` are for signatures, and with `introspection` none is checked; remove them",
+            lambda spec: spec.introspection is not None and bool(spec.algorithms),
+        ),
+        CelRule(
+            f"{_NAMED} || !has(self.keys) || !has(self.keys.discovery)",
+            "`discovery` needs one `issuer`; name the key set in `keys.jwksUri`",
+            lambda spec: spec.named is None and spec.keys is not None and spec.keys.discovery is not None,
+        ),
+        CelRule(
+            "!has(self.keys) || !has(self.keys.authentication) || !has(self.caBundle)",
             "with `authentication`, the cluster's own authority counts; remove `caBundle`",
-            lambda spec: spec.keys.authentication is not None and spec.ca_bundle is not None,
+            lambda spec: spec.ca_bundle is not None and spec.keys is not None and spec.keys.authentication is not None,
         ),
         CelRule(
             "!has(self.claimFlags) || !has(self.claimEquals) || self.claimFlags.all(name, !(name in self.claimEquals))",
@@ -224,9 +228,17 @@ class TokenIssuerSpec(Ruled):
             lambda spec: 0 < _symmetric(spec) < len(spec.algorithms),
         ),
         CelRule(
-            "has(self.keys.secretRef) || !has(self.algorithms) || !self.algorithms.exists(name, name.startsWith('HS'))",
+            "!has(self.keys) || has(self.keys.secretRef) || !has(self.algorithms) "
+            "|| !self.algorithms.exists(name, name.startsWith('HS'))",
             "symmetric algorithms need their key from `secretRef` or a secret `file`, nothing else",
-            lambda spec: _symmetric(spec) > 0 and spec.keys.file is None and spec.keys.secret_ref is None,
+            lambda spec: (
+                _symmetric(spec) > 0 and spec.keys is not None and not (spec.keys.file or spec.keys.secret_ref)
+            ),
+        ),
+        CelRule(
+            "!has(self.backChannelLogout) || has(self.keys)",
+            "`backChannelLogout` needs `keys`, which logout tokens are verified with; remove it",
+            lambda spec: spec.back_channel_logout is not None and spec.keys is None,
         ),
         CelRule(
             "!has(self.backChannelLogout) || !has(self.trustDomain)",
@@ -244,8 +256,10 @@ class TokenIssuerSpec(Ruled):
     """The claim that must name the same tenant as `iss` does; `tid` where left out."""
     trust_domain: TrustDomain | None = None
     """For JWT-SVIDs without `iss`: their subject is a SPIFFE ID of this trust domain."""
-    keys: KeysSpec
-    """Where the keys come from."""
+    keys: KeysSpec | None = None
+    """Where the keys come from. This, or `introspection`."""
+    introspection: IntrospectionSpec | None = None
+    """Which endpoint is asked about tokens that only it can read (RFC 7662)."""
     algorithms: Annotated[tuple[Algorithm, ...], Field(max_length=14)] = ()
     """Accepted signature algorithms; none means every asymmetric one that a key allows."""
     audiences: Annotated[tuple[Word, ...], Field(max_length=16)] = ()

@@ -7,22 +7,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from extauthz.introspection.endpoint import (
+    BearerToken,
+    Client,
+    ClientSecretBasic,
+    ClientSecretPost,
+    Endpoint,
+    GivenSecret,
+    Secret,
+    SecretFile,
+)
 from extauthz.keys.jwk import KeyRules
 from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Source
-from extauthz.model.token import BackChannel, ClaimMapping, ClaimPath, IssuerRef, Tenants, Trust
+from extauthz.model.token import BackChannel, ClaimMapping, ClaimPath, Introspected, IssuerRef, Tenants, Trust
 from extauthz.policy.held import Held, NotHeld
+from extauthz.policy.introspection import BearerSpec, ClientSecretSpec, IntrospectionSpec
 from extauthz.policy.issuer import (
     ABSENT,
     ASYMMETRIC,
     BackChannelLogoutSpec,
     CaBundleSpec,
     ClusterTokenIssuerSpec,
-    DataRefSpec,
     KeysSpec,
     TokenIssuerSpec,
 )
 from extauthz.policy.parse import Broken, Parsed
 from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet
+from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.words import claim_paths
 
 
@@ -32,7 +43,9 @@ class Issuers:
 
     good: Mapping[IssuerRef, Trust]
     keys: tuple[IssuerKeys, ...]
-    """Where the keys of each good one come from."""
+    """Where the keys of each good one come from that has keys."""
+    endpoints: tuple[Endpoint, ...]
+    """Where the tokens of each good one are asked about that has none."""
     allowed: Mapping[IssuerRef, frozenset[str]]
     """For ClusterTokenIssuers that are not for everyone, the namespaces that may name them."""
     broken: frozenset[IssuerRef]
@@ -57,6 +70,7 @@ def compile_issuers(objects: Iterable[Parsed | Broken], held: Held, install_name
     A reference is looked up in the issuer's own namespace, for a ClusterTokenIssuer in `install_namespace`.
     """
     good: dict[IssuerRef, Trust] = {}
+    endpoints: list[Endpoint] = []
     keys: list[IssuerKeys] = []
     allowed: dict[IssuerRef, frozenset[str]] = {}
     broken: set[IssuerRef] = set()
@@ -65,20 +79,25 @@ def compile_issuers(objects: Iterable[Parsed | Broken], held: Held, install_name
         ref = issuer_ref(item.ref)
         match item:
             case Parsed(spec=TokenIssuerSpec() as spec):
+                trust = _trust(ref, spec)
                 try:
-                    source = _source(spec, _Home(held, item.ref.namespace or install_namespace))
+                    found = _vouching(trust, spec, _Home(held, item.ref.namespace or install_namespace))
                 except (OSError, ValueError) as error:
                     broken.add(ref)
                     cause = Cause.REF_NOT_FOUND if isinstance(error, NotHeld) else Cause.INVALID
-                    problems.append(Problem(item.ref, ("spec", "keys"), str(error), cause))
+                    where = "introspection" if spec.keys is None else "keys"
+                    problems.append(Problem(item.ref, ("spec", where), str(error), cause))
                     continue
-                good[ref] = _trust(ref, spec)
-                keys.append(_issuer_keys(good[ref], spec, source))
+                good[ref] = trust
+                if isinstance(found, Endpoint):
+                    endpoints.append(found)
+                else:
+                    keys.append(found)
                 if isinstance(spec, ClusterTokenIssuerSpec) and spec.allowed_namespaces is not None:
                     allowed[ref] = frozenset(spec.allowed_namespaces)
             case _:
                 broken.add(ref)
-    return Issuers(good, tuple(keys), allowed, frozenset(broken), tuple(problems))
+    return Issuers(good, tuple(keys), tuple(endpoints), allowed, frozenset(broken), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +143,11 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
             roles=claim_paths(mapping.roles),
         ),
         roles_shape=spec.roles_shape,
-        key_issuer_must_match=spec.keys.key_issuer_member is not None,
+        key_issuer_must_match=spec.keys is not None and spec.keys.key_issuer_member is not None,
         key_alg_absent=spec.key_alg_absent,
         key_use=frozenset(_absent(word) for word in spec.key_use),
         reuse_key_fallback=spec.reuse_key_fallback is not None,
+        introspected=_introspected(spec.introspection),
         back_channel=_back_channel(spec.back_channel_logout),
     )
 
@@ -136,6 +156,57 @@ def _back_channel(spec: BackChannelLogoutSpec | None) -> BackChannel | None:
     if spec is None:
         return None
     return BackChannel(clients=frozenset(spec.clients), types=_types(spec.token_types), sessions=spec.ends == "Session")
+
+
+def _introspected(spec: IntrospectionSpec | None) -> Introspected | None:
+    return None if spec is None else Introspected(endpoint=spec.url, forms=spec.tokens, prefixes=spec.prefixes)
+
+
+def _vouching(trust: Trust, spec: TokenIssuerSpec, home: _Home) -> IssuerKeys | Endpoint:
+    """What says whether a token of the issuer is good. Raises OSError or ValueError where a reference leads nowhere."""
+    if spec.introspection is not None:
+        return _endpoint(trust.ref, spec.introspection, _ca_pem(spec.ca_bundle, home), home)
+    if spec.keys is None:
+        raise AssertionError("an issuer has `keys` or `introspection`")
+    return _issuer_keys(trust, spec, _source(spec, spec.keys, home))
+
+
+def _endpoint(ref: IssuerRef, spec: IntrospectionSpec, ca_pem: str | None, home: _Home) -> Endpoint:
+    return Endpoint(
+        ref=ref,
+        url=spec.url,
+        client=_client(spec, home),
+        ca_pem=ca_pem,
+        cache_for=spec.cache_for,
+        timeout=spec.timeout,
+        most_at_once=spec.max_concurrent,
+        most_per_second=spec.max_per_second,
+    )
+
+
+def _client(spec: IntrospectionSpec, home: _Home) -> Client:
+    match spec:
+        case IntrospectionSpec(client_secret_basic=ClientSecretSpec() as said):
+            return ClientSecretBasic(said.client_id, _secret(said, home))
+        case IntrospectionSpec(client_secret_post=ClientSecretSpec() as said):
+            return ClientSecretPost(said.client_id, _secret(said, home))
+        case IntrospectionSpec(bearer=BearerSpec() as said):
+            return BearerToken(_secret(said, home))
+        case _:
+            raise AssertionError("`introspection` has exactly one way to show who we are")
+
+
+def _secret(spec: ClientSecretSpec | BearerSpec, home: _Home) -> Secret:
+    match spec:
+        case ClientSecretSpec(file=str(path)) | BearerSpec(file=str(path)):
+            return SecretFile(Path(path))
+        case ClientSecretSpec(secret_ref=DataRefSpec() as ref) | BearerSpec(secret_ref=DataRefSpec() as ref):
+            secret = GivenSecret(home.entry("Secret", ref), f"entry `{ref.key}` of Secret `{ref.name}`")
+            # One that cannot be used is told with the object, not at the first token.
+            secret.read()
+            return secret
+        case _:
+            raise AssertionError("a secret has exactly one place")
 
 
 def _tenants(spec: TokenIssuerSpec) -> Tenants | None:
@@ -160,9 +231,9 @@ def _issuer_keys(trust: Trust, spec: TokenIssuerSpec, source: Source) -> IssuerK
     return IssuerKeys(trust.ref, source, rules, spec.refresh.interval, spec.refresh.max_stale)
 
 
-def _source(spec: TokenIssuerSpec, home: _Home) -> Source:
-    authenticate = spec.keys.authentication is not None
-    match spec.keys:
+def _source(spec: TokenIssuerSpec, keys: KeysSpec, home: _Home) -> Source:
+    authenticate = keys.authentication is not None
+    match keys:
         case KeysSpec(inline=dict(document)):
             return InlineKeys(json.dumps(document).encode())
         case KeysSpec(file=str(path)):

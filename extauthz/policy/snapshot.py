@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
+from extauthz.introspection.endpoint import Endpoint
 from extauthz.keys.jwks import IssuerKeys
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
@@ -37,13 +38,14 @@ class Routing:
 class Snapshot:
     """The compiled policies and issuers. Immutable by convention: nothing is assigned after construction."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is loaded
         self,
         *,
         version: str,
         routing: Routing,
         issuers: Mapping[IssuerRef, Trust],
         issuer_keys: tuple[IssuerKeys, ...],
+        endpoints: tuple[Endpoint, ...] = (),
         revocations: Revocations | None,
         problems: tuple[Problem, ...],
     ) -> None:
@@ -54,6 +56,8 @@ class Snapshot:
         """What the tokens of each issuer must look like."""
         self.issuer_keys = issuer_keys
         """Where the keys of each issuer come from."""
+        self.endpoints = endpoints
+        """Where the tokens of issuers without keys are asked about."""
         self.revocations = revocations
         """Which tokens are revoked; None when no TokenRevocation counts."""
         self.problems = problems

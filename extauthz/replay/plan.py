@@ -179,7 +179,9 @@ def _same(reuse: Reuse, case: _Case) -> _Same | Refusal:
             assert_never(reuse.key)
 
 
-def _by_token(token: VerifiedToken) -> _Same:
+def _by_token(token: VerifiedToken) -> _Same | Refusal:
+    if token.trust.introspected is not None and "iat" not in token.claims:
+        return _unbounded(token)
     # The identity says who signed. So one token is one token also where two objects describe its issuer.
     return _Same((ReuseKey.TOKEN.value, token.identity), token.window.remember_until)
 
@@ -210,10 +212,11 @@ def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refus
 
 
 def _unbounded(token: VerifiedToken) -> Refusal:
-    """INVARIANT: without `iat` nobody knows how long a token with the same id may still live, nor how long to count."""
-    detail = (
-        "the token has no `iat`, without which uses by id or claim cannot be remembered long enough; use `key: Token`"
-    )
+    """INVARIANT: without `iat` nobody knows how long a token with the same id may still live, nor how long to count;
+    nor for how long an endpoint, which can prolong a token, may go on calling it active."""
+    told = token.trust.introspected is not None
+    by, instead = ("", "let its endpoint say it") if told else (" by id or claim", "use `key: Token`")
+    detail = f"the token has no `iat`, without which uses{by} cannot be remembered long enough; {instead}"
     return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref, at=Step.REUSE)
 
 

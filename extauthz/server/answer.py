@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from extauthz.decide import World, decide, settle
+from extauthz.decide import Admission, World, decide, settle
+from extauthz.model.question import Active, Answer, Answered, Ask, Inactive, Question, Unanswered
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.time import Clock, Instant, Seconds
@@ -19,12 +20,42 @@ from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
 from extauthz.replay.store import Committed, Refused, Store, Unavailable
 from extauthz.server.codec import INTERNAL_DENIAL, read_check, write_verdict
+from extauthz.server.crowd import MOST_ASIDE, stepping_aside
 from extauthz.telemetry.log import frames_of
 from extauthz.telemetry.observation import Observation, SpendOutcome
 from extauthz.tokens.cache import GenerationalCache
 
 _LOG: Final = logging.getLogger(__name__)
 _LATE: Final = Deny(refusal=Refusal(Reason.OVERLOADED, "the time for this Check was over before its uses were counted"))
+_TOO_MANY: Final = Unanswered(f"{MOST_ASIDE} requests wait for introspection endpoints already", Seconds(1.0))
+_CHANGED: Final = Deny(
+    refusal=Refusal(Reason.INTROSPECTION_UNAVAILABLE, "the policies changed while the endpoint was asked")
+)
+_SHARE: Final = 0.9
+
+
+class Asking(Protocol):
+    """Who asks the endpoints of issuers."""
+
+    def recall(self, question: Question) -> Active | Inactive | None:
+        """The answer, when it is remembered; at once."""
+
+    def ask(self, question: Question, until: float) -> Answer:
+        """The answer, waiting for it until then on the monotonic clock. Never raises."""
+
+
+class NobodyAsks:
+    """Stands where no endpoint can be asked."""
+
+    def recall(self, question: Question) -> None:
+        """Nothing is remembered."""
+
+    def ask(self, question: Question, until: float) -> Unanswered:
+        """Nobody answers."""
+        return Unanswered("introspection endpoints are not asked here")
+
+
+NOBODY: Final = NobodyAsks()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +70,8 @@ class Answerer:
     """Is told of every answer; must not wait."""
     want_keys: Callable[[IssuerRef], None]
     """Is told when a token names a key that its issuer's set lacks; must not wait."""
+    desk: Asking = NOBODY
+    """Who asks the endpoints of issuers."""
     _written: GenerationalCache[int, tuple[Allow, bytes]] = field(
         default_factory=lambda: GenerationalCache(10_000), init=False, repr=False
     )
@@ -74,6 +107,8 @@ class Answerer:
 
     def _decide(self, view: RequestView, world: World, now: Instant, deadline: float) -> tuple[Verdict, SpendOutcome]:
         decided = decide(view, world, now)
+        if isinstance(decided, Ask):
+            decided = self._ask(view, decided.question, deadline)
         if isinstance(decided, Deny):
             issuer = decided.refusal.issuer
             if decided.reason is Reason.KEY_UNKNOWN and issuer is not None:
@@ -85,6 +120,17 @@ class Answerer:
             return _LATE, SpendOutcome.NONE
         committed = self.store.commit(decided.spends, decided.attempt)
         return settle(decided, committed), _outcome(committed)
+
+    def _ask(self, view: RequestView, question: Question, deadline: float) -> Deny | Admission:
+        """Decide with the answer of an issuer's endpoint, by what is loaded, and the time it is, when it has come."""
+        answer: Answer | None = self.desk.recall(question)
+        if answer is None:
+            now = self.clock.monotonic()
+            with stepping_aside() as room:
+                # Something is left of the time for what comes after.
+                answer = self.desk.ask(question, now + _SHARE * (deadline - now)) if room else _TOO_MANY
+        decided = decide(view, self.world(), self.clock.now(), Answered(question, answer))
+        return _CHANGED if isinstance(decided, Ask) else decided
 
     def _write(self, allow: Allow) -> bytes:
         if not allow.lasting:

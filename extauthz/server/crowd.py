@@ -5,13 +5,17 @@ yes. So every call is taken, and one too many is answered at once, by a thread o
 
 It has threads and a queue of its own: the futures of the standard library's pool cost more than half a decision, and
 gRPC only asks to be told when a call is done.
+
+A call that must wait for somebody else steps aside: another thread takes its place among those that work, so that calls
+which wait for nobody are not held up by it. How many may be aside at a time is bounded, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
@@ -19,6 +23,10 @@ from typing import Any, Final, NamedTuple
 from extauthz.model.time import Clock
 
 _LOG: Final = logging.getLogger(__name__)
+_HERE: Final = threading.local()
+
+MOST_ASIDE: Final = 64
+"""Calls that may wait for somebody else at the same time."""
 
 
 class Ticket(NamedTuple):
@@ -79,11 +87,13 @@ class Crowd(ThreadPoolExecutor):
         self._most = most
         self._inside = 0
         self._lock = threading.Lock()
-        self._mine = threading.local()
+        self._wanted = threads
+        self._aside = 0
         self._closed = False
         self._waiting: SimpleQueue[Call | None] = SimpleQueue()
         self._turned_away: SimpleQueue[Call | None] = SimpleQueue()
         self._crew = [self._thread(f"check-{number}", self._waiting) for number in range(threads)]
+        """Those that work and those that are aside."""
         self._doorman = self._thread("crowded", self._turned_away)
 
     def submit(self, fn: Callable[..., object], /, *args: Any) -> Call:  # type: ignore[override]  # noqa: ANN401
@@ -101,8 +111,23 @@ class Crowd(ThreadPoolExecutor):
 
     def ticket(self) -> Ticket:
         """The ticket of the call that the current thread works on."""
-        ticket: Ticket = self._mine.ticket
+        ticket: Ticket = _HERE.ticket
         return ticket
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[bool]:
+        """While the current thread waits for somebody else, another takes its place; False when too many wait."""
+        with self._lock:
+            room = self._aside < MOST_ASIDE
+            self._aside += room
+            # INVARIANT: as many threads work as ever, whatever others wait for.
+            if room and not self._closed and len(self._crew) - self._aside < self._wanted:
+                self._crew.append(self._thread("check-more", self._waiting))
+        try:
+            yield room
+        finally:
+            with self._lock:
+                self._aside -= room
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as its base
         """End all threads once the calls that wait are done."""
@@ -112,7 +137,8 @@ class Crowd(ThreadPoolExecutor):
                 for _ in self._crew:
                     self._waiting.put(None)
                 self._turned_away.put(None)
-        for thread in (*self._crew, self._doorman) if wait else ():
+            leaving = (*self._crew, self._doorman)
+        for thread in leaving if wait else ():
             thread.join()
 
     def _thread(self, name: str, queue: SimpleQueue[Call | None]) -> threading.Thread:
@@ -122,8 +148,24 @@ class Crowd(ThreadPoolExecutor):
 
     def _work(self, queue: SimpleQueue[Call | None]) -> None:
         while (call := queue.get()) is not None:
-            self._mine.ticket = call.ticket
+            _HERE.crowd, _HERE.ticket = self, call.ticket
             call.run()
-            if not call.ticket.crowded:
-                with self._lock:
-                    self._inside -= 1
+            if not call.ticket.crowded and self._leaves():
+                return
+
+    def _leaves(self) -> bool:
+        """A call is done: whether the thread that did it is one more than are needed, now that others are back."""
+        with self._lock:
+            self._inside -= 1
+            if self._closed or len(self._crew) - self._aside <= self._wanted:
+                return False
+            self._crew.remove(threading.current_thread())
+            return True
+
+
+@contextlib.contextmanager
+def stepping_aside() -> Iterator[bool]:
+    """Around waiting for somebody else on a thread of a crowd; False when too many wait, so that this one must not."""
+    crowd: Crowd | None = getattr(_HERE, "crowd", None)
+    with contextlib.nullcontext(True) if crowd is None else crowd.aside() as room:  # noqa: FBT003
+        yield room

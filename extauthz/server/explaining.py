@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -11,8 +12,9 @@ from google.protobuf.message import DecodeError
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.decide import World
 from extauthz.explain.story import Story, ToldResponse
-from extauthz.explain.telling import begin, finish, hide_credentials
+from extauthz.explain.telling import begin, finish, hide_credentials, not_asked
 from extauthz.model.encoding import Ambiguous, parse_json_object
+from extauthz.model.question import Answer, Question
 from extauthz.model.time import Instant
 from extauthz.model.verdict import Verdict
 from extauthz.replay.store import Store
@@ -28,10 +30,18 @@ class NoCheckRequest(ValueError):
     """The text is no CheckRequest. The message says why and quotes nothing of it."""
 
 
-def explain_check(data: bytes, world: World, store: Store, now: Instant, notes: tuple[str, ...] = ()) -> Story:
-    """The story of a serialised CheckRequest. Counts and remembers nothing."""
+def explain_check(
+    data: bytes,
+    world: World,
+    store: Store,
+    now: Instant,
+    notes: tuple[str, ...] = (),
+    *,
+    ask: Callable[[Question], Answer] = not_asked,
+) -> Story:
+    """The story of a serialised CheckRequest. Counts and remembers nothing; `ask` may ask an issuer's endpoint."""
     read = read_check(data)
-    draft = begin(read, world, now)
+    draft = begin(read, world, now, ask)
     story, verdict = finish(draft, store.look(draft.spends) if draft.spends else (), notes)
     return hide_credentials(replace(story, response=_response(verdict)), read)
 

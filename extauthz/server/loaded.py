@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from extauthz.introspection.desk import LineReadings
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
@@ -21,14 +24,21 @@ class Mistake(Protocol):
 
 
 def loaded(
-    snapshot: Snapshot | None, mistakes: Iterable[Mistake], keys: Mapping[IssuerRef, KeyState], now: Instant
+    snapshot: Snapshot | None,
+    mistakes: Iterable[Mistake],
+    keys: Mapping[IssuerRef, KeyState],
+    now: Instant,
+    endpoints: Mapping[IssuerRef, LineReadings] = MappingProxyType({}),
 ) -> Mapping[str, Any]:
     """The page; with None nothing is loaded yet."""
     return {
         "version": None if snapshot is None else snapshot.version,
         "policies": [] if snapshot is None else [_policy(snapshot, ref) for ref in sorted(snapshot.policies)],
         "mistakes": [mistake.as_dict() for mistake in mistakes],
-        "issuers": [_issuer(ref, state, now) for ref, state in sorted(keys.items())],
+        "issuers": [
+            *(_issuer(ref, state, now) for ref, state in sorted(keys.items())),
+            *(_introspected(ref, readings) for ref, readings in sorted(endpoints.items(), key=itemgetter(0))),
+        ],
     }
 
 
@@ -62,3 +72,8 @@ def _issuer(ref: IssuerRef, state: KeyState, now: Instant) -> Mapping[str, Any]:
         "keys": [] if found is None else [key.kid for key in found.keys],
         "skipped": [] if found is None else [f"{each.kid}: {each.why}" for each in found.skipped],
     }
+
+
+def _introspected(ref: IssuerRef, readings: LineReadings) -> Mapping[str, Any]:
+    problem = readings.problem
+    return {"issuer": str(ref), "endpoint": readings.endpoint, "usable": problem is None, "problem": problem}

@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import itemgetter
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
+from extauthz.introspection.desk import LineReadings
+from extauthz.introspection.line import BUCKETS, Told
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
@@ -41,6 +51,8 @@ class Readings:
     revocations: int = 0
     """How many TokenRevocations are in the index."""
     keys: Mapping[IssuerRef, KeyState] = field(default_factory=dict)
+    endpoints: Mapping[IssuerRef, LineReadings] = field(default_factory=dict)
+    """How the introspection endpoints do."""
     decision_log_lost: int = 0
     process_log_lost: int = 0
     store_keys: int | None = None
@@ -64,6 +76,7 @@ def families(readings: Readings) -> Iterator[Metric]:
     yield from _snapshot(readings)
     yield from _source(readings)
     yield from _keys(readings)
+    yield from _endpoints(readings)
     if readings.store_keys is not None:
         yield GaugeMetricFamily(
             "extauthz_store_keys",
@@ -179,6 +192,34 @@ def _keys(readings: Readings) -> Iterator[Metric]:
     yield age
     yield failing
     yield usable
+
+
+def _endpoints(readings: Readings) -> Iterator[Metric]:
+    questions = CounterMetricFamily(
+        "extauthz_introspections",
+        "Tokens that were asked about: `active`, `inactive`, `failed` (no usable answer came); and requests that were "
+        "answered from memory (`remembered`), waited in vain (`late`) or were not to ask (`refused`).",
+        labels=("issuer", "outcome"),
+    )
+    latency = HistogramMetricFamily(
+        "extauthz_introspection_seconds", "How long an introspection endpoint took to answer.", labels=("issuer",)
+    )
+    up = GaugeMetricFamily(
+        "extauthz_introspection_up",
+        "1 when the last answer of an issuer's endpoint was one, and before the first question.",
+        labels=("issuer",),
+    )
+    for ref, endpoint in sorted(readings.endpoints.items(), key=itemgetter(0)):
+        for outcome in Told:
+            questions.add_metric((str(ref), outcome.value), endpoint.told.get(outcome, 0))
+        bounds = (*map(str, BUCKETS), "+Inf")
+        latency.add_metric(
+            (str(ref),), list(zip(bounds, accumulate(endpoint.latencies), strict=True)), endpoint.seconds
+        )
+        up.add_metric((str(ref),), endpoint.problem is None)
+    yield questions
+    yield latency
+    yield up
 
 
 def _shared_store(store: SharedStoreReadings) -> Iterator[Metric]:

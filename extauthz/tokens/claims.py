@@ -112,7 +112,10 @@ def _times(claims: Mapping[str, Json], trust: Trust) -> tuple[Instant, Instant |
         raise _Unfit(f"`exp` is {quote(expires)}, not after `iat`, which is {quote(issued)}")
     begins = max((time for time in (issued, not_before) if time is not None), default=0.0)
     skew = trust.clock_skew
-    return expires, issued, AcceptanceWindow(Instant(begins - skew), Instant(expires + skew))
+    # INVARIANT: an endpoint may prolong a token that was used already. However often, it never lives for longer in all.
+    prolonged = trust.introspected is not None and issued is not None
+    latest = Instant(issued + trust.max_lifetime + skew) if prolonged and issued is not None else None
+    return expires, issued, AcceptanceWindow(Instant(begins - skew), Instant(expires + skew), latest)
 
 
 def _time(claims: Mapping[str, Json], name: str) -> Instant | None:

@@ -61,6 +61,14 @@ def parse_jws(token: str) -> Jws | Refusal:
         return Refusal(Reason.TOKEN_MALFORMED, str(problem))
 
 
+def read_payload(jws: Jws) -> dict[str, Json] | Refusal:
+    """The claims that the token makes (RFC 7519, section 7.2), not verified yet."""
+    try:
+        return parse_json_object(jws.payload)
+    except Ambiguous as problem:
+        return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
+
+
 def _parse(token: str) -> Jws:
     segments = token.split(".", 5)
     if len(segments) != 3:
@@ -93,7 +101,10 @@ def _count_problem(count: int) -> str:
             " them (some do so when the client asks for no audience)"
         )
     if count == 1:
-        return "the token is no JWT: it has no segments; an opaque token cannot be verified by signature"
+        return (
+            "the token is no JWT: it has no segments; an opaque token cannot be verified by signature, its issuer's"
+            " `introspection` says whom to ask"
+        )
     return f"the token has {'more than five' if count > 5 else count} segments, a signed JWT has three"
 
 

@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
-from extauthz.model.encoding import Ambiguous, Json, parse_json_object
+from extauthz.model.encoding import Json
+from extauthz.model.question import Active, Answer, Answered, Ask
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
@@ -22,7 +23,8 @@ from extauthz.model.verdict import Refusal
 from extauthz.tokens.acceptance import refuse
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.claims import Verified, read_claims, same_json
-from extauthz.tokens.jws import Jws, parse_jws
+from extauthz.tokens.introspected import Asked, asked_about, read_answer
+from extauthz.tokens.jws import Jws, parse_jws, read_payload
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import find_signer
 
@@ -37,6 +39,15 @@ class _Entry:
     verified: Verified
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An endpoint's answer, and what it made of the token that it is about."""
+
+    answer: Answer
+    asked: Asked
+    verified: Verified
+
+
 class Verifier:
     """Verifies tokens, and remembers the last ones that were good. Safe to share among threads.
 
@@ -46,6 +57,7 @@ class Verifier:
 
     def __init__(self, cache_size: int = 10_000) -> None:
         self._cache: GenerationalCache[tuple[bytes, IssuerRef], _Entry] = GenerationalCache(cache_size)
+        self._told: GenerationalCache[int, _Told] = GenerationalCache(cache_size)
         self.hits = 0
         """Verifications answered from memory. Close to exact: threads do not wait for each other to count."""
         self.misses = 0
@@ -63,6 +75,36 @@ class Verifier:
             refusal = refuse(known, demand, now)
             return known.token if refusal is None else refusal
         return self._verify(credential.token, digest, demand, keys, now)
+
+    def introspect(
+        self, credential: Credential, demand: Demand, answered: Answered | None, now: Instant
+    ) -> VerifiedToken | Refusal | Ask | None:
+        """The token as its issuer's endpoint says it is, why it is refused, or what is to be asked first; None for a
+        token that signatures decide about. Never raises.
+
+        INVARIANT: an answer counts for the very question that it is for, and for no other.
+        """
+        asked = asked_about(credential.token, demand)
+        if asked is None or isinstance(asked, Refusal):
+            return asked
+        if answered is None or answered.question != asked.question:
+            return Ask(asked.question)
+        verified = self._read(asked, answered.answer, now)
+        if isinstance(verified, Refusal):
+            return verified
+        refusal = refuse(verified, demand, now)
+        return verified.token if refusal is None else refusal
+
+    def _read(self, asked: Asked, answer: Answer, now: Instant) -> Verified | Refusal:
+        """What an answer makes of the token; of an answer that is given again, what it made before."""
+        known = self._told.get(id(answer))
+        # INVARIANT: an answer is about one token, and its claims are read anew under other settings.
+        if known is not None and known.answer is answer and known.asked == asked and known.asked.trust is asked.trust:
+            return known.verified
+        verified = read_answer(asked, answer, now)
+        if isinstance(answer, Active) and isinstance(verified, Verified):
+            self._told.put(id(answer), _Told(answer, asked, verified))
+        return verified
 
     def _recall(self, digest: bytes, demand: Demand, keys: _Keys, now: Instant) -> Verified | None:
         for trust in demand.issuers:
@@ -132,14 +174,6 @@ class Verifier:
         identity = signed.copy()
         identity.update(b"\0" + signer.encode("ascii"))
         return read_claims(claims, trust, identity.digest(), signed.digest(), now)
-
-
-def read_payload(jws: Jws) -> dict[str, Json] | Refusal:
-    """The claims that the token makes (RFC 7519, section 7.2), not verified yet."""
-    try:
-        return parse_json_object(jws.payload)
-    except Ambiguous as problem:
-        return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
 
 
 def candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] | Refusal:

@@ -8,6 +8,7 @@ from typing import Final
 from extauthz.decide import Admission, decide
 from extauthz.model.target import Malformed, parse_target
 from extauthz.model.target import Target as Read
+from extauthz.model.verdict import Deny
 from tests.building import view
 from tests.fuzz.octets import mutate_text, percent_encoded
 from tests.fuzz.reading import paths_read
@@ -39,8 +40,9 @@ def _is_settled(read: Read) -> bool:
 
 def _decided(text: str, host: str) -> str:
     decided = decide(view(text, host=host), _LOADED.world, _LOADED.clock.now())
-    if not isinstance(decided, Admission):
+    if isinstance(decided, Deny):
         return decided.reason.label
+    assert isinstance(decided, Admission), "nobody is asked about a path"
     rule = decided.allow.ground.rule
     # A policy that lets odd paths through says that its upstream takes them as they stand.
     for path in islice(paths_read(text), 1 if host == "odd.example" else None):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.issuing import jwks
 from tests.parity.row import Row, Rows, Spec
 
@@ -66,7 +68,64 @@ def issuers() -> list[Row]:
     )  # fmt: skip
     rows.breaks("an unknown field", "spec.jwks_uri", jwks_uri="https://a.example")
     rows.breaks("namespaces of a namespaced issuer", "spec.allowedNamespaces", allowedNamespaces=["shop"])
-    return [*rows.rows, *_keys(), *_algorithms(), *_tokens(), *_clustered()]
+    return [*rows.rows, *_keys(), *_algorithms(), *_tokens(), *_introspected(), *_clustered()]
+
+
+def _introspected() -> list[Row]:
+    rows = Rows("TokenIssuer", {"issuer": "https://login.corp.example"})
+    basic: Spec = {"clientSecretBasic": {"clientId": "orders", "secretRef": HELD}}
+    good: Spec = {"url": "https://login.corp.example/introspect", **basic}
+    rows.holds("the smallest introspection", introspection=good)
+    rows.holds(
+        "every setting of introspection",
+        introspection=good | {
+            "tokens": "Any", "prefixes": ["ory_at_"], "cacheFor": "0s", "timeout": "50ms", "maxConcurrent": 32,
+            "maxPerSecond": 10_000,
+        },
+        caBundle={"inline": CERTIFICATE}, audiences=["orders"], claimEquals={"token_type": "Bearer"},
+    )  # fmt: skip
+    rows.holds(
+        "a client that sends its secret in the body", introspection=_client(clientSecretPost=basic["clientSecretBasic"])
+    )
+    rows.holds("a bearer token for the endpoint", introspection=_client(bearer={"secretRef": HELD}))
+    both = "exactly one of `keys` and `introspection`"
+    rows.breaks("keys and introspection", "spec", both, introspection=good, keys=KEYS)
+    rows.breaks(
+        "algorithms without signatures", "spec", "`algorithms` are for", introspection=good, algorithms=["RS256"]
+    )
+    rows.breaks("the endpoint of nobody", "spec", "needs one `issuer`", **TEMPLATE, introspection=good)
+    rows.breaks("the endpoint of a trust domain", "spec", "needs one `issuer`", issuer=None, trustDomain="a.example",
+                introspection=good)  # fmt: skip
+    rows.breaks("logouts that nobody can verify", "spec", "needs `keys`", introspection=good,
+                backChannelLogout={"clients": ["orders"]})  # fmt: skip
+    where = "spec.introspection"
+    one = "exactly one of `clientSecretBasic`, `clientSecretPost`, `bearer`"
+    rows.breaks("an endpoint that is told nothing", where, one, introspection={"url": good["url"]})
+    rows.breaks("two ways to say who we are", where, one, introspection=good | {"bearer": {"secretRef": HELD}})
+    rows.breaks("no endpoint", f"{where}.url", introspection=basic)
+    rows.breaks("an endpoint over http", f"{where}.url", "https://", introspection=good | {"url": "http://a.example/"})
+    rows.breaks("an endpoint with a query", where, "has a query", introspection=good | {"url": good["url"] + "?k=v"})
+    rows.breaks("an endpoint with a user", f"{where}.url", introspection=good | {"url": "https://a:b@a.example/"})
+    rows.breaks("no client id", f"{where}.clientSecretBasic.clientId",
+                introspection=_client(clientSecretBasic={"secretRef": HELD}))  # fmt: skip
+    rows.breaks("a client id with a line end", f"{where}.clientSecretBasic.clientId", "printable ASCII",
+                introspection=_client(clientSecretBasic={"clientId": "a\nb", "secretRef": HELD}))  # fmt: skip
+    rows.breaks("no secret", f"{where}.clientSecretBasic", "exactly one of `secretRef`",
+                introspection=_client(clientSecretBasic={"clientId": "a"}))  # fmt: skip
+    rows.breaks("a secret of another namespace", f"{where}.bearer.secretRef.namespace",
+                introspection=_client(bearer={"secretRef": HELD | {"namespace": "other"}}))  # fmt: skip
+    rows.breaks("a secret written down", f"{where}.bearer.value", introspection=_client(bearer={"value": "s3cret"}))
+    for name, value in {
+        "tokens": "Every", "prefixes": ["a b"], "cacheFor": "301s", "timeout": "49ms", "maxConcurrent": 0,
+        "maxPerSecond": 10_001, "cache": "1s",
+    }.items():  # fmt: skip
+        rows.breaks(f"introspection with {name} {value}", f"{where}.{name}", introspection=good | {name: value})
+    rows.breaks("nine prefixes", f"{where}.prefixes", introspection=good | {"prefixes": [f"p{at}_" for at in range(9)]})
+    return rows.rows
+
+
+def _client(**said: Any) -> Spec:
+    return {"url": "https://login.corp.example/introspect", **said}
 
 
 def _keys() -> list[Row]:
@@ -102,7 +161,7 @@ def _keys() -> list[Row]:
 def _key_sets() -> list[Row]:
     rows = Rows("TokenIssuer", ISSUER)
     one = "exactly one of `discovery`"
-    rows.breaks("no keys", "spec.keys", keys=None)
+    rows.breaks("no keys", "spec", "exactly one of `keys` and `introspection`", keys=None)
     rows.breaks("keys from nowhere", "spec.keys", one, keys={})
     rows.breaks("keys from two places", "spec.keys", one, keys={**KEYS, "discovery": {}})
     rows.breaks("keys from a file", "spec.keys.file", keys={**KEYS, "file": "keys.json"})

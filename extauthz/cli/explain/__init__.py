@@ -18,7 +18,15 @@ from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, read_instant
 
 _MAX_REQUEST: Final = 1 << 20
-_UNKNOWN: Final = frozenset({Reason.KEYS_UNAVAILABLE.label, Reason.NOT_READY.label, Reason.STORE_UNAVAILABLE.label})
+_UNKNOWN: Final = frozenset(
+    reason.label
+    for reason in (
+        Reason.KEYS_UNAVAILABLE,
+        Reason.INTROSPECTION_UNAVAILABLE,
+        Reason.NOT_READY,
+        Reason.STORE_UNAVAILABLE,
+    )
+)
 """Denials by a folder that say nothing of what a server with keys and a store would answer."""
 
 
@@ -68,6 +76,7 @@ Examples:
     help="A key set for issuers that would be asked for theirs; with --policies.",
 )
 @click.option("--offline", is_flag=True, help="Fetch no keys; with --policies.")
+@click.option("--ask", is_flag=True, help="Send an opaque token to its issuer's endpoint; with --policies.")
 @click.option("--allow-http-loopback", is_flag=True, help="As for `serve`; with --policies.")
 @click.option("--timeout", type=Duration(), default="5s", show_default=True, help="How long to wait for a server.")
 @click.option("--every-rule", is_flag=True, help="Tell all rules of the story, not only the closest, in text.")
@@ -88,14 +97,15 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     output: str,
     *,
     offline: bool,
+    ask: bool,
     allow_http_loopback: bool,
     every_rule: bool,
 ) -> None:
     """Tell how a request is decided: the rule and why no other, each check, each count, the answer.
 
-    Nothing is counted and nothing changes. No token is printed.
+    Nothing is counted and nothing changes. No token is printed, and without --ask none is sent anywhere.
     """
-    needs_folder = at is not None or keys is not None or offline or allow_http_loopback
+    needs_folder = at is not None or keys is not None or offline or ask or allow_http_loopback
     _one_source(policies, admin, needs_folder=needs_folder)
     try:
         request = read_request(
@@ -106,7 +116,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
             policy=policy,
         )
         if policies is not None:
-            sources = KeysFrom(file=keys, offline=offline, allow_http_loopback=allow_http_loopback)
+            sources = KeysFrom(file=keys, offline=offline, allow_http_loopback=allow_http_loopback, ask=ask)
             story = explain_by_folder(request, policies, sources, None if at is None else Instant(at))
         else:
             story = explain_by_server(request, admin or "", timeout)
@@ -120,7 +130,8 @@ def _one_source(policies: Path | None, admin: str | None, *, needs_folder: bool)
     if (policies is None) == (admin is None):
         raise click.UsageError("give `--policies` or `--admin`, one of them")
     if policies is None and needs_folder:
-        raise click.UsageError("`--at`, `--keys`, `--offline` and `--allow-http-loopback` go with `--policies`")
+        words = "`--at`, `--keys`, `--offline`, `--ask` and `--allow-http-loopback` go with `--policies`"
+        raise click.UsageError(words)
 
 
 def _bounded(source: IO[bytes]) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,10 @@ from typing import Final
 from extauthz.control.files import list_folder, load
 from extauthz.decide import Grants, World
 from extauthz.explain.story import Story
+from extauthz.explain.telling import not_asked
+from extauthz.introspection.desk import Desk
 from extauthz.keys.jwks import Discovery, IssuerKeys, JwksUrl, KeyFile, KeyRing
+from extauthz.model.question import Answer, Question
 from extauthz.model.request import RequestView
 from extauthz.model.time import Clock, Instant, SystemClock
 from extauthz.model.verdict import Refusal
@@ -26,6 +30,8 @@ from extauthz.tokens.verify import Verifier
 _LONGEST: Final = 20.0
 """Seconds to wait for keys; each fetch has a shorter deadline of its own."""
 _LOOK: Final = 0.02
+_LONGEST_ANSWER: Final = 10.0
+"""Seconds to wait for an endpoint, whose `timeout` is shorter."""
 
 
 class Unreadable(Exception):
@@ -57,6 +63,8 @@ class KeysFrom:
     offline: bool
     """Ask nobody: such issuers have no keys."""
     allow_http_loopback: bool
+    ask: bool = False
+    """Send an opaque token to its issuer's endpoint."""
 
 
 def explain_by_folder(data: bytes, folder: Path, keys: KeysFrom, at: Instant | None) -> Story:
@@ -64,7 +72,23 @@ def explain_by_folder(data: bytes, folder: Path, keys: KeysFrom, at: Instant | N
     clock = SystemClock() if at is None else _ClockAt(at)
     world, notes = world_of(data, folder, keys, clock, Pepper(os.urandom(32)))
     notes = ("nothing is counted in a folder: every count is told as unused", *notes)
-    return explain_check(data, world, MemoryStore(clock), clock.now(), notes)
+    with asking(world, keys) as ask:
+        return explain_check(data, world, MemoryStore(clock), clock.now(), notes, ask=ask)
+
+
+@contextlib.contextmanager
+def asking(world: World, keys: KeysFrom) -> Iterator[Callable[[Question], Answer]]:
+    """What asks the endpoints of the folder's issuers, if that is wanted."""
+    if not keys.ask or world.snapshot is None:
+        yield lambda question: replace(not_asked(question), detail=f"{not_asked(question).detail}; `--ask` does")
+        return
+    clock = SystemClock()
+    desk = Desk(clock, allow_http_loopback=keys.allow_http_loopback)
+    desk.reconcile(world.snapshot.endpoints)
+    try:
+        yield lambda question: desk.ask(question, clock.monotonic() + _LONGEST_ANSWER)
+    finally:
+        desk.stop()
 
 
 def world_of(data: bytes, folder: Path, keys: KeysFrom, clock: Clock, pepper: Pepper) -> tuple[World, tuple[str, ...]]:

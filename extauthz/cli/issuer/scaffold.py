@@ -14,6 +14,7 @@ from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import KeySetRefused, parse_key_set
 from extauthz.keys.source import IssuerKeys, load
 from extauthz.policy.compile import compile_snapshot
+from extauthz.policy.issuer import TokenIssuerSpec
 from extauthz.policy.parse import API_VERSION, Parsed, parse
 
 _WIDTH: Final = 110
@@ -94,11 +95,18 @@ def _look(text: str, fetcher: Fetcher) -> str:
     parsed = parse(yaml.safe_load(text))
     if not isinstance(parsed, Parsed):
         return "keys: not looked at, because the object is not complete yet"
+    if _asks_endpoint(parsed):
+        return "keys: none, its endpoint is asked about its tokens; `extauthz explain --ask` tries that"
     (keys,) = compile_snapshot([parsed]).issuer_keys
     try:
         return _seen(keys, fetcher)
     except (FetchFailed, KeySetRefused) as error:
         return f"keys: {error}"
+
+
+def _asks_endpoint(parsed: Parsed) -> bool:
+    """Whether an endpoint, and no key, says what the issuer's tokens are."""
+    return isinstance(parsed.spec, TokenIssuerSpec) and parsed.spec.introspection is not None
 
 
 def _seen(keys: IssuerKeys, fetcher: Fetcher) -> str:

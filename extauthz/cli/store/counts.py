@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from extauthz.cli.explain.folder import KeysFrom, world_of
+from extauthz.cli.explain.folder import KeysFrom, asking, world_of
 from extauthz.cli.store.reached import address_of, open_console
 from extauthz.config import Settings
 from extauthz.decide import Admission
@@ -63,8 +63,9 @@ def look_up(settings: Settings, data: bytes, folder: Path, keys: KeysFrom, clock
     try:
         _wait_for(store, clock)
         now = clock.now()
-        story = explain_check(data, world, store, now, notes)
-        return Counts(story=story, draft=begin(read_check(data), world, now), pepper=pepper)
+        with asking(world, keys) as ask:
+            story = explain_check(data, world, store, now, notes, ask=ask)
+            return Counts(story=story, draft=begin(read_check(data), world, now, ask), pepper=pepper)
     finally:
         store.stop()
 

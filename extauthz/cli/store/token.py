@@ -83,7 +83,12 @@ def _look_up(settings: Settings, rest: Mapping[str, Any]) -> Counts:
         raise CountsUnknown("give the folder of policies (`--policies`): it says what is counted, and under which key")
     if not settings.policies.is_dir():
         raise CountsUnknown(f"there is no policy folder `{settings.policies}`")
-    keys = KeysFrom(file=rest["keys"], offline=rest["offline"], allow_http_loopback=settings.allow_http_loopback)
+    keys = KeysFrom(
+        file=rest["keys"],
+        offline=rest["offline"],
+        allow_http_loopback=settings.allow_http_loopback,
+        ask=rest["ask"],
+    )
     return look_up(settings, _request(rest), settings.policies, keys, SystemClock())
 
 
@@ -107,6 +112,7 @@ _REQUEST: Final = (
         help="A key set for issuers that would be asked for theirs.",
     ),
     click.Option(["--offline"], is_flag=True, help="Fetch no keys."),
+    click.Option(["--ask"], is_flag=True, help="Send an opaque token to its issuer's endpoint."),
 )
 
 inspect = click.Command(

@@ -42,8 +42,8 @@ def test_a_scaffold_that_is_filled_in_has_no_mistakes(known: Provider) -> None:
 @ALL
 def test_a_scaffold_names_algorithms_and_a_lifetime(known: Provider) -> None:
     spec = written(known)["spec"]
-    assert spec["algorithms"]
-    assert set(spec["algorithms"]) <= {"RS256", "ES256"}
+    assert ("introspection" in spec) != ("algorithms" in spec)
+    assert set(spec.get("algorithms", ())) <= {"RS256", "ES256"}
     assert spec["audiences"]
     assert {"maxLifetime"} <= spec.keys()
 
@@ -79,8 +79,22 @@ def test_an_audience_cannot_change_the_object(audience: str) -> None:
 
 
 def test_a_token_type_of_another_kind_is_let_in_only_where_the_provider_issues_it() -> None:
-    strict = {name for name, known in PROVIDERS.items() if "tokenTypes" not in written(known)["spec"]}
+    specs = {name: written(known)["spec"] for name, known in PROVIDERS.items()}
+    strict = {name for name, spec in specs.items() if "tokenTypes" not in spec and "keys" in spec}
     assert strict == {"auth0-rfc9068"}
+
+
+def test_an_endpoint_that_calls_refresh_tokens_active_is_not_believed_by_default() -> None:
+    for known in PROVIDERS.values():
+        spec = written(known)["spec"]
+        assert "keys" in spec or spec["claimEquals"], known.name
+
+
+def test_an_issuer_that_is_asked_about_tokens_has_no_keys_to_look_at() -> None:
+    done = scaffold("okta-org", "--url", "https://acme.okta.com")
+    assert done.exit_code == 0
+    assert "its endpoint is asked" in done.stderr
+    assert "FILL-IN-client" in done.stderr
 
 
 @pytest.fixture

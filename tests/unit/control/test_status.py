@@ -18,7 +18,7 @@ from extauthz.policy.compile import compile_snapshot
 from extauthz.policy.issuer import ASYMMETRIC
 from extauthz.policy.parse import parse
 from extauthz.policy.problem import Cause, ObjectRef, Problem
-from tests import issuing
+from tests import introspecting, issuing
 from tests.building import anonymous, obj, policy, with_token
 
 NOW = Instant(1_790_000_000.0)
@@ -66,6 +66,8 @@ FOREIGN = obj("ClusterTokenIssuer", "corp", {**INLINE, "allowedNamespaces": ["el
 ALIEN = policy("p", {"name": "r", "token": {"issuers": [{"kind": "ClusterTokenIssuer", "name": "corp"}]}})
 BAD = policy("p", {"name": "r"})
 BAD_ISSUER = obj("TokenIssuer", "corp", {"issuer": "https://a.example"})
+OPAQUE = introspecting.issuer("https://opaque.example/introspect")
+CLIENT = introspecting.SECRET
 OLDER = policy("a", anonymous("r"), created="2020-01-01T00:00:00Z")
 NEWER = policy("p", anonymous("r"), created="2021-01-01T00:00:00Z")
 
@@ -116,6 +118,10 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
     ("no Secret", facts_of(SECRET), "ResolvedRefs", "False", "RefNotFound", "there is no Secret `s`"),
     ("no Secret", facts_of(SECRET), "Ready", "False", "RefNotFound", "see `ResolvedRefs`"),
     ("no Secret", facts_of(SECRET), "KeysFresh", "Unknown", "NotAccepted", ""),
+    ("an endpoint", facts_of(OPAQUE, CLIENT), "Ready", "True", "Introspected", "its endpoint"),
+    ("an endpoint", facts_of(OPAQUE, CLIENT), "KeysFresh", "Unknown", "NoKeys", "it has none"),
+    ("an endpoint without its Secret", facts_of(OPAQUE), "ResolvedRefs", "False", "RefNotFound", "spec.introspection"),
+    ("an endpoint without its Secret", facts_of(OPAQUE), "Ready", "False", "RefNotFound", "see `ResolvedRefs`"),
     ("a bad issuer", facts_of(BAD_ISSUER), "Ready", "False", "Invalid", "see `Accepted`"),
     ("a revocation", facts_of(REVOCATION, ISSUER), "ResolvedRefs", "True", "ResolvedRefs", ""),
     (

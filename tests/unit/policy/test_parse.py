@@ -123,7 +123,7 @@ def test_a_mistake_in_a_rule_is_told_where_it_is(changes: dict[str, Any], field:
 @pytest.mark.parametrize(
     ("spec", "field", "words"),
     [
-        ({"issuer": "https://a.example"}, "spec.keys", "is missing"),
+        ({"issuer": "https://a.example"}, "spec", "exactly one of `keys` and `introspection`"),
         ({"issuer": "https://a.example", "keys": {}}, "spec.keys", "exactly one of"),
         ({"issuer": "https://a.example", "keys": {"jwksUri": "ftp://a.b"}}, "spec.keys.jwksUri", "begins with `https://`"),
         ({"issuer": "https://a.example", "keys": {"jwksUri": "https://u@a/"}}, "spec.keys.jwksUri", "user information"),

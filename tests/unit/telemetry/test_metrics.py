@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from extauthz.introspection.desk import LineReadings
+from extauthz.introspection.line import Told
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
@@ -204,6 +206,17 @@ def test_a_failed_fetch_shows_while_the_last_good_keys_still_serve() -> None:
     assert value(shown, "extauthz_keys_failing", issuer="ClusterTokenIssuer corp") == 1
     mended = metrics(Readings(now=NOW, keys={ISSUER: replace(state, problem=None)}))
     assert value(mended, "extauthz_keys_failing", issuer="ClusterTokenIssuer corp") == 0
+
+
+def test_an_endpoint_shows_what_became_of_questions_and_how_long_they_took() -> None:
+    told = {Told.ACTIVE: 3, Told.REMEMBERED: 40}
+    endpoint = LineReadings("https://corp.example/introspect", told, (1, 0, 2, *(0,) * 8), 0.04, "it does not answer")
+    shown = metrics(Readings(now=NOW, endpoints={ISSUER: endpoint}))
+    counts = {labels["outcome"]: count for labels, count in samples(shown, "extauthz_introspections_total")}
+    assert counts == {"active": 3, "inactive": 0, "remembered": 40, "failed": 0, "late": 0, "refused": 0}
+    buckets = {labels["le"]: count for labels, count in samples(shown, "extauthz_introspection_seconds_bucket")}
+    assert (buckets["0.005"], buckets["0.02"], buckets["+Inf"]) == (1, 3, 3)
+    assert samples(shown, "extauthz_introspection_up") == [({"issuer": str(ISSUER)}, 0)]
 
 
 def test_nothing_is_read_before_a_scrape_asks() -> None:

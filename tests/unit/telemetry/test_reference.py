@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from extauthz.introspection.desk import LineReadings
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, Seconds
 from extauthz.telemetry import audit
@@ -33,6 +34,7 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
         snapshot_published=Instant(1.0),
         policies={"accepted": 1},
         keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
+        endpoints={ISSUER: LineReadings("https://corp.example/introspect", {}, (0,) * 11, 0.0, None)},
         store_keys=1,
         store_capacity=2,
         source_silent=Seconds(1.0),

@@ -11,9 +11,8 @@ from extauthz.model.reason import Reason
 from extauthz.model.time import Instant
 from extauthz.model.token import BackChannel, ClaimMapping, ClaimPath, Tenants, Trust
 from extauthz.model.verdict import Refusal
-from extauthz.tokens.jws import Jws, parse_jws
+from extauthz.tokens.jws import Jws, parse_jws, read_payload
 from extauthz.tokens.logout import EVENT, Logout, read_logout
-from extauthz.tokens.verify import read_payload
 from tests.building import NOW
 from tests.issuing import CORP, header, hmac_token, state, token, with_signature
 

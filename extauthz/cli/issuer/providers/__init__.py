@@ -4,11 +4,12 @@ from typing import Final
 
 from extauthz.cli.issuer.providers.hosted import HOSTED
 from extauthz.cli.issuer.providers.microsoft import MICROSOFT
+from extauthz.cli.issuer.providers.opaque import OPAQUE
 from extauthz.cli.issuer.providers.own import OWN
 from extauthz.cli.issuer.providers.provider import UNFILLED, Provider, WrongUrl
 from extauthz.cli.issuer.providers.session import SESSION
 from extauthz.cli.issuer.providers.workload import WORKLOAD
 
-PROVIDERS: Final = {each.name: each for each in (*MICROSOFT, *HOSTED, *OWN, *SESSION, *WORKLOAD)}
+PROVIDERS: Final = {each.name: each for each in (*MICROSOFT, *HOSTED, *OWN, *SESSION, *WORKLOAD, *OPAQUE)}
 
 __all__ = ["PROVIDERS", "UNFILLED", "Provider", "WrongUrl"]

@@ -28,7 +28,7 @@ claimPresent: [cid, scp]  # what access tokens have and ID tokens lack
             (
                 "Tokens of the org authorization server (`iss` without `/oauth2/…`) cannot be"
                 " verified by anyone but Okta:"
-                " their key is not published. Use a custom authorization server."
+                " their key is not published. Use a custom authorization server, or `okta-org`, which asks Okta."
             ),
             (
                 "A refresh token that is used twice makes Okta revoke all access tokens since the"

@@ -1,0 +1,139 @@
+"""Tokens that only their issuer's endpoint can read (RFC 7662): which ones it is asked about, and what its answer makes
+of them.
+
+INVARIANT: an opaque token does not say whose it is, so it goes to the one endpoint that its rule names; a JWT says, and
+never goes to anyone but the issuer in its `iss`, and not even there when the rule trusts signatures of that issuer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from extauthz.model.encoding import Json
+from extauthz.model.question import Active, Answer, Inactive, Question, Unanswered
+from extauthz.model.reason import Reason
+from extauthz.model.step import Step
+from extauthz.model.time import Instant
+from extauthz.model.token import Demand, Introspected, TokenForms, Trust
+from extauthz.model.verdict import Refusal
+from extauthz.tokens.claims import Verified, read_claims
+from extauthz.tokens.jws import parse_jws, read_payload
+from extauthz.tokens.quoting import quote, quote_all
+
+_JSON_BLANKS: Final = b" \t\r\n"
+_BASE64URL: Final = str.maketrans("+/", "-_")
+_KINDS: Final = ("token_type", "token_use", "typ")
+"""Members in which servers say what kind of token it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token that an endpoint is asked about."""
+
+    trust: Trust = field(compare=False)
+    question: Question
+    same: bytes = field(repr=False)
+    """What is the same in every text that carries this token."""
+
+
+def looks_signed(token: str) -> bool:
+    """Whether a token can be read as a JWS or JWE in compact form, leniently: then it is no opaque one.
+
+    INVARIANT: what some server would read as a JWT counts as one here, however oddly it is written, or another
+    issuer's token could be sent to an endpoint that it does not belong to.
+    """
+    header, dot, rest = token.partition(".")
+    if not dot or "." not in rest:
+        return False
+    text = header.rstrip("=").translate(_BASE64URL)
+    try:
+        octets = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return False
+    return octets.lstrip(_JSON_BLANKS).startswith(b"{")
+
+
+def asked_about(token: str, demand: Demand) -> Asked | Refusal | None:
+    """The question that the token needs, why it is neither asked nor verified, or None where signatures decide."""
+    trust = demand.introspector
+    if trust is None or trust.introspected is None:
+        return None
+    if not looks_signed(token):
+        return _opaque(token, trust, trust.introspected)
+    found = _signed(token, trust, trust.introspected, demand)
+    # Where the rule trusts signatures too, it is theirs to say what is wrong with a JWT.
+    return None if isinstance(found, Refusal) and demand.issuers else found
+
+
+def _opaque(token: str, trust: Trust, how: Introspected) -> Asked | Refusal:
+    if how.prefixes and not token.startswith(how.prefixes):
+        words = f"the token is opaque, and does not begin with {quote_all(how.prefixes)} (`prefixes` of {trust.ref})"
+        return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
+    # Servers that decode a token read it with or without the padding: it is one token.
+    return Asked(trust, Question(trust.ref, how.endpoint, token), token.rstrip("=").encode("ascii"))
+
+
+def _signed(token: str, trust: Trust, how: Introspected, demand: Demand) -> Asked | Refusal | None:
+    jws = parse_jws(token)
+    if isinstance(jws, Refusal):
+        return jws
+    if how.forms is TokenForms.OPAQUE:
+        words = f"the token is a JWT, and the endpoint of {trust.ref} is asked about opaque ones; `tokens: Any` asks"
+        return Refusal(Reason.TOKEN_MALFORMED, f"{words} it about this issuer's JWTs too", issuer=trust.ref)
+    claims = read_payload(jws)
+    if isinstance(claims, Refusal):
+        return claims
+    if any(other.speaks_for(claims) for other in demand.issuers):
+        return None
+    if not trust.speaks_for(claims):
+        words = f"`iss` is {quote(claims.get('iss'))}, wanted is one of {quote_all(trust.names)}, byte for byte"
+        return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
+    return Asked(trust, Question(trust.ref, how.endpoint, token), jws.signing_input)
+
+
+def read_answer(asked: Asked, answer: Answer, now: Instant) -> Verified | Refusal:
+    """What the endpoint's answer makes of the token. Whether it is accepted now and here is asked after."""
+    ref = asked.trust.ref
+    match answer:
+        case Active(claims):
+            return _read(asked, claims, now)
+        case Inactive():
+            return Refusal(Reason.TOKEN_INACTIVE, f"the endpoint of {ref} says that it is not active", issuer=ref)
+        case Unanswered(detail, retry_after):
+            words = f"nobody can tell whether the token is active: {detail}"
+            return Refusal(Reason.INTROSPECTION_UNAVAILABLE, words, issuer=ref, retry_after=retry_after)
+
+
+def _read(asked: Asked, said: Mapping[str, Json], now: Instant) -> Verified | Refusal:
+    trust = asked.trust
+    # Who vouches is whom we asked; where the answer names somebody, it must be the same.
+    claims = {"iss": trust.issuer, **said}
+    if not trust.speaks_for(claims):
+        words = f"the endpoint says that `iss` is {quote(claims['iss'])}, not {quote_all(trust.names)}"
+        return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
+    refusal = _refuse_kind(claims, trust)
+    if refusal is not None:
+        return refusal
+    # The endpoint is in the identity so that another one, which says what it likes, cannot make the same.
+    identity = hashlib.sha256(asked.question.endpoint.encode("ascii") + b"\0" + asked.same).digest()
+    return read_claims(claims, trust, identity, hashlib.sha256(asked.same).digest(), now)
+
+
+def _refuse_kind(claims: Mapping[str, Json], trust: Trust) -> Refusal | None:
+    """An endpoint knows refresh tokens too, and calls them active (RFC 7662, section 2.1)."""
+    for name in _KINDS:
+        if "refresh" in str(claims.get(name, "")).lower():
+            words = f"the endpoint says that it is a refresh token (`{name}` is {quote(claims[name])})"
+            return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
+    kind = claims.get("token_type", "Bearer")
+    if str(kind).lower() == "bearer":
+        return None
+    # INVARIANT: a token that must be presented in another way than a bearer's is not taken for one (RFC 6750).
+    words = f"the endpoint says that `token_type` is {quote(kind)}, and it came as a bearer token"
+    reason = Reason.SENDER_MISMATCH if str(kind).lower() == "dpop" else Reason.TOKEN_MALFORMED
+    return Refusal(reason, words, issuer=trust.ref, at=None if reason is Reason.SENDER_MISMATCH else Step.TYPE)
