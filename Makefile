@@ -120,6 +120,10 @@ cluster-tools: $(STAMP) ## Build kube-apiserver, etcd and kubectl into a cache, 
 test: $(STAMP) $(XDS_STAMP) $(if $(KUBEBUILDER_ASSETS),,$(if $(shell command -v go),cluster-tools)) ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: translations
+translations: $(STAMP) ## Record what Envoy Gateway makes of deploy/envoy-gateway; builds its egctl once; needs Go
+	$(BIN)/python -m tests.deploy.record
+
 .PHONY: fuzz
 fuzz: $(STAMP) ## Fuzz what reads strangers' octets and authors' files; FUZZ_INPUTS=1000000 ARGS='--only tokens --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -10,19 +10,20 @@ GONE: Final = object()
 
 
 def altered(config: Any, path: str, value: Any = GONE) -> Any:
-    """The configuration with the value at the only place where the dotted path leads; it must have been there.
+    """The configuration with another value where the dotted path leads, which must have been there.
 
     A step is a name or a number; `*` tries every member of a list or mapping.
     """
     changed = copy.deepcopy(config)
     *steps, last = path.split(".")
-    holders = [each for each in _reached(changed, steps) if isinstance(each, dict) and last in each]
+    holders = [each for each in _reached(changed, steps) if _reached(each, [last])]
     assert holders, f"there is no `{path}`"
     for holder in holders:
+        key = int(last) if isinstance(holder, list) else last
         if value is GONE:
-            del holder[last]
+            del holder[key]
         else:
-            holder[last] = value
+            holder[key] = value
     return changed
 
 
