@@ -230,8 +230,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Not followed",
                 "none",
-                "How many servers do not get edits of policies.",
-                (("sum(extauthz_source_trouble{@})", ""),),
+                "How many servers do not get edits of policies, and how many namespaces have too many TokenRevocations.",
+                (
+                    ("sum(extauthz_source_trouble{@})", "servers"),
+                    ("max(extauthz_crowded_namespaces{@})", "crowded"),
+                    ("max(extauthz_controller_crowded_namespaces{@})", "crowded, by the controller"),
+                ),
                 kind="stat",
                 width=4,
                 steps=_BAD_FROM_ONE,

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import admin_of, api_of, events_of
+from extauthz.app.parts import admin_of, api_of, crowd_note, events_of
 from extauthz.app.run import signals
 from extauthz.config import ControllerSettings
 from extauthz.control.controller import Controller, Post
@@ -42,11 +42,12 @@ class ControllerApp:
             lease_namespace=settings.lease_namespace,
             account=account,
             allow_http_loopback=settings.allow_http_loopback,
+            max_revocations=settings.max_revocations,
         )
         self._log = ProcessLog(settings.log_level.value)
         self.controller = Controller(api_of(account), SystemClock(), post)
         self._metrics = ControllerMetrics(self._read, version=__version__)
-        pages = Pages(missing=self.missing, metrics=self._metrics.render, snapshot=self._page)
+        pages = Pages(missing=self.missing, notes=self.notes, metrics=self._metrics.render, snapshot=self._page)
         self._receiver = self.controller.receiver()
         self._events = events_of(settings, self._receive)
         self._admin = admin_of(settings.admin, pages)
@@ -68,6 +69,10 @@ class ControllerApp:
     def missing(self) -> Mapping[str, str]:
         """What keeps us from being ready to lead."""
         return self.controller.missing(self._settings.max_source_age)
+
+    def notes(self) -> Mapping[str, str]:
+        """What is wrong and keeps us from nothing."""
+        return crowd_note(self.controller.crowded)
 
     def stop(self) -> None:
         """Stop all parts; another takes the lead at once."""
@@ -92,6 +97,7 @@ class ControllerApp:
             events=counts.events,
             pruned=counts.pruned,
             logouts=None if self._events is None else {came.value: self._receiver.counts[came] for came in Came},
+            crowded=len(self.controller.crowded),
             mistakes=len(controller.problems),
             replicas=controller.replicas,
             source_age=controller.silent_for(),

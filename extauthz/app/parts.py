@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from extauthz.config import ControllerSettings, LogSink, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
@@ -41,11 +41,25 @@ def source_of(
     """Where policies come from, not started yet. Raises StartError."""
     if api is not None:
         return ClusterReconciler(
-            api, publish, clock, namespace=settings.namespace, install_namespace=settings.install_namespace
+            api,
+            publish,
+            clock,
+            namespace=settings.namespace,
+            install_namespace=settings.install_namespace,
+            max_revocations=settings.max_revocations,
         )
     if settings.policies is None or not settings.policies.is_dir():
         raise StartError(f"there is no policy folder `{settings.policies}`; make it, or name another by `--policies`")
     return FolderReconciler(settings.policies, publish, settings.install_namespace, clock)
+
+
+def crowd_note(crowded: Collection[str]) -> dict[str, str]:
+    """What readiness says about namespaces with too many TokenRevocations."""
+    if not crowded:
+        return {}
+    named = ", ".join(f"`{name}`" for name in sorted(crowded)[:8])
+    words = f"more than `--max-revocations`, and those of {named} are left out: every token they could mean is refused"
+    return {"revocations": words}
 
 
 def replica_of(settings: Settings, api: Api | None, clock: Clock) -> ReplicaLease | None:

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import StartError, admin_of, api_of, audit_of, pepper_file_of, replica_of, serving_of, source_of
+from extauthz.app.parts import (
+    StartError,
+    admin_of,
+    api_of,
+    audit_of,
+    crowd_note,
+    pepper_file_of,
+    replica_of,
+    serving_of,
+    source_of,
+)
 from extauthz.config import Settings
 from extauthz.decide import Grants, World
 from extauthz.explain.story import as_json
@@ -121,7 +131,8 @@ class App:
         faults = () if self._snapshot is None else self._policies.faults
         wrong, missing = {"source": "; ".join(map(str, faults)), "keys": "; ".join(self._unfetched())}, self.missing()
         wrong["pepper"] = "" if self._pepper_file is None else self._pepper_file.problem
-        return {name: words for name, words in wrong.items() if words and name not in missing}
+        found = {name: words for name, words in wrong.items() if words and name not in missing}
+        return found | crowd_note(self._policies.crowded)
 
     def look(self) -> None:
         """Look after what changes without being told: the pepper's file. For one thread."""
@@ -232,6 +243,7 @@ class App:
             clock_stepped_back=self._clock.stepped_back(),
             source_silent=Seconds(self._policies.silent_for()),
             source_trouble=bool(self._policies.faults),
+            crowded=len(self._policies.crowded),
         )
 
     def _pages(self) -> Pages:

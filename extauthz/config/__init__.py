@@ -8,6 +8,7 @@ from extauthz.config.controller import ControllerSettings
 from extauthz.config.load import CONFIG_VARIABLE, Problem, load, load_controller
 from extauthz.config.settings import (
     INSTALL_NAMESPACE,
+    MAX_REVOCATIONS,
     Engine,
     LogLevel,
     LogSink,
@@ -22,6 +23,7 @@ from extauthz.config.value import Address, SentinelAddress, StoreAddress, TcpAdd
 __all__ = [
     "CONFIG_VARIABLE",
     "INSTALL_NAMESPACE",
+    "MAX_REVOCATIONS",
     "Address",
     "ControllerSettings",
     "Engine",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from extauthz.config.settings import INSTALL_NAMESPACE, LogLevel
-from extauthz.config.value import TcpAddress, duration, object_name, path, switch, tcp_or_off, word
+from extauthz.config.settings import INSTALL_NAMESPACE, MAX_REVOCATIONS, LogLevel
+from extauthz.config.value import TcpAddress, duration, object_name, path, switch, tcp_or_off, whole, word
 from extauthz.model.time import Seconds
 
 
@@ -36,6 +36,8 @@ class ControllerSettings:
     """Issuers must show a certificate of these authorities (PEM); for those that can."""
     max_source_age: Annotated[Seconds, duration("1s", "24h", zero="for no bound")] = Seconds(300.0)
     """How long the API server may be out of reach before we are no longer ready."""
+    max_revocations: Annotated[int, whole(1000, 10_000_000)] = MAX_REVOCATIONS
+    """How many TokenRevocations are kept, as for `extauthz serve`."""
     log_level: Annotated[LogLevel, word(LogLevel)] = LogLevel.INFO
     """The least severe message that the process log (standard error) shows."""
     service_account: Annotated[Path, path("DIR")] = Path("/var/run/secrets/kubernetes.io/serviceaccount")

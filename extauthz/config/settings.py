@@ -38,6 +38,7 @@ PREFIX: Final = "EXTAUTHZ_"
 """What the environment variables of all settings begin with."""
 
 INSTALL_NAMESPACE: Final = "extauthz-system"
+MAX_REVOCATIONS: Final = 200_000
 """Where extauthz lives unless told otherwise."""
 
 _KIB: Final = 1024
@@ -97,6 +98,10 @@ class Settings:
     """Says that no other replica serves the same clients, so that the memory store may count with `kubernetes`."""
     max_source_age: Annotated[Seconds, duration("2m", "24h", zero="for no bound")] = Seconds(300.0)
     """How long the API server may be out of reach before we are no longer ready; decisions go on all the same."""
+    max_revocations: Annotated[int, whole(1000, 10_000_000)] = MAX_REVOCATIONS
+    """How many TokenRevocations are kept with `kubernetes`, at about 1.1 kB each; a sidecar keeps so many of its own
+    namespace, and so many of the install namespace. Beyond, the namespace that has the most gives up its own, and every
+    token that they could mean is refused."""
     listen: Annotated[tuple[Address, ...], address()] = (TcpAddress("127.0.0.1", 9191),)
     """Where Envoy calls; may be given several times (with commas in the environment variable)."""
     socket_mode: Annotated[int, file_mode()] = 0o660

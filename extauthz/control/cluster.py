@@ -10,10 +10,12 @@ import logging
 import math
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from kubernetes.client import ApiClient
 
+from extauthz.config import MAX_REVOCATIONS
 from extauthz.control.events import Resource
 from extauthz.control.objects import Objects, Picture, references
 from extauthz.control.resources import TARGET_OF, concerns, held, watched
@@ -43,7 +45,7 @@ class ClusterReconciler:
     that denies.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by name, and each has its default
         self,
         api: ApiClient,
         publish: Callable[[Snapshot], None],
@@ -52,6 +54,7 @@ class ClusterReconciler:
         namespace: str | None,
         install_namespace: str,
         pace: Pace | None = None,
+        max_revocations: int = MAX_REVOCATIONS,
     ) -> None:
         """Watch one namespace, or with None all of them."""
         self._api = api
@@ -63,7 +66,7 @@ class ClusterReconciler:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._compiled: Callable[[Picture, Snapshot], None] | None = None
-        self._objects = Objects(self._changed)
+        self._objects = Objects(self._changed, clock, max_revocations)
         self._compiler = Compiler(install_namespace)
         self._targets = Remembering()
         self._watches = {resource: self._watch(resource) for resource in watched(namespace, install_namespace)}
@@ -82,6 +85,11 @@ class ClusterReconciler:
         """What keeps us from being in step with the API server, in words."""
         every = {**self._watches, **self._held}.items()
         return tuple(f"{resource}: {watch.state.trouble}" for resource, watch in every if watch.state.trouble)
+
+    @property
+    def crowded(self) -> frozenset[str]:
+        """The namespaces with more TokenRevocations than there is room for."""
+        return self._objects.crowded()
 
     def silent_for(self) -> float:
         """Seconds since what is known was last confirmed by the API server; infinite before the first time."""
@@ -109,8 +117,16 @@ class ClusterReconciler:
         self._thread.join(5.0)
 
     def _watch(self, resource: Resource) -> KindWatch:
-        optional = resource in TARGET_OF
-        return KindWatch(self._api, resource, self._objects.take, self._clock, self._pace, optional=optional)
+        optional, again = resource in TARGET_OF, partial(self._objects.relist_after, resource)
+        return KindWatch(
+            self._api,
+            resource,
+            self._objects.take,
+            self._clock,
+            self._pace,
+            optional=optional,
+            relist_after=again,
+        )
 
     def _run(self) -> None:
         while not self._stop.is_set():

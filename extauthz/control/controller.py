@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from kubernetes.client import ApiClient
 
+from extauthz.config import MAX_REVOCATIONS
 from extauthz.control.allowance import Allowance
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.events import Event
@@ -64,6 +65,7 @@ class Post:
     account: ServiceAccount | None = None
     """What issuers with `authentication: OwnServiceAccountToken` are asked with."""
     allow_http_loopback: bool = False
+    max_revocations: int = MAX_REVOCATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Controller:
             namespace=post.namespace,
             install_namespace=post.install_namespace,
             pace=pace,
+            max_revocations=post.max_revocations,
         )
         self._reconciler.follow_status(self._compiled)
         resource = leases(post.install_namespace)
@@ -138,6 +141,11 @@ class Controller:
     def problems(self) -> tuple[Problem, ...]:
         """Every mistake in every object."""
         return self._reconciler.problems
+
+    @property
+    def crowded(self) -> frozenset[str]:
+        """The namespaces with more TokenRevocations than there is room for."""
+        return self._reconciler.crowded
 
     @property
     def version(self) -> str | None:

@@ -5,7 +5,7 @@ The order in which kinds, or objects of a kind, are told never matters: what is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -44,7 +44,8 @@ class Listed:
     """Every object of the kind. What was told before and is not among them is gone."""
 
     resource: Resource
-    objects: tuple[RawObject, ...]
+    objects: Iterable[RawObject]
+    """To go through once; raises what a source raises when it cannot go on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,13 @@ class Fleet:
 
     def take(self, event: Event) -> None:
         """What a watch tells."""
+        # Read before the lock is taken: it may come over the network.
+        listed = tuple(event.objects) if isinstance(event, Listed) else ()
         with self._lock:
             match event:
-                case Listed(objects=objects):
+                case Listed():
                     known, self._seen = self._seen, {}
-                    for obj in objects:
+                    for obj in listed:
                         self._put(obj, known)
                 case Applied(object=obj):
                     self._put(obj, self._seen)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, RawObject, Resource
+from extauthz.control.kept import Kept
 from extauthz.control.resources import NAMESPACES, TARGET_OF
+from extauthz.model.time import Clock
 from extauthz.policy.gateway.reading import GatewayObject, read_object
 from extauthz.policy.gateway.target import Place
 from extauthz.policy.grants import HOSTS_ANNOTATION
@@ -18,6 +21,7 @@ from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.remembered import digest_of
+from extauthz.policy.revocation import TokenRevocationSpec
 
 # What kubectl keeps of the last apply: it repeats the object, and says nothing.
 _NOISE: Final = ("managedFields",)
@@ -54,12 +58,15 @@ class Objects:
     Who does not follow status is not woken by a change of it.
     """
 
-    def __init__(self, changed: threading.Event) -> None:
+    def __init__(self, changed: threading.Event, clock: Clock, most: int) -> None:
+        """`most` is the bound on TokenRevocations of each resource."""
         self._changed = changed
+        self._clock = clock
+        self._most = most
         self.follow_status = False
         self._written: dict[ObjectRef, Written] = {}
         self._lock = threading.Lock()
-        self._parsed: dict[Resource, dict[ObjectRef, Parsed | Broken]] = {}
+        self._parsed: dict[Resource, Kept] = {}
         self._grants: dict[str, tuple[str, ...]] = {}
         self._targets: dict[Resource, dict[Place, GatewayObject]] = {}
 
@@ -80,40 +87,69 @@ class Objects:
         # Parsed before the lock is taken: other watches need not wait for it.
         match event:
             case Listed(resource=resource, objects=objects):
-                told = [(_parse(each), _written(each)) for each in objects]
-                with self._lock:
-                    for ref in self._parsed.get(resource, {}):
-                        self._written.pop(ref, None)
-                    self._parsed[resource] = {parsed.ref: parsed for parsed, _ in told}
-                    self._keep({parsed.ref: written for parsed, written in told})
+                self._take_all(resource, objects)
             case Applied(resource=resource, object=obj):
                 parsed = _parse(obj)
                 with self._lock:
-                    found = self._parsed.setdefault(resource, {})
-                    same = _same(found.get(parsed.ref), parsed)
+                    found = self._kept(resource)
+                    same = _same(found.objects.get(parsed.ref), parsed)
                     if not same:
-                        found[parsed.ref] = parsed
-                    self._keep({parsed.ref: _written(obj)})
+                        self._put(found, parsed)
+                    self._keep(found, {parsed.ref: _written(obj)})
                 return self.follow_status or not same
             case Deleted(resource=resource, object=obj):
                 ref = _parse(obj).ref
                 with self._lock:
-                    self._parsed.setdefault(resource, {}).pop(ref, None)
+                    self._kept(resource).drop(ref)
                     self._written.pop(ref, None)
             case _:
                 assert_never(event)
         return True
 
-    def _keep(self, written: Mapping[ObjectRef, Written]) -> None:
+    def _take_all(self, resource: Resource, objects: Iterable[RawObject]) -> None:
+        """What was known is replaced at one stroke, once all are there; what did not change stays the same value."""
+        kept = Kept(self._most, prunes=self.follow_status)
+        before = self._parsed[resource].objects if resource in self._parsed else {}
+        written: dict[ObjectRef, Written] = {}
+        now = self._clock.now()
+        for obj in objects:
+            parsed = _parse(obj)
+            known = before.get(parsed.ref)
+            kept.put(known if known is not None and _same(known, parsed) else parsed, now)
+            if self.follow_status and parsed.ref in kept.objects:
+                written[parsed.ref] = _written(obj)
+        with self._lock:
+            for ref in before:
+                self._written.pop(ref, None)
+            self._parsed[resource] = kept
+            self._keep(kept, written)
+
+    def _kept(self, resource: Resource) -> Kept:
+        found = self._parsed.get(resource)
+        if found is None:
+            found = self._parsed[resource] = Kept(self._most, prunes=self.follow_status)
+        return found
+
+    def _put(self, found: Kept, parsed: Parsed | Broken) -> None:
+        crowded = len(found.crowded)
+        found.put(parsed, self._clock.now())
+        if len(found.crowded) > crowded:
+            known = set().union(*(kept.objects for kept in self._parsed.values()))
+            self._written = {ref: each for ref, each in self._written.items() if ref in known}
+
+    def _keep(self, found: Kept, written: Mapping[ObjectRef, Written]) -> None:
         if self.follow_status:
-            self._written.update((ref, each) for ref, each in written.items() if ref.kind not in HELD_KINDS)
+            self._written.update(
+                (ref, each) for ref, each in written.items() if ref.kind not in HELD_KINDS and ref in found.objects
+            )
 
     def _take_namespaces(self, event: Event) -> None:
+        listed = {_name(each): _hosts(each) for each in event.objects} if isinstance(event, Listed) else {}
         with self._lock:
             match event:
-                case Listed(objects=objects):
-                    self._grants = {_name(each): _hosts(each) for each in objects}
-                    self._parsed[NAMESPACES] = {}
+                case Listed():
+                    self._grants = listed
+                    self._kept(NAMESPACES)
                 case Applied(object=obj):
                     self._grants[_name(obj)] = _hosts(obj)
                 case Deleted(object=obj):
@@ -123,11 +159,11 @@ class Objects:
 
     def _take_targets(self, event: Event, kind: str) -> bool:
         """Whether it said anything new: most changes of a route are of its status."""
+        read = [read_object(kind, each) for each in event.objects] if isinstance(event, Listed) else []
         with self._lock:
             before = self._targets.get(event.resource)
             match event:
-                case Listed(objects=objects):
-                    read = [read_object(kind, each) for each in objects]
+                case Listed():
                     now = {each.place: each for each in read}
                 case Applied(object=obj):
                     one = read_object(kind, obj)
@@ -149,10 +185,21 @@ class Objects:
         """Whether the resource was listed."""
         return resource in self._parsed or resource in self._targets
 
+    def crowded(self) -> frozenset[str]:
+        """The namespaces with more TokenRevocations than there is room for."""
+        with self._lock:
+            return frozenset().union(*(found.crowded for found in self._parsed.values()))
+
+    def relist_after(self, resource: Resource) -> float:
+        """Seconds after the last list of a resource at which another may bring more; infinite for never."""
+        found = self._parsed.get(resource)
+        return math.inf if found is None else found.relist_after()
+
     def picture(self) -> Picture:
         """Everything now."""
         with self._lock:
-            objects = tuple(each for found in self._parsed.values() for each in found.values())
+            every = self._parsed.values()
+            objects = tuple(each for found in every for each in (*found.objects.values(), *found.too_many()))
             targets = {place: each for found in self._targets.values() for place, each in found.items()}
             return Picture(objects, dict(self._grants), targets, dict(self._written))
 
@@ -187,7 +234,12 @@ def _parse(obj: RawObject) -> Parsed | Broken:
 
 def _same(before: Parsed | Broken | None, now: Parsed | Broken) -> bool:
     """Whether an author changed nothing: then what was compiled stays. To `==`, `True` equals 1; a digest tells."""
-    if before is None or type(before) is not type(now) or digest_of(before) != digest_of(now):
+    if before is None or type(before) is not type(now):
+        return False
+    if isinstance(now, Parsed) and isinstance(now.spec, TokenRevocationSpec):
+        # All of its fields are texts, so equal is the same; there can be very many.
+        return before == now
+    if digest_of(before) != digest_of(now):
         return False
     return not isinstance(now, Broken) or (isinstance(before, Broken) and before.problems == now.problems)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -40,13 +39,45 @@ class Expired(Exception):
     """The version is too old for the API server, or comes from another store: list anew (410 Gone)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """All objects of a kind at one moment."""
+class Listing:
+    """All objects of a kind at one moment, as the store has them: read in chunks, while somebody goes through them.
 
-    objects: tuple[RawObject, ...]
-    version: str
-    """The moment, for a watch to begin at. It means something to the API server only."""
+    All chunks are of one moment ("Retrieving large results sets in chunks"), so that thousands of objects need little
+    memory on the way.
+    """
+
+    def __init__(self, api: ApiClient, resource: Resource, connect: Seconds, silence: Seconds) -> None:
+        self._api = api
+        self._resource = resource
+        self._connect = connect
+        self._silence = silence
+        self.version: str | None = None
+        """The moment, for a watch to begin at; None before the last object. It means something to its store only."""
+
+    def __iter__(self) -> Iterator[RawObject]:
+        """Once. Raises Refused, Expired, urllib3's HTTPError, ValueError on the way."""
+        chunk: list[tuple[str, str]] = []
+        while True:
+            items, about, metadata = self._chunk(chunk)
+            yield from ({**about, **_lean(item)} for item in items)
+            if not metadata.get("continue"):
+                self.version = metadata["resourceVersion"]
+                return
+            chunk = [("continue", metadata["continue"])]
+
+    def _chunk(self, chunk: list[tuple[str, str]]) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+        query = [("limit", str(CHUNK)), *chunk]
+        answer = _get(self._api, self._resource, query, self._connect, self._silence)
+        try:
+            listing = json.loads(answer.data)
+        finally:
+            answer.close()
+        items, metadata = listing.get("items"), listing.get("metadata")
+        if not isinstance(items, list) or not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
+            raise ValueError("the answer is no list of objects")
+        # The items of a list of a built-in kind do not say what they are; the list does.
+        kind = str(listing.get("kind", "")).removesuffix("List")
+        return items, {"apiVersion": listing.get("apiVersion"), "kind": kind}, metadata
 
 
 class Watched:
@@ -88,32 +119,6 @@ class Watched:
         self._answer.release_conn()
 
 
-def read_list(api: ApiClient, resource: Resource, connect: Seconds, silence: Seconds) -> Page:
-    """All objects now, as the store has them. Raises Refused, Expired, urllib3's HTTPError, ValueError.
-
-    Read in chunks ("Retrieving large results sets in chunks"), all of one moment, so that thousands of objects need
-    little memory on the way.
-    """
-    found: list[RawObject] = []
-    chunk: list[tuple[str, str]] = []
-    while True:
-        answer = _get(api, resource, [("limit", str(CHUNK)), *chunk], connect, silence)
-        try:
-            listing = json.loads(answer.data)
-        finally:
-            answer.close()
-        items, metadata = listing.get("items"), listing.get("metadata")
-        if not isinstance(items, list) or not isinstance(metadata, dict) or not metadata.get("resourceVersion"):
-            raise ValueError("the answer is no list of objects")
-        # The items of a list of a built-in kind do not say what they are; the list does.
-        kind = str(listing.get("kind", "")).removesuffix("List")
-        about = {"apiVersion": listing.get("apiVersion"), "kind": kind}
-        found += ({**about, **_lean(item)} for item in items)
-        if not metadata.get("continue"):
-            return Page(tuple(found), metadata["resourceVersion"])
-        chunk = [("continue", metadata["continue"])]
-
-
 def _lean(item: dict[str, Any]) -> dict[str, Any]:
     """The object without the notes of who wrote what, which are often longer than itself."""
     metadata = item.get("metadata")
@@ -125,7 +130,7 @@ def _lean(item: dict[str, Any]) -> dict[str, Any]:
 def open_watch(
     api: ApiClient, resource: Resource, version: str, length: Seconds, connect: Seconds, answer: Seconds
 ) -> urllib3.BaseHTTPResponse:
-    """The answer to a watch from a version on, which the server ends after `length`. Raises like `read_list`."""
+    """The answer to a watch from a version on, which the server ends after `length`. Raises like a Listing."""
     query = [
         ("watch", "true"),
         ("resourceVersion", version),

@@ -53,6 +53,11 @@ class FolderReconciler:
         """Those that keep the folder as it is now from being published."""
         return self._faults
 
+    @property
+    def crowded(self) -> frozenset[str]:
+        """Whoever writes the folder bounds what is in it."""
+        return frozenset()
+
     def silent_for(self) -> float:
         """A folder is at hand: it is never out of reach for longer than a look takes."""
         return 0.0

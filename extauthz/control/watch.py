@@ -8,6 +8,7 @@ and the store may have been replaced by its backup.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from kubernetes.client import ApiClient
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, Resource
-from extauthz.control.reading import Expired, NotServed, Refused, Watched, open_watch, read_list, status_error
+from extauthz.control.reading import Expired, Listing, NotServed, Refused, Watched, open_watch, status_error
 from extauthz.model.time import Clock, Seconds
 from extauthz.telemetry.log import frames_of
 
@@ -42,6 +43,9 @@ class Pace:
     """The longest time between two lines of a watch; an API server sends a bookmark about each minute."""
     first_pause: Seconds = Seconds(0.5)
     longest_pause: Seconds = Seconds(30.0)
+    """Between two attempts that an API server refuses: it may have too much to do."""
+    unreached_pause: Seconds = Seconds(3.0)
+    """Between two attempts while nobody answers, which cost nobody anything: so soon is its return noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,15 @@ class WatchState:
     """What keeps us from following, and how to mend it; empty when nothing does."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """What went wrong with an attempt."""
+
+    words: str
+    unreached: bool = False
+    """Whether nobody answered."""
+
+
 class KindWatch:
     """Tells every object of a kind to `emit`, from a thread of its own, and what becomes of them.
 
@@ -64,7 +77,7 @@ class KindWatch:
     until the API server knows it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - by name, and each has its default
         self,
         api: ApiClient,
         resource: Resource,
@@ -73,8 +86,11 @@ class KindWatch:
         pace: Pace | None = None,
         *,
         optional: bool = False,
+        relist_after: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """Nothing is asked yet."""
+        """`relist_after` is asked after each line: seconds after the last list, at which everything is wanted anew."""
+        self._relist_after = relist_after
+        self._listed_at = -math.inf
         self._api = api
         self._resource = resource
         self._emit = emit
@@ -88,6 +104,7 @@ class KindWatch:
         self._state = WatchState()
         self._version: str | None = None
         self._failures = self._dry = 0
+        self._unreached = False
         self._thread = threading.Thread(target=self._run, name=f"watch {resource.plural}", daemon=True)
 
     @property
@@ -114,11 +131,13 @@ class KindWatch:
                 self._failures = 0
             elif not self._stop.is_set():
                 self._version = None
-                self._failures += 1
-                self._tell(trouble)
+                # Whoever was out of reach for long and now refuses is asked again soon, and then less and less.
+                self._failures = self._failures + 1 if trouble.unreached == self._unreached else 1
+                self._unreached = trouble.unreached
+                self._tell(trouble.words)
                 self._stop.wait(self._wait())
 
-    def _attempt(self) -> str | None:
+    def _attempt(self) -> _Trouble | None:
         """One list or one watch. Returns what went wrong."""
         try:
             if self._version is None:
@@ -126,19 +145,20 @@ class KindWatch:
             else:
                 self._watch(self._version)
         except Expired:
-            return "the version to watch from is too old for the API server; listing anew"
+            return _Trouble("the version to watch from is too old for the API server; listing anew")
         except Refused as refusal:
-            return str(refusal)
+            return _Trouble(str(refusal))
         except (HTTPError, OSError) as error:
-            return f"the API server cannot be reached ({type(error).__name__})"
+            return _Trouble(f"the API server cannot be reached ({type(error).__name__})", unreached=True)
         except Exception as error:  # noqa: BLE001  # neither an odd answer nor a bug may end the watch
-            return f"reading {self._resource} failed: {type(error).__name__} at {frames_of(error)}"
+            return _Trouble(f"reading {self._resource} failed: {type(error).__name__} at {frames_of(error)}")
         return None
 
     def _list(self) -> str | None:
         """List everything. Returns the version to watch from, None when there is nothing to watch."""
+        listing = Listing(self._api, self._resource, self._pace.connect, self._pace.answer)
         try:
-            page = read_list(self._api, self._resource, self._pace.connect, self._pace.answer)
+            self._emit(Listed(self._resource, listing))
         except NotServed:
             if not self._optional:
                 raise
@@ -146,10 +166,12 @@ class KindWatch:
             self._state = WatchState(listed=True, contact=self._clock.monotonic())
             self._stop.wait(self._pace.longest_pause * (0.5 + 0.5 * self._random.random()))
             return None
-        self._emit(Listed(self._resource, page.objects))
+        if listing.version is None:
+            raise ValueError("the list was not gone through")
         self._dry = 0
-        self._state = replace(self._state, listed=True, contact=self._clock.monotonic())
-        return page.version
+        self._listed_at = self._clock.monotonic()
+        self._state = replace(self._state, listed=True, contact=self._listed_at)
+        return listing.version
 
     def _watch(self, version: str) -> None:
         pace, began = self._pace, self._clock.monotonic()
@@ -181,7 +203,11 @@ class KindWatch:
             if told is not None:
                 self._emit(told)
             self._dry = 0
-            self._state = replace(self._state, contact=self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._state = replace(self._state, contact=now)
+            if now >= self._listed_at + self._relist_after():
+                self._version = None
+                return
 
     def _take(self, kind: str, found: dict[str, Any]) -> Event | None:
         """The event to tell of one line; remembers how far we are. Raises Expired, Refused, ValueError."""
@@ -211,5 +237,6 @@ class KindWatch:
 
     def _wait(self) -> float:
         """Seconds until the next attempt: doubled each time, and jittered, so that replicas do not come together."""
-        longest = min(self._pace.first_pause * 2.0 ** min(self._failures - 1, 16), self._pace.longest_pause)
+        most = self._pace.unreached_pause if self._unreached else self._pace.longest_pause
+        longest = min(self._pace.first_pause * 2.0 ** min(self._failures - 1, 16), most)
         return longest * (0.5 + 0.5 * self._random.random())

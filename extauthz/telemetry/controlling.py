@@ -23,6 +23,8 @@ class ControllerReadings:
     pruned: int = 0
     logouts: Mapping[str, int] | None = None
     """What came of back-channel logouts, by outcome; None where none are taken."""
+    crowded: int = 0
+    """Namespaces with too many TokenRevocations."""
     mistakes: int = 0
     """In all objects."""
     replicas: int | None = None
@@ -78,6 +80,8 @@ def families(found: ControllerReadings) -> Iterator[Metric]:
         for outcome, number in found.logouts.items():
             family.add_metric([outcome], number)
         yield family
+    crowded = "Namespaces with more TokenRevocations than there is room for; every token they could mean is refused."
+    yield GaugeMetricFamily("extauthz_controller_crowded_namespaces", crowded, found.crowded)
     yield GaugeMetricFamily("extauthz_controller_mistakes", "Mistakes in all objects.", found.mistakes)
     age = "Seconds since the API server last confirmed what is known."
     yield GaugeMetricFamily("extauthz_controller_source_age_seconds", age, found.source_age)

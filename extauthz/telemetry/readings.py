@@ -68,6 +68,8 @@ class Readings:
     """Since the source of policies last confirmed what is known; infinite before the first time."""
     source_trouble: bool = False
     """Whether something keeps us from being in step with it."""
+    crowded: int = 0
+    """Namespaces with too many TokenRevocations."""
 
 
 def families(readings: Readings) -> Iterator[Metric]:
@@ -164,6 +166,11 @@ def _source(readings: Readings) -> Iterator[Metric]:
         "extauthz_source_trouble",
         "1 when something keeps the policies from being followed: the last ones serve on, and `/readyz` says why.",
         readings.source_trouble,
+    )
+    yield GaugeMetricFamily(
+        "extauthz_crowded_namespaces",
+        "Namespaces with more TokenRevocations than there is room for: every token they could mean is refused.",
+        readings.crowded,
     )
 
 

@@ -21,6 +21,7 @@ from extauthz.policy.snapshot import Snapshot
 from tests import issuing
 from tests.building import anonymous, obj, policy, view, with_token
 from tests.checks import Response
+from tests.clock import FakeClock
 from tests.worlds import Asked
 
 _RESOURCES: Final = {each.plural: each for each in watched(None, "ops")}
@@ -134,7 +135,7 @@ def _model(events: Iterable[Event]) -> Model:
 
 def _told(events: Iterable[Event], *, central: bool = False) -> Snapshot:
     """What is in force after these events."""
-    objects = Objects(threading.Event())
+    objects = Objects(threading.Event(), FakeClock(), 1_000)
     for event in events:
         objects.take(event)
     picture = objects.picture()

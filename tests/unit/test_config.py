@@ -59,6 +59,7 @@ THREE: dict[str, tuple[str, str, str]] = {
     "decision-log-redact": ("subject", "client", "path"),
     "single-replica": ("true", "false", "true"),
     "max-source-age": ("2m", "0s", "3m"),
+    "max-revocations": ("1000", "2000", "3000"),
     "install-namespace": ("a", "b-1", "c"),
     "service-account": ("a", "b", "c"),
     "allow-http-loopback": ("true", "false", "true"),

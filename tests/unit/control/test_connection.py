@@ -8,7 +8,7 @@ import pytest
 
 from extauthz.control.connection import NoConnection, connect
 from extauthz.control.events import Resource
-from extauthz.control.reading import read_list
+from extauthz.control.reading import Listing
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Seconds
 from tests.unit.control.scripted import objects, scripted
@@ -42,7 +42,7 @@ def test_the_token_is_read_anew_for_each_request(tmp_path: Path) -> None:
         server.plan(objects("1"), objects("2"))
         for token in ("first", "second"):
             mount(tmp_path, token)
-            read_list(api, Resource("", "v1", "configmaps"), Seconds(5.0), Seconds(5.0))
+            list(Listing(api, Resource("", "v1", "configmaps"), Seconds(5.0), Seconds(5.0)))
         assert server.authorizations == ["Bearer first", "Bearer second"]
 
 

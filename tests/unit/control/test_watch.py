@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -45,9 +48,11 @@ def api() -> Iterator[ScriptedApi]:
 def follow(api: ScriptedApi) -> Iterator[Follow]:
     with ExitStack() as stack:
 
-        def start(emit: Callable[[Event], None], resource: Resource = CONFIGMAPS, pace: Pace = QUICK) -> KindWatch:
+        def start(
+            emit: Callable[[Event], None], resource: Resource = CONFIGMAPS, pace: Pace = QUICK, **more: Any
+        ) -> KindWatch:
             client = stack.enter_context(api.client())
-            watch = KindWatch(client, resource, emit, SystemClock(), pace)
+            watch = KindWatch(client, resource, emit, SystemClock(), pace, **more)
             watch.start()
             stack.callback(watch.stop)
             stack.callback(api.over.set)  # first: a list that hangs cannot be interrupted
@@ -247,6 +252,8 @@ def test_a_consumer_that_fails_is_told_everything_again(api: ScriptedApi, follow
     failures = iter([ZeroDivisionError("the token is in here")])
 
     def emit(told: Event) -> None:
+        if isinstance(told, Listed):
+            told = replace(told, objects=tuple(told.objects))
         for each in failures:
             raise each
         known(told)
@@ -293,3 +300,39 @@ def test_each_contact_is_noted(api: ScriptedApi, follow: Follow) -> None:
     again = follow(Known())
     poll_until(lambda: again.state.contact is not None, None, "the contact")
     assert again.state.listed
+
+
+def test_after_a_long_absence_it_is_back_soon_and_a_refusal_then_is_no_reason_to_wait_long(
+    api: ScriptedApi, follow: Follow
+) -> None:
+    api.plan(*[Answer(then="drop")] * 20, refusal(429, "TooManyRequests"), objects("7", "a"))
+    # Were pauses those of refusals, the last of them would take hours.
+    pace = replace(QUICK, first_pause=Seconds(0.01), longest_pause=Seconds(1e6), unreached_pause=Seconds(0.02))
+    known = Known()
+    follow(known, pace=pace)
+    until_asked(api, *["list"] * 22, "watch 7")
+    assert known.names == {"a"}
+
+
+def test_who_refuses_again_and_again_is_asked_less_and_less(api: ScriptedApi, follow: Follow) -> None:
+    api.plan(*[refusal(429, "TooManyRequests")] * 30)
+    follow(Known(), pace=replace(QUICK, first_pause=Seconds(0.02), longest_pause=Seconds(1e6)))
+    poll_until(lambda: len(api.kinds()) >= 5, None, "five attempts")
+    began = SystemClock().monotonic()
+    poll_until(lambda: len(api.kinds()) >= 7, None, "two more")
+    # Of 0.32 and 0.64 seconds at least the half was waited; sleeping longer than that is all a busy machine can do.
+    assert SystemClock().monotonic() - began > 0.3
+
+
+def test_when_more_is_wanted_everything_is_listed_anew_after_a_line(api: ScriptedApi, follow: Follow) -> None:
+    wanted = [0.0]
+    line = Answer(lines=(event("ADDED", "b", "8"),))
+    api.plan(objects("7", "a"), line, objects("9", "c"), line)
+    known = Known()
+
+    def relist_after() -> float:
+        return wanted.pop() if wanted else math.inf
+
+    follow(known, relist_after=relist_after)
+    until_asked(api, "list", "watch 7", "list", "watch 9")
+    poll_until(lambda: known.names == {"b", "c"}, None, "what is there now")

@@ -128,6 +128,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
         clock_stepped_back=Seconds(12.0),
         source_silent=Seconds(70.0),
         source_trouble=True,
+        crowded=2,
     )
     shown = metrics(readings)
     assert value(shown, "extauthz_token_cache_hits_total") == 5
@@ -145,6 +146,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_clock_stepped_back_seconds") == 12
     assert value(shown, "extauthz_source_silent_seconds") == 70
     assert value(shown, "extauthz_source_trouble") == 1
+    assert value(shown, "extauthz_crowded_namespaces") == 2
     assert value(shown, "extauthz_build_info", version="1.2.3") == 1
 
 
