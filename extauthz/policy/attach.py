@@ -134,7 +134,7 @@ def _unclear(ref: TargetRef, doubt: str) -> str:
 
 
 def _hosts(surface: Surface, namespace: str, grants: Grants | None) -> tuple[str, ...]:
-    found = (mine for host in surface.hosts for mine in clipped(grants, namespace, host))
+    found = (mine for host in (*surface.hosts, *surface.kept) for mine in clipped(grants, namespace, host))
     return tuple(dict.fromkeys(found))
 
 

@@ -109,7 +109,7 @@ def _without_conflicts(policies: Iterable[Policy]) -> Iterator[Policy]:
         # A greedy route stands for a match that could not be read, so it is identical to no other.
         plain = [route.key for route in policy.routes if route.plain]
         taken = {key: owner for key in plain if (owner := owners.of(key, mine)) is not None}
-        owners.add(plain, mine)
+        owners.add((key for key in plain if key not in taken), mine)
         if not taken:
             yield policy
             continue

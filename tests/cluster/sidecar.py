@@ -19,12 +19,13 @@ _TIMEOUT: Final = 10.0
 
 
 class ClusterSidecar:
-    """Serves one namespace on a Unix socket, as the account that the kubeconfig names."""
+    """Serves one namespace, or with None all, on a Unix socket, as the account that the kubeconfig names."""
 
-    def __init__(self, folder: Path, kubeconfig: Path, namespace: str, *options: str) -> None:
+    def __init__(self, folder: Path, kubeconfig: Path, namespace: str | None, *options: str) -> None:
         self.socket: Final = folder / "extauthz.sock"
         command = [
-            SCRIPT, "serve", "--kubernetes", "--namespace", namespace, "--single-replica",
+            SCRIPT, "serve", "--kubernetes", *(() if namespace is None else ("--namespace", namespace)),
+            "--single-replica",
             "--listen", f"unix:{self.socket}",
             "--admin", "127.0.0.1:0",
             "--decision-log", "off",

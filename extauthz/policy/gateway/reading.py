@@ -39,6 +39,8 @@ class Gateway:
     created: float
     """In seconds since the epoch; infinite where it does not say."""
     listeners: tuple[Listener, ...]
+    lost: bool = False
+    """It is no more; this is how it was last."""
 
 
 @dataclass(frozen=True, slots=True)

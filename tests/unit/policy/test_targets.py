@@ -289,6 +289,14 @@ def test_a_policy_for_a_host_and_one_for_a_route_that_say_the_same_conflict(olde
     assert causes(found) == [Cause.CONFLICTED]
 
 
+def test_a_conflicted_policy_owns_nothing() -> None:
+    plain = policy("hosts", anonymous("all"), hosts=(ORDERS,), created=MID)
+    newest = targeting("new", "r", created=NEW)
+    found = World(route("r", hostnames=[ORDERS]), targeting("old", "r", created=OLD), plain, newest).snapshot()
+    assert chosen(found) == "old/all"
+    assert ["shop/old is older" in problem.message for problem in found.problems] == [True, True]
+
+
 @pytest.mark.parametrize("other", [None, {"value": "/"}, {"type": "RegularExpression", "value": "/v.*"}])
 def test_no_policy_admits_where_the_order_of_routes_is_not_defined(other: Any) -> None:
     versions = {"path": {"type": "RegularExpression", "value": "/v[0-9]+"}}
