@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tests.fuzz import check_bytes, credentials, hosts, key_sets, paths, policy_yaml, tokens
+from tests.fuzz import check_bytes, credentials, hosts, introspection, key_sets, paths, policy_yaml, tokens
 from tests.fuzz.target import Target
 
 TARGETS: Final[Mapping[str, Target]] = {
     module.TARGET.name: module.TARGET
-    for module in (check_bytes, tokens, credentials, paths, hosts, key_sets, policy_yaml)
+    for module in (check_bytes, tokens, credentials, paths, hosts, key_sets, introspection, policy_yaml)
 }
 
 
