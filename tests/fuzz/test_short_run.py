@@ -61,7 +61,6 @@ _FAULTS = [
     ("key_sets", "extauthz.keys.admission._check_type", lambda *_, **__: None),
     ("introspection", "extauthz.introspection.response._odd", lambda _: None),
     ("introspection", "extauthz.introspection.response._not_json", lambda _: None),
-    ("introspection", "extauthz.model.encoding._unique", dict),
     ("introspection", "extauthz.tokens.introspected._refuse_kind", lambda *_: None),
     ("introspection", "extauthz.tokens.verify.refuse", lambda *_: None),
     ("policy_yaml", "extauthz.policy.compile.salvage", lambda _: ()),
