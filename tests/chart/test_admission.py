@@ -20,7 +20,10 @@ VALUES: Object = {
     "mode": "sidecar",
     "store": {"url": "rediss://counts.example:6379/0", "secretName": "counts", "caKey": "ca.crt"},
     "pepper": {"secretName": "extauthz-pepper"},
-    "sidecar": {"injection": {"enabled": True}},
+    "sidecar": {
+        "injection": {"enabled": True},
+        "resources": {"requests": {"cpu": 0.25, "memory": "1Gi"}, "limits": {"cpu": 1, "memory": 2147483648}},
+    },
 }
 LENIENT: Object = {
     "mode": "sidecar",
@@ -199,6 +202,14 @@ def test_what_runs_may_not_be_changed(strict: Admission, plain: str) -> None:
     assert strict.patch("pod", plain, [_replaced("/spec/containers/0/image", "app:2")]).status == 200
     assert strict.patch("pod", plain, [_replaced("/metadata/labels/app", "other")]).status == 200
     assert strict.patch("pod", plain, [_replaced("/metadata/annotations", {})]).status == 200
+
+
+def test_an_upgrade_is_for_new_pods_and_stops_no_change_of_old_ones(strict: Admission, plain: str) -> None:
+    old = strict.make(labelled(pod()), plain, dry=False).sidecars
+    strict.release(VALUES)
+    assert strict.patch("pod", plain, [_replaced("/metadata/labels/app", "other")]).sidecars == old
+    new = strict.make(labelled(pod()), plain, name="new").sidecars
+    assert [each["image"] for each in new] == [strict.options()["image"]] != [each["image"] for each in old]
 
 
 def test_a_pod_that_ran_before_its_namespace_was_labelled_may_still_change(strict: Admission, plain: str) -> None:

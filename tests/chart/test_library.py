@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
 
+from extauthz.cli.inject.sidecar import Options
 from tests.chart.rendering import CHART, Object, run
+from tests.chart.rendering import template as template_chart
 from tests.chart.sidecars import LIBRARY, PODS, UNFIT, Sample, inject, injected, pod
 
+HOW_TO: Final = Path(__file__).parents[2] / "docs" / "how-to" / "inject.md"
 OPTIONS: dict[str, Object] = {
     "few": {"image": "registry.example/extauthz:1"},
     "all": {
@@ -119,3 +124,40 @@ def test_it_has_the_version_of_the_chart_that_it_comes_with() -> None:
     (dependency,) = chart["dependencies"]
     assert dependency["version"] == library["version"] == chart["version"]
     assert library["appVersion"] == chart["appVersion"]
+
+
+def test_the_example_of_its_page_renders(helm: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```yaml\n# (\S+)\n(.*?)```", (LIBRARY / "README.md").read_text(), re.DOTALL)
+    texts = dict(blocks)
+    assert list(texts) == ["Chart.yaml", "templates/deployment.yaml", "values.yaml"]
+    texts["Chart.yaml"] = "apiVersion: v2\nname: orders\nversion: 1.0.0\n" + re.sub(
+        r"file://\S+", f"file://{LIBRARY}", texts["Chart.yaml"]
+    )
+    (tmp_path / "templates").mkdir()
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    done = run(helm, "dependency", "update", str(tmp_path), home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rendered = run(helm, "template", "orders", str(tmp_path))
+    assert rendered.returncode == 0, rendered.stderr
+    (sidecar,) = yaml.safe_load(rendered.stdout)["spec"]["template"]["spec"]["initContainers"]
+    assert "--install-namespace=extauthz-system" in sidecar["args"]
+
+
+def test_its_page_tells_of_every_option() -> None:
+    told = re.findall(r"^\| `([a-z-]+)` \|", (LIBRARY / "README.md").read_text(), re.MULTILINE)
+    assert told == [each.name.replace("_", "-") for each in fields(Options)]
+
+
+def test_the_values_of_the_chart_have_the_defaults_of_the_code() -> None:
+    values, defaults = yaml.safe_load((CHART / "values.yaml").read_text()), Options(image="i")
+    assert values["sidecar"]["resources"] == defaults.resources
+    assert values["sidecar"]["envoyContainer"] == defaults.envoy_container
+    assert values["adminPort"] == defaults.admin_port
+    assert values["image"]["pullPolicy"] == defaults.image_pull_policy
+
+
+@pytest.mark.parametrize("values", re.findall(r"```yaml\n(mode:.*?)```", HOW_TO.read_text(), re.DOTALL))
+def test_the_values_in_the_how_to_are_ones_that_the_chart_takes(helm: str, values: str) -> None:
+    done = template_chart(helm, values, "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy")
+    assert done.returncode == 0, done.stderr
