@@ -23,6 +23,7 @@ from extauthz.policy.gateway.target import Place
 from extauthz.policy.parse import parse
 from extauthz.policy.snapshot import Snapshot
 from tests.building import anonymous, policy, view, with_token
+from tests.clock import FakeClock
 from tests.gatewaying import Raw, World, gateway, listener, parent, route, targeting
 
 _HOSTS: Final = ("a.shop.example", "b.shop.example", "shop.example", "bank.example")
@@ -282,7 +283,7 @@ def _histories(draw: st.DrawFn) -> list[Event]:
 @given(_histories(), st.lists(_targeting(), max_size=3))
 @settings(max_examples=150)
 def test_however_routes_came_what_counts_is_what_they_are_now(events: list[Event], policies: list[Raw]) -> None:
-    told, model = Objects(threading.Event()), dict[tuple[str, str, str], Raw]()
+    told, model = Objects(threading.Event(), FakeClock(), 1_000), dict[tuple[str, str, str], Raw]()
     for event in events:
         told.take(event)
         match event:
