@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ from tests.gatewaying import Raw, gateway, grpc_route, listener, parent, route, 
 __all__ = ["follow"]
 pytestmark = pytest.mark.timeout(180)  # on a busy machine it takes a while until large definitions are served
 CLOCK: Final = SystemClock()
+PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "gateway-api.md"
 
 
 class Team:
@@ -198,6 +200,23 @@ def test_a_central_service_reads_no_more_than_it_needs_and_serves_nothing_with_l
     more = {"apiGroups": ["gateway.networking.k8s.io"], "resources": [missing], "verbs": ["list", "watch"]}
     gatewayed.grant(account, more, everywhere=True)
     seen.until(lambda _: True, "the first snapshot")
+
+
+def test_the_how_to_page_is_taken_and_does_what_it_says(gatewayed: Access, follow: Follow, namespace: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    host = f"{namespace}.example"
+    assert len(blocks) == 3
+    for block in blocks:
+        mine = block.replace("orders.shop.example", host).replace("namespace: shop", f"namespace: {namespace}")
+        done = gatewayed.kubectl("apply", "-f", "-", stdin=mine.replace("name: shop", f"name: {namespace}"))
+        assert done.returncode == 0, done.stderr
+
+    def chosen(snapshot: Snapshot, path: str) -> str:
+        rule = snapshot.choose(view(path, host=host))
+        return rule.reason.name if isinstance(rule, Refusal) else rule.name
+
+    found = follow(gatewayed, None).until(lambda found: chosen(found, "/api/healthz") == "health", "the policy")
+    assert [chosen(found, path) for path in ("/api", "/api/x", "/other")] == ["orders", "orders", "NO_POLICY"]
 
 
 # Status

@@ -13,6 +13,7 @@ from extauthz.model.verdict import Refusal
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from tests.building import NOW, anonymous, obj, policy, revocation, verified, view
+from tests.gatewaying import targeting
 
 
 def write(folder: Path, **files: Any) -> None:
@@ -177,6 +178,26 @@ def test_a_mistake_is_told_in_one_line_whatever_it_quotes(tmp_path: Path) -> Non
     assert len(lines) >= 2
     assert all(line.isprintable() for line in lines)
     assert any("a\\n\\x1b[31m.example" in line for line in lines)
+
+
+def test_a_folder_has_no_targets_and_a_policy_for_one_makes_it_blind(tmp_path: Path) -> None:
+    write(tmp_path, a=policy("a", anonymous("r")), p=targeting("p", "orders"))
+    (fault,) = list_folder(tmp_path).blind
+    assert (fault.file, fault.field) == ("p.yaml", "spec.targetRefs")
+    assert "is for a central service" in fault.message
+    assert {each.field for each in lint(tmp_path)[1]} == {"spec.targetRefs"}
+    assert lint(tmp_path, cluster=True) == (2, ())
+
+
+@pytest.mark.parametrize("both", [[], "orders", [{"kind": "HTTPRoute", "name": "orders"}]])
+def test_what_names_hosts_and_targets_keeps_its_hosts(tmp_path: Path, both: Any) -> None:
+    write(tmp_path, p=policy("p", anonymous("r"), targetRefs=both), w=policy("w", anonymous("r"), hosts=("*",)))
+    assert list_folder(tmp_path).blind == ()
+    snapshot, problems = load(list_folder(tmp_path))
+    assert problems
+    rule = snapshot.choose(view("/"))
+    assert isinstance(rule, Rule)
+    assert rule.broken is not None
 
 
 def test_a_folder_that_is_not_there_is_blind(tmp_path: Path) -> None:

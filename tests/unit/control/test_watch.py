@@ -336,3 +336,31 @@ def test_when_more_is_wanted_everything_is_listed_anew_after_a_line(api: Scripte
     follow(known, relist_after=relist_after)
     until_asked(api, "list", "watch 7", "list", "watch 9")
     poll_until(lambda: known.names == {"b", "c"}, None, "what is there now")
+
+
+def test_of_an_optional_kind_that_is_not_served_there_is_none_until_it_is(api: ScriptedApi, follow: Follow) -> None:
+    known = Known()
+    api.plan(Answer(404, b"404 page not found"), refusal(404, "NotFound"), objects("7", "a"), Answer())
+    watch = follow(known, optional=True)
+    until_asked(api, "list", "list", "list", "watch 7")
+    assert known.names == {"a"}
+    assert watch.state.trouble == ""
+
+
+def test_an_optional_kind_that_is_served_no_longer_is_gone(api: ScriptedApi, follow: Follow) -> None:
+    known = Known()
+    api.plan(objects("7", "a"), Answer(then="drop"), *[refusal(404, "NotFound")] * 3, objects("9", "b"), Answer())
+    follow(known, optional=True)
+    until_asked(api, "list", "watch 7", "list", "list", "list", "list", "watch 9")
+    assert sum(isinstance(each, Listed) and each.objects == () for each in known.heard) == 3
+    assert known.names == {"b"}
+
+
+@pytest.mark.parametrize("answer", [refusal(403, "Forbidden"), refusal(500, "InternalError"), Answer(200, b"{}")])
+def test_an_optional_kind_that_cannot_be_read_might_be_there(api: ScriptedApi, follow: Follow, answer: Answer) -> None:
+    known = Known()
+    api.plan(*[answer] * 50)
+    watch = follow(known, optional=True)
+    until_trouble(watch, " ")
+    assert known.heard == []
+    assert not watch.state.listed

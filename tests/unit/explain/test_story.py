@@ -29,6 +29,8 @@ from extauthz.server.explaining import explain_check
 from extauthz.tokens.verify import Verifier
 from tests.building import NOW, anonymous, obj, policy, verified, view, with_token
 from tests.checks import check_request
+from tests.gatewaying import World as Routed
+from tests.gatewaying import route, targeting
 from tests.issuing import claims, header, jwk, token
 from tests.unit.explain.validating import invalid
 from tests.unit.test_decide import Outage
@@ -57,6 +59,56 @@ def step(told: Story, name: Step) -> ToldStep:
 def why(told: Story) -> dict[str, str]:
     """Why each rule was not taken, by its name."""
     return {rule.rule: rule.why for rule in told.rules}
+
+
+# Targets
+
+
+def routed(*objects: dict[str, Any]) -> Asked:
+    """A server whose policies target routes."""
+    asked = Asked()
+    asked.snapshot = Routed(*objects).snapshot()
+    return asked
+
+
+API = route("r", hostnames=["api.example"], matches=[{"path": {"value": "/api"}}])
+
+
+def test_a_rule_tells_the_target_that_its_host_came_from() -> None:
+    rules = [anonymous("deep", path={"exact": "/api/deep"}), anonymous("all")]
+    asked = routed(API, targeting("p", "r", rules=rules), policy("wide", anonymous("wide"), hosts=("*",)))
+    told = story(asked, "/api/x")
+    routed_by = "every method, prefix `/api` on api.example, from HTTPRoute shop/r"
+    assert {rule.rule: rule.matches for rule in told.rules} == {
+        "all": routed_by,
+        "deep": f"every method, exact `/api/deep` within {routed_by}",
+        "wide": "every method, every path on *",
+    }
+    assert told.rules[0].taken
+    assert why(told)["wide"] == "it fits, but the host `api.example` is closer than `*`"
+    assert why(told)["deep"] == "its target takes the path, and the rule another one"
+    assert story(asked, "/api/deep").rules[0].rule == "deep"
+
+
+def test_a_condition_of_a_target_that_fails_is_named_without_its_value() -> None:
+    match = {"headers": [{"name": "x-a", "value": "secret"}], "queryParams": [{"name": "v", "value": "hidden"}]}
+    asked = routed(route("r", hostnames=["api.example"], matches=[match]), targeting("p", "r"))
+    assert why(story(asked))["all"] == "its target takes another value of the header `x-a`"
+    told = story(asked, headers={"x-a": "secret"})
+    assert why(told)["all"] == "its target takes another value of the query parameter `v`"
+    assert not {"secret", "hidden"} & set(as_json(told).decode().replace('"', " ").split())
+
+
+@pytest.mark.parametrize(("path", "reason"), [("/api/y", Reason.NO_POLICY), ("/v1?v=1&v=2", Reason.REQUEST_MALFORMED)])
+def test_what_a_target_takes_and_no_rule_does_ends_as_it_is_decided(path: str, reason: Reason) -> None:
+    doubtful = route("d", hostnames=["api.example"], matches=[{"queryParams": [{"name": "v", "value": "1"}]}])
+    asked = routed(
+        API, doubtful, targeting("p", "r", rules=[anonymous("x", path={"exact": "/api/x"})]), targeting("q", "d")
+    )
+    told = story(asked, path)
+    assert told.verdict.reason == reason.label
+    assert step(told, Step.RULE).outcome is Outcome.REFUSED
+    assert asked.ask(path).metadata["reason"] == reason.label
 
 
 # Rules

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from extauthz.model.reason import Reason
+from extauthz.model.time import Instant
 from extauthz.model.verdict import Refusal
 from extauthz.policy.compile import compile_snapshot
 from extauthz.policy.parse import parse
 from extauthz.policy.problem import Cause
 from extauthz.policy.snapshot import Snapshot
+from extauthz.server.loaded import loaded
 from tests.building import anonymous, policy, view
 from tests.gatewaying import Raw, World, gateway, grpc_route, listener, parent, route, targeting
 
@@ -481,3 +483,21 @@ def test_what_is_compiled_follows_its_targets_and_grants_alone() -> None:
     assert chosen(edited, host="new.shop.example") == "p/all"
     narrowed = world.granting({"shop": ("x.example",)}).snapshot()
     assert chosen(narrowed, host="new.shop.example") == "!NO_POLICY"
+
+
+# What is shown
+
+
+def test_the_page_of_what_is_loaded_tells_the_target_of_each_host() -> None:
+    api = route("r", hostnames=[ORDERS], matches=[{"path": {"value": "/api"}}])
+    several = targeting("p", "r", rules=[anonymous("one", path={"exact": "/api/one"})])
+    several["spec"]["targetRefs"].append({"kind": "Gateway", "name": "edge", "sectionName": "web"})
+    gate = gateway("edge", listener("web", hostname="*.web.example"))
+    found = World(gate, api, several, policy("q", anonymous("all"), hosts=("q.example",))).snapshot()
+    pages = {each["policy"]: each for each in loaded(found, (), {}, Instant(0.0))["policies"]}
+    assert pages["shop/p"]["targets"] == {
+        "Gateway shop/edge, section web": ["*.web.example"],
+        "HTTPRoute shop/r": [ORDERS],
+    }
+    assert pages["shop/p"]["rules"] == ["one"]
+    assert pages["shop/q"]["targets"] == {}
