@@ -145,6 +145,22 @@ def test_a_pod_that_can_have_none_is_refused_with_the_reason(
     assert words in made.message
 
 
+@pytest.mark.parametrize("spec", [{}, {"hostNetwork": True}], ids=["plain", "on the node's network"])
+def test_a_pod_without_envoy_is_left_alone_unless_it_asks(strict: Admission, spec: Object) -> None:
+    """As a Job that migrates a database; one on the node's network, too."""
+    namespace = strict.namespace(WANTED)
+    made = strict.make(pod(APP, **spec), namespace)
+    assert (made.sidecars, made.warnings) == ([], "")
+    assert "has no container `envoy`" in strict.make(labelled(pod(APP, **spec)), namespace).message
+
+
+@pytest.mark.parametrize(("template", "words"), [found for name, found in UNFIT.items() if name != "no Envoy"])
+def test_a_namespace_refuses_a_pod_with_envoy_that_can_have_none(
+    strict: Admission, template: Object, words: str
+) -> None:
+    assert words in strict.make(template, strict.namespace(WANTED)).message
+
+
 def test_every_reason_is_told(strict: Admission, plain: str) -> None:
     made = strict.make(labelled(pod(APP, hostNetwork=True, os={"name": "windows"})), plain)
     assert all(words in made.message for words in ("hostNetwork", "; it is one of Windows", "; it has no container"))

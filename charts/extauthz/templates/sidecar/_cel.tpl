@@ -36,8 +36,14 @@ A container or a volume with a name of ours is taken for a sidecar's and replace
   expression: object.spec.containers + variables.initial.filter(c, c.name != {{ $own }})
 - name: ours
   expression: variables.initial.filter(c, c.name == {{ $own }})
+# A pod without Envoy has nothing that would ask a sidecar; where its author asks for one, he is told.
+- name: wanted
+  expression: >-
+    object.metadata.?labels[?'{{ .content.labels.inject }}'].orValue('') == 'true' ||
+    variables.others.exists(c, c.name == '{{ $envoy }}')
 - name: unfit
   expression: >-
+    !variables.wanted ? '' :
     ((object.spec.?hostNetwork.orValue(false)
     ? ['has hostNetwork: the admin port would be open on the node'] : []) +
     (object.spec.?os.?name.orValue('') == 'windows'
@@ -56,7 +62,7 @@ A container or a volume with a name of ours is taken for a sidecar's and replace
 {{- /* The patches that give a pod its sidecar, or nothing where it can have none: the second policy refuses it then. */ -}}
 {{- define "extauthz.celMutation" -}}
 {{- $names := toJson .content.names -}}
-variables.unfit != '' ? [] :
+!variables.wanted || variables.unfit != '' ? [] :
   {{- range $list := list "containers" "initContainers" }}
   {{ ternary "object.spec.containers" "variables.initial" (eq $list "containers") }}.transformList(i, c,
     c.name != '{{ $.container.name }}' && (c.name == '{{ get $.options "envoy-container" }}' ||
