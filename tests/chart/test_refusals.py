@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -77,6 +79,26 @@ def test_a_mistake_is_refused_and_named(helm: str, values: str, named: str) -> N
     done = template(helm, values)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_every_name_is_refused_when_it_is_misspelt(helm: str) -> None:
+    """All of them at once, each beside the right one: helm tells every mistake of a file."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    wrong = set(_misspell(values, SCHEMA, ""))
+    assert len(wrong) > 100
+    done = template(helm, values)
+    told = re.findall(r"at '([^']*)': additional properties ([^\n]*) not allowed", done.stderr)
+    assert {f"{path}/{name}" for path, several in told for name in re.findall(r"'([^']+)'", several)} == wrong
+
+
+def _misspell(values: dict[str, Any], schema: dict[str, Any], path: str) -> Iterator[str]:
+    schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    for name, inner in schema.get("properties", {}).items():
+        if name not in {"global", "extauthz-sidecar"}:
+            values[f"{name}x"] = "text"
+            yield f"{path}/{name}x"
+            if isinstance(values.get(name), dict):
+                yield from _misspell(values[name], inner, f"{path}/{name}")
 
 
 def test_every_mapping_of_the_schema_is_closed() -> None:

@@ -3,15 +3,26 @@
 {{- end }}
 
 {{- define "extauthz.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: "{{ .Chart.Name }}"
+app.kubernetes.io/instance: "{{ .Release.Name }}"
 {{- end }}
 
 {{- define "extauthz.labels" -}}
 {{ include "extauthz.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: "{{ .Release.Service }}"
+helm.sh/chart: "{{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}"
+{{- end }}
+
+{{- /* What a controller is called: of all namespaces, or of one. A name that is cut keeps a digest of the whole, so that
+no two are alike. Takes a list of the root and the namespace, which is empty for all. */ -}}
+{{- define "extauthz.controller" -}}
+{{- $whole := printf "%s-controller" (include "extauthz.name" (index . 0)) -}}
+{{- with index . 1 -}}{{- $whole = printf "%s-%s" $whole . -}}{{- end -}}
+{{- if gt (len $whole) 56 -}}
+{{- $whole = printf "%s-%s" ($whole | trunc 47 | trimSuffix "-") ($whole | sha256sum | trunc 8) -}}
+{{- end -}}
+{{- $whole -}}
 {{- end }}
 
 {{- define "extauthz.account" -}}

@@ -104,7 +104,7 @@ seccompProfile: {type: RuntimeDefault}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: "{{ . }}"
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -152,13 +152,13 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- if .keys }}
 topologySpreadConstraints:
   {{- range .keys }}
-  - topologyKey: {{ . }}
+  - topologyKey: "{{ . }}"
     maxSkew: {{ $root.Values.topologySpread.maxSkew }}
     whenUnsatisfiable: ScheduleAnyway
     matchLabelKeys: [pod-template-hash]
     labelSelector:
       matchLabels: {{- include "extauthz.selector" $root | nindent 8 }}
-        app.kubernetes.io/component: {{ index $ 1 }}
+        app.kubernetes.io/component: "{{ index $ 1 }}"
   {{- end }}
 {{- end }}
 {{- end }}

@@ -1,14 +1,14 @@
 {{- /* What this release says of sidecars, as `extauthz inject --options` and the library of templates read it. */ -}}
 {{- define "extauthz.sidecarOptions" -}}
-image: {{ include "extauthz.image" . }}
-image-pull-policy: {{ .Values.image.pullPolicy }}
-envoy-container: {{ .Values.sidecar.envoyContainer }}
+image: "{{ include "extauthz.image" . }}"
+image-pull-policy: "{{ .Values.image.pullPolicy }}"
+envoy-container: "{{ .Values.sidecar.envoyContainer }}"
 admin-port: {{ .Values.adminPort }}
 {{- if and .Values.store.url .Values.store.secretName }}
-store-secret: {{ .Values.store.secretName }}
+store-secret: "{{ .Values.store.secretName }}"
 {{- end }}
 {{- with .Values.pepper.secretName }}
-pepper-secret: {{ . }}
+pepper-secret: "{{ . }}"
 {{- end }}
 resources: {{ toJson .Values.sidecar.resources }}
 args:
