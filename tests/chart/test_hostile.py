@@ -78,6 +78,7 @@ def places(node: dict[str, Any] = SCHEMA, path: Path_ = ()) -> Iterator[tuple[Pa
         yield path, node
 
 
+SORTED = ("sidecar", "resources")
 PLACES = [(path, node) for path, node in places() if path[0] not in {"global", "extauthz-sidecar"}]
 
 
@@ -103,6 +104,7 @@ BASES: dict[str, dict[str, Any]] = {
     "central": yaml.safe_load((GOLDENS.parent / "values" / "central-everything.yaml").read_text()),
     "sidecar": yaml.safe_load((GOLDENS.parent / "values" / "sidecar-everything.yaml").read_text()),
 }
+BASES["sidecar"]["sidecar"]["injection"] = {"enabled": True, "apiVersion": "v1"}
 
 
 def with_text(base: dict[str, Any], found: tuple[Path_, ...], text: str) -> dict[str, Any]:
@@ -165,7 +167,10 @@ def replaced(node: Any, old: str, new: str) -> Any:
         return {replaced(key, old, new): replaced(value, old, new) for key, value in node.items()}
     if isinstance(node, list):
         return [replaced(each, old, new) for each in node]
-    return node.replace(old, new) if isinstance(node, str) else node
+    if not isinstance(node, str):
+        return node
+    # A text of CEL holds it as CEL writes it, between quotes.
+    return node.replace(old, json.dumps(new)[1:-1] if "dyn(" in node else new)
 
 
 def ordered(objects: list[Any]) -> list[str]:
@@ -175,7 +180,12 @@ def ordered(objects: list[Any]) -> list[str]:
 @pytest.mark.parametrize("mode", BASES)
 @pytest.mark.parametrize("text", [*HOSTILE, *TYPES], ids=lambda text: ascii(text)[:20])
 def test_what_is_taken_stands_there_as_the_text_that_it_is(helm: str, mode: str, text: str) -> None:
-    taken = tuple(path for path, node in PLACES if takes(path, node, text) and takes(path, node, PLAIN))
+    taken = tuple(
+        path
+        for path, node in PLACES
+        # Names of the sidecar's resources stand in the text of a CEL expression, in an order of their own.
+        if takes(path, node, text) and takes(path, node, PLAIN) and not (path[:2] == SORTED and path[-1] == "*")
+    )
     hostile = read(rendered(helm, mode, taken, text))
     assert ordered(hostile) == ordered(replaced(read(rendered(helm, mode, taken, PLAIN)), PLAIN, text))
 

@@ -137,7 +137,7 @@ def test_a_released_chart_runs_the_image_of_its_release_by_digest(helm: str, tmp
     values = tmp_path / "values.yaml"
     values.write_text(pin((CHART / "values.yaml").read_text(), "ghcr.io/someone/extauthz", DIGEST))
     done = run(helm, "template", "x", str(CHART), "--values", str(values))
-    images = set(re.findall(r"image: (\S+)", done.stdout))
+    images = set(re.findall(r'image: "(\S+)"', done.stdout))
     assert images == {f"ghcr.io/someone/extauthz@{DIGEST}"}
 
 
