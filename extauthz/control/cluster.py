@@ -148,7 +148,8 @@ class ClusterReconciler:
             picture = self._objects.picture()
         objects = (each for each in picture.objects if concerns(each, self._namespace))
         grants, surfaces = self._shared(picture) if self._namespace is None else (None, None)
-        snapshot = self._compiler.compile(objects, self._clock.now(), grants, surfaces)
+        labels = picture.labels if self._namespace is None else None
+        snapshot = self._compiler.compile(objects, self._clock.now(), grants, surfaces, labels)
         known = frozenset(self._problems)
         for problem in snapshot.problems:
             if problem not in known:

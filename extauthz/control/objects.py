@@ -22,6 +22,7 @@ from extauthz.policy.problem import ObjectRef
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.remembered import digest_of
 from extauthz.policy.revocation import TokenRevocationSpec
+from extauthz.policy.selector import Labels
 
 # What kubectl keeps of the last apply: it repeats the object, and says nothing.
 _NOISE: Final = ("managedFields",)
@@ -46,6 +47,8 @@ class Picture:
     objects: tuple[Parsed | Broken, ...]
     grants: Mapping[str, tuple[str, ...]]
     """The hosts that each namespace may claim."""
+    labels: Labels = field(default_factory=dict)
+    """Of each Namespace."""
     targets: Mapping[Place, GatewayObject] = field(default_factory=dict)
     """What policies may target."""
     written: Mapping[ObjectRef, Written] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class Objects:
         self._lock = threading.Lock()
         self._parsed: dict[Resource, Kept] = {}
         self._grants: dict[str, tuple[str, ...]] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
         self._targets: dict[Resource, dict[Place, GatewayObject]] = {}
 
     def take(self, event: Event) -> None:
@@ -144,16 +148,19 @@ class Objects:
             )
 
     def _take_namespaces(self, event: Event) -> None:
-        listed = {_name(each): _hosts(each) for each in event.objects} if isinstance(event, Listed) else {}
+        every = tuple(event.objects) if isinstance(event, Listed) else ()
+        hosts, labels = {_name(each): _hosts(each) for each in every}, {_name(each): _labels(each) for each in every}
         with self._lock:
             match event:
                 case Listed():
-                    self._grants = listed
+                    self._grants, self._labels = hosts, labels
                     self._kept(NAMESPACES)
                 case Applied(object=obj):
                     self._grants[_name(obj)] = _hosts(obj)
+                    self._labels[_name(obj)] = _labels(obj)
                 case Deleted(object=obj):
                     self._grants.pop(_name(obj), None)
+                    self._labels.pop(_name(obj), None)
                 case _:
                     assert_never(event)
 
@@ -201,7 +208,7 @@ class Objects:
             every = self._parsed.values()
             objects = tuple(each for found in every for each in (*found.objects.values(), *found.too_many()))
             targets = {place: each for found in self._targets.values() for place, each in found.items()}
-            return Picture(objects, dict(self._grants), targets, dict(self._written))
+            return Picture(objects, dict(self._grants), dict(self._labels), targets, dict(self._written))
 
 
 def references(objects: Iterable[Parsed | Broken], install_namespace: str) -> frozenset[ObjectRef]:
@@ -258,6 +265,11 @@ def _written(obj: RawObject) -> Written:
 
 def _name(obj: RawObject) -> str:
     return str((obj.get("metadata") or {}).get("name", ""))
+
+
+def _labels(namespace: RawObject) -> Mapping[str, str]:
+    labels: Mapping[str, Any] = (namespace.get("metadata") or {}).get("labels") or {}
+    return {str(name): str(value) for name, value in labels.items()}
 
 
 def _hosts(namespace: RawObject) -> tuple[str, ...]:

@@ -73,7 +73,9 @@ _READ: Final = (
     Rule("", ("secrets",), _FOLLOW, Where.SERVED, "key sets", "the Secrets that issuers refer to"),
     Rule("", ("configmaps",), _FOLLOW, Where.SERVED, "key sets and CA bundles", "the ConfigMaps that issuers refer to"),
 )
-_GRANTS: Final = Rule("", ("namespaces",), _FOLLOW, Where.CLUSTER, "which hosts each namespace may claim")
+_GRANTS: Final = Rule(
+    "", ("namespaces",), _FOLLOW, Where.CLUSTER, "which hosts each namespace may claim, and its labels"
+)
 _TARGETS: Final = Rule(
     GATEWAY_API, tuple(each.plural for each in TARGETS.values()), _FOLLOW, Where.CLUSTER, "what `targetRefs` name"
 )

@@ -1,4 +1,4 @@
-"""Maps from claims and headers: what their names may be, said in CEL, and what a claim is compared with.
+"""Maps from claims, headers and labels: what their names may be, said in CEL, and what a claim is compared with.
 
 An API server checks no name of a map by pattern, and takes the length of a name for unbounded, so that it refuses a
 rule that reads one as a whole. Character by character the cost is known.
@@ -17,7 +17,7 @@ from extauthz.policy.words import ClaimWord, HeaderName
 _WIDTH: Final = 16
 
 
-def _names(test: str, longest: int, words: str) -> ApiServer:
+def map_names(test: str, longest: int, words: str) -> ApiServer:
     """Each name of a map has 1 to `longest` characters that pass `test`, which is CEL over `sign`."""
     starts, steps = list(range(0, longest, _WIDTH)), list(range(_WIDTH))
     passed = test.replace("sign", "name.charAt(start + step)")
@@ -25,9 +25,9 @@ def _names(test: str, longest: int, words: str) -> ApiServer:
     return ApiServer(rules=((f"self.all(name, name.size() > 0 && name.size() <= {longest} && {each})", words),))
 
 
-_CLAIMS: Final = _names("sign >= ' ' && sign <= '~'", 256, "a claim has 1 to 256 characters of printable ASCII")
+_CLAIMS: Final = map_names("sign >= ' ' && sign <= '~'", 256, "a claim has 1 to 256 characters of printable ASCII")
 _SIGNS: Final = [*"!#$%&*+.^_`|~-", "'"]
-_HEADERS: Final = _names(
+_HEADERS: Final = map_names(
     f"(sign >= 'a' && sign <= 'z' || sign >= '0' && sign <= '9' || sign in {_SIGNS})",
     128,
     "a header name has 1 to 128 characters: lower-case letters, digits and signs such as `-`",

@@ -35,6 +35,7 @@ from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
 from extauthz.policy.scope import headers_of, keys_of, path_match, salvage, salvage_rules
+from extauthz.policy.selector import Labels, NamespaceLabels
 from extauthz.policy.settled import Attaching, Policy, Served, policy_ref, settle
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.spec import (
@@ -89,12 +90,16 @@ class Compiler:
         now: Instant | None = None,
         grants: Grants | None = None,
         surfaces: Surfaces | None = None,
+        labels: Labels | None = None,
     ) -> Snapshot:
         """Compile a set. TokenRevocations that count no longer at `now` are left out; requests come later than that."""
         ordered, revocations = _parted(objects)
         digests = self._digests.all(ordered)
         issuers = compile_issuers(
-            (item for item in ordered if item.ref.kind in ISSUER_KINDS), _held(ordered), self._install_namespace
+            (item for item in ordered if item.ref.kind in ISSUER_KINDS),
+            _held(ordered),
+            self._install_namespace,
+            _labels(ordered) if labels is None else labels,
         )
         others = tuple(digest for item, digest in zip(ordered, digests, strict=True) if item.ref.kind != "AccessPolicy")
         policies = self._policies_beside(others, issuers)
@@ -102,7 +107,9 @@ class Compiler:
         served = self._serve(self._attaching.all(drafted, surfaces, grants), grants)
         revoked = self._revoking.compile(revocations, issuers, now)
         return Snapshot(
-            version=_version(grants, [*digests, digest_of_surfaces(surfaces or {})], revoked.digests),
+            version=_version(
+                grants, [*digests, digest_of_surfaces(surfaces or {}), _digest_of_allowed(issuers)], revoked.digests
+            ),
             routing=served.routing,
             issuers=issuers.good,
             issuer_keys=issuers.keys,
@@ -150,6 +157,15 @@ def _held(objects: Iterable[_Object]) -> Held:
     return Held(
         {item.ref: item.spec for item in objects if isinstance(item, Parsed) and isinstance(item.spec, HeldData)}
     )
+
+
+def _labels(objects: Iterable[_Object]) -> Labels:
+    """The labels of Namespaces that stand beside the policies, as in a folder."""
+    return {
+        item.ref.name: item.spec.labels
+        for item in objects
+        if isinstance(item, Parsed) and isinstance(item.spec, NamespaceLabels)
+    }
 
 
 def _compile_policy(item: Parsed | Broken, issuers: Issuers) -> Policy:
@@ -337,6 +353,12 @@ def _limit(spec: LimitSpec) -> Limit:
 
 def _age(item: Parsed | Broken) -> tuple[float, str, str]:
     return (item.created, item.ref.namespace, item.ref.name)
+
+
+def _digest_of_allowed(issuers: Issuers) -> bytes:
+    """Which namespaces may name which issuers: labels of Namespaces decide it, and are no objects of ours."""
+    said = sorted((str(ref), sorted(namespaces)) for ref, namespaces in issuers.allowed.items())
+    return hashlib.sha256(json.dumps(said).encode()).digest()
 
 
 def _version(grants: Grants | None, ordered: Iterable[bytes], others: Iterable[bytes]) -> str:

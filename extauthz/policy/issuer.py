@@ -19,6 +19,7 @@ from extauthz.policy.introspection import IntrospectionSpec
 from extauthz.policy.key_set import KeySetSpec
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.ruled import CelRule, Ruled, Union
+from extauthz.policy.selector import SelectorSpec
 from extauthz.policy.words import (
     STRICT,
     CaPem,
@@ -311,5 +312,16 @@ class ClusterTokenIssuerSpec(TokenIssuerSpec):
     """The same for a whole cluster, with the namespaces that may use it."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        *TokenIssuerSpec.cel_rules,
+        CelRule(
+            "!has(self.allowedNamespaces) || !has(self.allowedNamespaceSelector)",
+            "`allowedNamespaces` names them, or `allowedNamespaceSelector` selects them; leave one of the two",
+            lambda spec: spec.allowed_namespaces is not None and spec.allowed_namespace_selector is not None,
+        ),
+    )
     allowed_namespaces: Annotated[tuple[ObjectName, ...], Field(max_length=256)] | None = None
-    """The namespaces whose policies may name it; absent means all."""
+    """The namespaces whose policies may name it; absent means all. A folder also takes `{selector: …}` here."""
+    allowed_namespace_selector: SelectorSpec | None = None
+    """Which namespaces' policies may name it, by the labels of the Namespace. Where those are not known, as by a
+    sidecar, nothing is selected."""

@@ -34,6 +34,7 @@ from extauthz.policy.issuer import (
 from extauthz.policy.parse import Broken, Parsed
 from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet
 from extauthz.policy.reference import DataRefSpec
+from extauthz.policy.selector import Labels
 from extauthz.policy.words import claim_paths
 
 
@@ -59,15 +60,18 @@ class Issuers:
         if trust is None:
             return Unmet(Cause.ISSUER_NOT_FOUND, f"there is no {ref}")
         if namespace not in self.allowed.get(ref, frozenset({namespace})):
-            words = f"{ref} is not for namespace `{namespace}`; see its `allowedNamespaces`"
+            words = f"{ref} is not for namespace `{namespace}`; see its `allowedNamespaces` or selector"
             return Unmet(Cause.ISSUER_NOT_ALLOWED, words)
         return trust
 
 
-def compile_issuers(objects: Iterable[Parsed | Broken], held: Held, install_namespace: str) -> Issuers:
+def compile_issuers(
+    objects: Iterable[Parsed | Broken], held: Held, install_namespace: str, labels: Labels | None = None
+) -> Issuers:
     """Compile every issuer; one with mistakes harms no other.
 
-    A reference is looked up in the issuer's own namespace, for a ClusterTokenIssuer in `install_namespace`.
+    A reference is looked up in the issuer's own namespace, for a ClusterTokenIssuer in `install_namespace`. `labels`
+    are those of Namespaces; None where they are not known, and then no selector matches any.
     """
     good: dict[IssuerRef, Trust] = {}
     endpoints: list[Endpoint] = []
@@ -93,11 +97,26 @@ def compile_issuers(objects: Iterable[Parsed | Broken], held: Held, install_name
                     endpoints.append(found)
                 else:
                     keys.append(found)
-                if isinstance(spec, ClusterTokenIssuerSpec) and spec.allowed_namespaces is not None:
-                    allowed[ref] = frozenset(spec.allowed_namespaces)
+                namespaces = _allowed(spec, labels or {})
+                if namespaces is not None:
+                    allowed[ref] = namespaces
             case _:
                 broken.add(ref)
     return Issuers(good, tuple(keys), tuple(endpoints), allowed, frozenset(broken), tuple(problems))
+
+
+def _allowed(spec: TokenIssuerSpec, labels: Labels) -> frozenset[str] | None:
+    """The namespaces that may name the issuer; None for all.
+
+    INVARIANT: a namespace whose labels are not known is not selected, whatever a selector says of labels that are not
+    there.
+    """
+    if not isinstance(spec, ClusterTokenIssuerSpec):
+        return None
+    selector = spec.allowed_namespace_selector
+    if selector is not None:
+        return frozenset(name for name, own in labels.items() if selector.matches(own))
+    return None if spec.allowed_namespaces is None else frozenset(spec.allowed_namespaces)
 
 
 @dataclass(frozen=True, slots=True)

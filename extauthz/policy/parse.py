@@ -20,6 +20,7 @@ from extauthz.policy.incluster import CLUSTER
 from extauthz.policy.issuer import ClusterTokenIssuerSpec, TokenIssuerSpec
 from extauthz.policy.problem import ObjectRef, Problem, closest, problems_of, shown
 from extauthz.policy.revocation import TokenRevocationSpec
+from extauthz.policy.selector import NAMESPACE, NamespaceLabels, read_labels
 from extauthz.policy.spec import AccessPolicySpec
 from extauthz.policy.words import ObjectName
 
@@ -33,9 +34,11 @@ KINDS: Final[Mapping[str, type]] = {
 }
 CLUSTER_KINDS: Final = frozenset({"ClusterTokenIssuer"})
 ISSUER_KINDS: Final = frozenset({"TokenIssuer", "ClusterTokenIssuer"})
-Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | TokenRevocationSpec | HeldData
+Spec: TypeAlias = AccessPolicySpec | TokenIssuerSpec | TokenRevocationSpec | HeldData | NamespaceLabels
 
-ALL_KINDS: Final = frozenset(KINDS) | HELD_KINDS
+_PLAIN_KINDS: Final = HELD_KINDS | {NAMESPACE}
+"""Objects of the API group `v1`, which hold more than is read of them."""
+ALL_KINDS: Final = frozenset(KINDS) | _PLAIN_KINDS
 _TELLTALE: Final = {
     "AccessPolicy": dict.fromkeys(("hosts", "rules")),
     "TokenRevocation": dict.fromkeys(("issuer", "expires")),
@@ -90,13 +93,20 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
         if isinstance(held, HeldData) and not problems:
             return Parsed(ref, created, held)
         return Broken(ref, created, {}, (*problems, *(() if isinstance(held, HeldData) else held)))
+    if ref.kind == NAMESPACE:
+        labels = read_labels(metadata, ref.name)
+        if labels is not None and not problems:
+            return Parsed(ref, created, labels)
+        words = () if labels is not None else (Problem(ref, ("metadata", "labels"), "is no mapping of names to texts"),)
+        return Broken(ref, created, {}, (*problems, *words))
     raw_spec = raw.get("spec")
     schema = KINDS.get(ref.kind)
     if schema is None or not isinstance(raw_spec, dict):
         if schema is not None:
             problems.append(Problem(ref, ("spec",), "is missing, and is needed"))
         return Broken(ref, created, {}, tuple(problems))
-    spec, mistakes = _validate(schema, raw_spec, ref, CLUSTER if cluster else None)
+    written = raw_spec if cluster else _in_full(schema, raw_spec)
+    spec, mistakes = _validate(schema, written, ref, CLUSTER if cluster else None)
     problems.extend(mistakes)
     if spec is None or problems:
         return Broken(ref, created, raw_spec, tuple(problems))
@@ -128,6 +138,16 @@ def _misnamed(kind: str, raw: Mapping[str, Any], ref: ObjectRef, created: float,
     return Broken(meant, created, raw["spec"], (Problem(meant, ("kind",), words), *others))
 
 
+def _in_full(schema: type, raw_spec: dict[str, Any]) -> dict[str, Any]:
+    """A short form of a folder as a cluster takes it, where a field has one type."""
+    named = raw_spec.get("allowedNamespaces")
+    if not isinstance(named, dict) or named.keys() != {"selector"} or schema is not ClusterTokenIssuerSpec:
+        return raw_spec
+    if raw_spec.get("allowedNamespaceSelector") is not None:
+        return raw_spec
+    return {**raw_spec, "allowedNamespaces": None, "allowedNamespaceSelector": named["selector"]}
+
+
 def _validate(
     schema: type, raw_spec: dict[str, Any], ref: ObjectRef, context: str | None
 ) -> tuple[Spec | None, tuple[Problem, ...]]:
@@ -146,13 +166,13 @@ def _ref(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> ObjectRef:
         return value if isinstance(value, str) else ""
 
     kind = text(raw.get("kind"))
-    namespace = "" if kind in CLUSTER_KINDS else text(metadata.get("namespace")) or "default"
+    namespace = "" if kind in CLUSTER_KINDS or kind == NAMESPACE else text(metadata.get("namespace")) or "default"
     return ObjectRef(kind, namespace, text(metadata.get("name")))
 
 
 def _envelope(raw: Mapping[str, Any], metadata: object, ref: ObjectRef) -> tuple[float, list[Problem]]:
     """The creation time, and what is wrong outside `spec`."""
-    held = ref.kind in HELD_KINDS
+    held = ref.kind in _PLAIN_KINDS
     problems = [
         Problem(ref, (str(name),), "unknown field" + closest(str(name), _TOP))
         for name in raw

@@ -250,6 +250,47 @@ def _clustered() -> list[Row]:
     rows = Rows("ClusterTokenIssuer", ISSUER)
     rows.holds("for everyone")
     rows.holds("for two namespaces", allowedNamespaces=["shop", "bank"])
+    rows.holds(
+        "for selected namespaces",
+        allowedNamespaceSelector={
+            "matchLabels": {"team.example/tier": "gold", "empty": ""},
+            "matchExpressions": [
+                {"key": "env", "operator": "In", "values": ["prod", "stage"]},
+                {"key": "env", "operator": "NotIn", "values": ["test"]},
+                {"key": "a/b", "operator": "Exists"},
+                {"key": "c", "operator": "DoesNotExist"},
+            ],
+        },
+    )
+    at = "spec.allowedNamespaceSelector"
+    for title, field, words, selector in (
+        ("a selector of nothing", at, "demands nothing", {}),
+        ("a selector of empty parts", at, "demands nothing", {"matchLabels": {}, "matchExpressions": []}),
+        ("a label with a space", f"{at}.matchLabels", "", {"matchLabels": {"a b": "c"}}),
+        ("a label that says too much", f"{at}.matchLabels", "", {"matchLabels": {"a": "b" * 64}}),
+        ("a label that ends oddly", f"{at}.matchLabels", "", {"matchLabels": {"a": "b-"}}),
+        ("an unknown operator", f"{at}.matchExpressions[0].operator", "",
+         {"matchExpressions": [{"key": "a", "operator": "Like", "values": ["b"]}]}),
+        ("In without values", f"{at}.matchExpressions[0]", "need `values`",
+         {"matchExpressions": [{"key": "a", "operator": "In"}]}),
+        ("Exists with values", f"{at}.matchExpressions[0]", "need `values`",
+         {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}),
+        ("an expression of no label", f"{at}.matchExpressions[0].key", "",
+         {"matchExpressions": [{"operator": "Exists"}]}),
+        ("an expression of an odd label", f"{at}.matchExpressions[0].key", "letters, digits",
+         {"matchExpressions": [{"key": "a b", "operator": "Exists"}]}),
+        ("an unknown part of a selector", f"{at}.matchLabel", "", {"matchLabel": {"a": "b"}}),
+    ):  # fmt: skip
+        rows.breaks(title, field, words, allowedNamespaceSelector=selector)
+    both = {"matchLabels": {"a": "b"}}
+    rows.breaks(
+        "names and a selector",
+        "spec",
+        "leave one of the two",
+        allowedNamespaces=["shop"],
+        allowedNamespaceSelector=both,
+    )
+    rows.breaks("a selector among the names", "spec.allowedNamespaces", allowedNamespaces={"selector": both})
     rows.holds("for nobody", allowedNamespaces=[])
     rows.holds("keys from a Secret of the installation", keys={"secretRef": HELD})
     rows.breaks("a namespace in upper case", "spec.allowedNamespaces[0]", "lower-case", allowedNamespaces=["Shop"])
