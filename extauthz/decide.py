@@ -25,8 +25,9 @@ from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.upstream import changes_of, depends_on_request
-from extauthz.replay.plan import Owner, attempt_key, plan_spends
-from extauthz.replay.spend import Pepper, Rate, Spend
+from extauthz.replay.plan import NO_QUOTAS, Owner, attempt_key, plan_spends
+from extauthz.replay.room import Quotas
+from extauthz.replay.spend import Pepper, Rate, Room, Spend
 from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
@@ -78,8 +79,9 @@ class Grants:
     objects that it was worked out for: a token that is verified anew, or a rule that is compiled anew, gets a new one.
     """
 
-    def __init__(self, pepper: Pepper, size: int = 10_000) -> None:
+    def __init__(self, pepper: Pepper, size: int = 10_000, quotas: Quotas = NO_QUOTAS) -> None:
         self.pepper = pepper
+        self.quotas = quotas
         self._known: GenerationalCache[tuple[int, int], Grant] = GenerationalCache(size)
 
     def of(self, rule: Rule, token: VerifiedToken | None) -> Grant:
@@ -122,7 +124,7 @@ def decide(view: RequestView, world: World, now: Instant, answered: Answered | N
     if refusal is None:
         if grant.admission is not None and not ours:
             return grant.admission
-        admitted = _admit(view, grant, ours, world.grants.pepper, now)
+        admitted = _admit(view, grant, ours, world.grants, now)
         if isinstance(admitted, Admission):
             return admitted
         refusal = admitted
@@ -139,7 +141,8 @@ def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> 
                 spend.reason, f"the count `{spend.label}` is spent", retry_after=retry_after, at=spend.step
             )
         case Unavailable(detail=detail):
-            if all(isinstance(spend, Rate) and spend.allow_on_store_error for spend in admission.spends):
+            counts = [spend for spend in admission.spends if not isinstance(spend, Room)]
+            if all(isinstance(count, Rate) and count.allow_on_store_error for count in counts):
                 return admission.allow
             refusal = Refusal(Reason.STORE_UNAVAILABLE, detail)
         case _:
@@ -194,7 +197,7 @@ def _ask(
     return None
 
 
-def _admit(view: RequestView, grant: Grant, ours: tuple[str, ...], pepper: Pepper, now: Instant) -> Admission | Refusal:
+def _admit(view: RequestView, grant: Grant, ours: tuple[str, ...], grants: Grants, now: Instant) -> Admission | Refusal:
     """What the request changes and spends."""
     rule, token, ground, allow, _ = grant
     if allow is None or ours:
@@ -205,10 +208,10 @@ def _admit(view: RequestView, grant: Grant, ours: tuple[str, ...], pepper: Peppe
     if not rule.counts:
         return Admission(allow, (), None, rule.challenge, ours)
     owner = Owner(rule.policy, rule.name, rule.mode is Mode.SHADOW)
-    spends = plan_spends(rule.reuse, rule.limits, token, view, owner, pepper, now)
+    spends = plan_spends(rule.reuse, rule.limits, token, view, owner, grants.pepper, now, grants.quotas)
     if isinstance(spends, Refusal):
         return spends
-    return Admission(allow, spends, attempt_key(view, token, pepper), rule.challenge, ours)
+    return Admission(allow, spends, attempt_key(view, token, grants.pepper), rule.challenge, ours)
 
 
 def _refuse(refusal: Refusal, ground: Ground, challenge: Challenge, ours: tuple[str, ...]) -> Deny | Admission:

@@ -31,7 +31,7 @@ from extauthz.keys.jwks import KeyRing
 from extauthz.model.question import Answer, Question
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.policy.snapshot import Snapshot
-from extauthz.replay.choose import choose_store
+from extauthz.replay.choose import choose_store, quotas_of
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import RedisStore, StoreState
 from extauthz.replay.spend import Pepper
@@ -63,7 +63,7 @@ class App:
         self._lock = threading.Lock()
         self._pepper_file = pepper_file_of(settings)
         self._pepper = Pepper(secrets.token_bytes(32)) if self._pepper_file is None else self._pepper_file.pepper
-        self._grants = Grants(self._pepper, settings.token_cache_size)
+        self._grants = Grants(self._pepper, settings.token_cache_size, quotas_of(settings))
         self._last_world: World | None = None
         self._store = choose_store(settings, self._clock)
         self._shared = self._store if isinstance(self._store, RedisStore) else None
@@ -199,7 +199,7 @@ class App:
     def _forget_grants(self) -> None:
         # Two threads come here, and the last must have seen the pepper that counts.
         with self._lock:
-            self._grants = Grants(self._pepper, self._settings.token_cache_size)
+            self._grants = Grants(self._pepper, self._settings.token_cache_size, quotas_of(self._settings))
 
     def _unfetched(self) -> list[str]:
         """The issuers whose tokens cannot be verified now, each with the reason."""

@@ -10,7 +10,7 @@ from extauthz.explain.told import skipped
 from extauthz.model.step import Step
 from extauthz.model.time import format_duration
 from extauthz.model.verdict import Refusal
-from extauthz.replay.spend import Bind, Rate, Spend, Use
+from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
 from extauthz.replay.store import Left, Refused, Unavailable
 
 Looked = tuple[Left, ...] | Unavailable
@@ -67,6 +67,8 @@ def _allowed(spend: Spend) -> tuple[str, int | None, float | None]:
             return "use", most, None
         case Rate(amount=amount, window=window):
             return "rate", amount, window
+        case Room(most=most):
+            return "room", most, None
         case _:
             assert_never(spend)
 
@@ -93,5 +95,7 @@ def _wanted(spend: Spend) -> str:
             return f"at most {most} in the token's whole life (`{spend.label}`)"
         case Rate(amount=amount, window=window):
             return f"at most {amount} in any {format_duration(window)} (`{spend.label}`)"
+        case Room(most=most):
+            return f"at most {most} keys in the store (`{spend.label}`)"
         case _:
             assert_never(spend)

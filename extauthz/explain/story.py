@@ -71,13 +71,13 @@ class ToldSpend:
     label: str
     """Its name in the policy."""
     kind: str
-    """`use` of a token, `rate` of requests, or `bind` of a token to its caller."""
+    """`use` of a token, `rate` of requests, `bind` of a token to its caller, or `room` for its keys in the store."""
     outcome: Outcome
     """Whether this request is within it."""
     limit: int | None = None
     """How many it allows; none for `bind`."""
     window: float | None = None
-    """In how many seconds; none where it is in the whole life of the token."""
+    """In how many seconds; none where it is in the whole life of the token, or in the store at one time."""
     left: int | None = None
     """How many were left before this request."""
     left_after: int | None = None

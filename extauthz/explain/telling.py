@@ -63,7 +63,7 @@ def begin(
             view=None, snapshot=snapshot, now=now, decided=Deny(refusal=view), steps=(told(Step.REQUEST, view),)
         )
     # Neither this token nor what follows from it is remembered: telling must not change what is answered, or measured.
-    apart = replace(world, verifier=Verifier(0), grants=Grants(world.grants.pepper, 0))
+    apart = replace(world, verifier=Verifier(0), grants=Grants(world.grants.pepper, 0, world.grants.quotas))
     answered: Answered | None = None
     decided = decide(view, apart, now)
     if isinstance(decided, Ask):

@@ -88,7 +88,8 @@ def _count(spend: ToldSpend) -> Iterator[str]:
     if spend.limit is None:
         yield "ties the token to its caller"
     else:
-        yield f"{spend.limit} in {'the life of the token' if spend.window is None else format_duration(spend.window)}"
+        whole = "the store" if spend.kind == "room" else "the life of the token"
+        yield f"{spend.limit} in {whole if spend.window is None else format_duration(spend.window)}"
     if spend.left is not None:
         yield f"{spend.left} left before, {spend.left_after} after"
     if spend.retry_after is not None:

@@ -90,6 +90,7 @@ class Reason(Enum):
     NO_POLICY = ("no_policy", PERMISSION_DENIED, 403, None, "no policy admits this request")
     RATE_EXCEEDED = ("rate_exceeded", RESOURCE_EXHAUSTED, 429, None, "too many requests")
     STORE_UNAVAILABLE = ("store_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
+    STORE_QUOTA = ("store_quota", UNAVAILABLE, 503, None, "temporarily unavailable")
     KEYS_UNAVAILABLE = ("keys_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
     INTROSPECTION_UNAVAILABLE = ("introspection_unavailable", UNAVAILABLE, 503, None, "temporarily unavailable")
     POLICY_INVALID = ("policy_invalid", UNAVAILABLE, 503, None, "temporarily unavailable")

@@ -79,6 +79,7 @@ _USUAL: Final[Mapping[Reason, Step]] = {
     Reason.NO_POLICY: Step.RULE,
     Reason.RATE_EXCEEDED: Step.LIMITS,
     Reason.STORE_UNAVAILABLE: Step.STORE,
+    Reason.STORE_QUOTA: Step.STORE,
     Reason.KEYS_UNAVAILABLE: Step.KEYS,
     Reason.INTROSPECTION_UNAVAILABLE: Step.INTROSPECTION,
     Reason.POLICY_INVALID: Step.POLICY,

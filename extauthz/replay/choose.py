@@ -9,6 +9,7 @@ from extauthz.config import SentinelAddress, Settings, StoreAddress, StoreKind, 
 from extauthz.model.time import Clock
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import Options, RedisStore, Target, Tls
+from extauthz.replay.room import Quotas
 from extauthz.replay.unshared import WORDS, UnsharedStore
 
 _LOG: Final = logging.getLogger(__name__)
@@ -37,6 +38,11 @@ def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> Redis
         allow_eviction=settings.store_allow_eviction,
     )
     return RedisStore(target_of(settings, store), clock, options)
+
+
+def quotas_of(settings: Settings) -> Quotas:
+    """How many keys each may have in the store."""
+    return Quotas(issuer=settings.store_quota_issuer, namespace=settings.store_quota_namespace)
 
 
 def namespace_of(settings: Settings) -> bytes:

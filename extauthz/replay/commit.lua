@@ -5,6 +5,7 @@
 --   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use
 --   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
 --   'r', amount,   window (us), '', ''                                                 a request within a rate
+--   'q', most,     1,           first, last                    room in an account for the keys of these counts, from 1
 -- Reply: {0, remaining or -1, 0, now} committed; {1, spend, wait (us) or -1, now} refused; {2, spend, 0, now} too late;
 -- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after.
 --
@@ -23,12 +24,38 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- The accounts that pay for a key.
+local paid = {}
+
+-- Write a value for so long (ms). Where accounts pay for the key its end is a round one, as in extauthz/replay/room.py,
+-- and never earlier than it was.
+local function put(key, value, life, is_known)
+  local accounts = paid[key]
+  if not accounts then
+    redis.call('SET', key, value, 'PX', life)
+    return
+  end
+  local before, width = is_known and redis.call('PEXPIRETIME', key) or 0, 1000
+  while width * 16 < life do
+    width = width * 2
+  end
+  local ending = math.max(before, math.ceil((now / 1000 + life) / width) * width)
+  if ending > before then
+    for _, account in ipairs(accounts) do
+      account.ends[before] = account.ends[before] and account.ends[before] - 1
+      account.ends[ending] = (account.ends[ending] or 0) + 1
+      account.moved = true
+    end
+  end
+  redis.call('SET', key, value, 'PXAT', ending)
+end
+
 -- Keep a value for so long, or as long as it is kept already, whichever is later.
 local function keep(key, value, life, is_known)
-  if is_known then
+  if is_known and not paid[key] then
     life = math.max(life, redis.call('PTTL', key))
   end
-  redis.call('SET', key, value, 'PX', life)
+  put(key, value, life, is_known)
 end
 
 ----- Ties: the value itself
@@ -113,6 +140,7 @@ function rate.read(raw)
     return log
   end
   local packed = cmsgpack.unpack(raw)
+  log.known = true
   local at, n = packed[3], 0
   for i = 4, #packed, 3 do
     n = n + 1
@@ -216,12 +244,13 @@ function rate.write(key, log)
   end
   -- One more than needed: the server drops the fraction of the millisecond in which it is now.
   local life = math.ceil((at + log.span - now) / 1000) + 1
-  redis.call('SET', key, cmsgpack.pack(packed), 'PX', life)
+  put(key, cmsgpack.pack(packed), life, log.known)
 end
 
 ----- The commit
 
-local KINDS = {b = bind, u = use, r = rate}
+local room = {}
+local KINDS = {b = bind, u = use, r = rate, q = room}
 
 local spends = (#ARGV - 1) / FIELDS
 local states = {}
@@ -229,6 +258,91 @@ local states = {}
 local function fields(i)
   local at = 2 + (i - 1) * FIELDS
   return KINDS[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+end
+
+----- Rooms: an account is the ends of the keys that it pays for (ms), and how many keys end then, as MessagePack
+
+function room.read(raw)
+  local ends, held = {}, 0
+  local packed = raw and cmsgpack.unpack(raw) or {}
+  for i = 1, #packed, 2 do
+    if packed[i] * 1000 > now then
+      ends[packed[i]] = packed[i + 1]
+      held = held + packed[i + 1]
+    end
+  end
+  return {ends = ends, held = held}
+end
+
+-- How many keys the counts would make.
+local function fresh(first, last)
+  local seen, number = {}, 0
+  for i = first, last do
+    local key, kind = KEYS[i], fields(i)
+    local state = states[key] or kind.read(redis.call('GET', key))
+    if not state.known and not seen[key] then
+      seen[key], number = true, number + 1
+    end
+  end
+  return number
+end
+
+function room.refuses(account, most, _, first, last)
+  local new = fresh(first, last)
+  local excess = account.held + new - most
+  if new == 0 or excess <= 0 then
+    return false
+  end
+  local ends = {}
+  for ending in pairs(account.ends) do
+    ends[#ends + 1] = ending
+  end
+  table.sort(ends)
+  for _, ending in ipairs(ends) do
+    excess = excess - account.ends[ending]
+    if excess <= 0 then
+      return ending * 1000 - now
+    end
+  end
+  return -1
+end
+
+function room.count()
+end
+
+function room.left(account, most, _, first, last)
+  local before = math.max(0, most - account.held)
+  return before, math.max(0, before - fresh(first, last))
+end
+
+function room.write(key, account)
+  if not account.moved then
+    return
+  end
+  local packed, latest = {}, 0
+  for ending, number in pairs(account.ends) do
+    if number > 0 then
+      packed[#packed + 1], packed[#packed + 2] = ending, number
+      latest = math.max(latest, ending)
+    end
+  end
+  redis.call('SET', key, cmsgpack.pack(packed), 'PXAT', latest)
+  account.moved = false
+end
+
+-- Have the accounts ready for the keys that they pay for.
+local function open_accounts()
+  for i = 1, spends do
+    local kind, _, _, first, last = fields(i)
+    if kind == room then
+      local account = states[KEYS[i]] or room.read(redis.call('GET', KEYS[i]))
+      states[KEYS[i]] = account
+      for j = first, last do
+        paid[KEYS[j]] = paid[KEYS[j]] or {}
+        table.insert(paid[KEYS[j]], account)
+      end
+    end
+  end
 end
 
 -- Why a spend is not possible: nil when it is, else REFUSED or LATE and how long to wait.
@@ -258,6 +372,15 @@ local function look()
   return seen
 end
 
+-- Write the accounts, once the keys that they pay for are written.
+local function close_accounts()
+  for i = 1, spends do
+    if fields(i) == room then
+      room.write(KEYS[i], states[KEYS[i]])
+    end
+  end
+end
+
 local function write()
   local remaining = -1
   for i = 1, spends do
@@ -270,11 +393,12 @@ local function write()
   for i = 1, spends do
     local key, kind = KEYS[i], fields(i)
     -- A key that two spends share is written once.
-    if states[key] then
+    if states[key] and kind ~= room then
       kind.write(key, states[key])
       states[key] = nil
     end
   end
+  close_accounts()
   return remaining
 end
 
@@ -289,12 +413,14 @@ if attempt then
     return {COMMITTED, tonumber(before), 0, now}
   end
 end
+open_accounts()
 for i = 1, spends do
   local no, wait = refusal(i)
   if no then
     -- Written as of now, a log from before the clock was set back is over in one window.
     if no == REFUSED and states[KEYS[i]].set_back then
       rate.write(KEYS[i], states[KEYS[i]])
+      close_accounts()
     end
     return {no, i - 1, wait, now}
   end

@@ -41,6 +41,11 @@ class Expiring(Generic[Value]):
         entry = self._entries.get(key)
         return entry[1] if entry is not None and now < entry[0] else None
 
+    def until(self, key: bytes, now: Instant) -> Instant | None:
+        """When the entry of a key is due, None when there is none or it is due now."""
+        entry = self._entries.get(key)
+        return entry[0] if entry is not None and now < entry[0] else None
+
     def put(self, key: bytes, value: Value, until: Instant) -> None:
         """Keep the value until then, or as long as the key is kept already, whichever is later."""
         entry = self._entries.get(key)

@@ -7,15 +7,19 @@ forgotten, and use them again. When full, this one goes on counting the keys it 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.replay.expiring import Expiring
 from extauthz.replay.rate import RateLog
-from extauthz.replay.spend import Bind, Rate, Spend, Use
+from extauthz.replay.room import Account, Group, grouped, paid_until
+from extauthz.replay.spend import Bind, Count, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
+
+_Value = TypeVar("_Value")
 
 _STEPS: Final = 32
 """Due entries looked at per commit: more than a commit makes, so they never pile up, and few enough to take no time."""
@@ -52,6 +56,7 @@ class MemoryStore:
         self._rates: Expiring[RateLog] = Expiring()
         # At most one for each use, and for seconds only: they need no bound of their own.
         self._graces: Expiring[bytes] = Expiring()
+        self._accounts: defaultdict[bytes, Account] = defaultdict(Account)
         # All live equally long, so the order of insertion is that of expiry.
         self._attempts: OrderedDict[bytes, _Attempt] = OrderedDict()
         self._most_attempts = min(capacity, _MOST_ATTEMPTS)
@@ -80,13 +85,14 @@ class MemoryStore:
             repeated = self._attempts.get(attempt) if attempt is not None else None
             if repeated is not None and repeated.marks == marks and now < repeated.until:
                 return repeated.committed
-            for spend in spends:
-                no = self._ask(spend, now)
+            groups = grouped(spends)
+            for group in groups:
+                no = self._ask(group, now)
                 if no is not None:
                     return no
             if not self._has_room(spends):
                 return self._full()
-            left = [self._count(spend, now) for spend in spends]
+            left = [self._count(count, now, group.rooms) for group in groups for count in group.counts]
             committed = Committed(min((each for each in left if each is not None), default=None))
             if attempt is not None:
                 self._remember(attempt, _Attempt(Instant(now + self._attempt_ttl), marks, committed))
@@ -96,11 +102,19 @@ class MemoryStore:
         """What is left for each spend. Counts nothing, and drops nothing either."""
         with self._lock:
             now = self._clock.now()
-            left = tuple(self._left(spend, now) for spend in spends)
+            left = tuple(each for group in grouped(spends) for each in self._left(group, now))
             possible = all(each.no is None for each in left)
             return left if not possible or self._has_room(spends, self._due(now)) else self._full()
 
-    def _left(self, spend: Spend, now: Instant) -> Left:
+    def _left(self, group: Group, now: Instant) -> Iterator[Left]:
+        yield from (self._left_of(count, now) for count in group.counts)
+        for room in group.rooms:
+            no = self._no_room(room, group.counts, now)
+            before = max(0, room.most - self._accounts[room.key].held(now))
+            after = before if no is not None else before - self._fresh(group.counts, now)
+            yield Left(spend=room, before=before, after=max(0, after), no=no)
+
+    def _left_of(self, spend: Count, now: Instant) -> Left:
         no = self._no(spend, now)
         match spend:
             case Bind():
@@ -116,16 +130,31 @@ class MemoryStore:
                 assert_never(spend)
         return Left(spend=spend, before=before, after=max(0, before - counted), no=no)
 
-    def _ask(self, spend: Spend, now: Instant) -> Refused | Unavailable | None:
-        """Why a spend is not possible now, with note taken that it was asked for. Counts nothing."""
-        log = self._rates.get(spend.key, now) if isinstance(spend, Rate) else None
-        if isinstance(spend, Rate) and log is not None:
-            log.note(spend.window, now)
-            # A longer window than asked before has the same requests remembered for longer.
-            self._rates.put(spend.key, log, log.until)
-        return self._no(spend, now)
+    def _ask(self, group: Group, now: Instant) -> Refused | Unavailable | None:
+        """The first of these that is not possible now, with note taken of what was asked for. Counts nothing."""
+        for count in group.counts:
+            log = self._rates.get(count.key, now) if isinstance(count, Rate) else None
+            if isinstance(count, Rate) and log is not None:
+                log.note(count.window, now)
+                # A longer window than asked before has the same requests remembered for longer.
+                self._put(self._rates, count.key, log, log.until, now, group.rooms)
+            no = self._no(count, now)
+            if no is not None:
+                return no
+        refusals = (self._no_room(room, group.counts, now) for room in group.rooms)
+        return next((no for no in refusals if no is not None), None)
 
-    def _no(self, spend: Spend, now: Instant) -> Refused | Unavailable | None:
+    def _no_room(self, room: Room, counts: tuple[Count, ...], now: Instant) -> Refused | None:
+        """Why an account has no room for the keys that these counts would make."""
+        account, new = self._accounts[room.key], self._fresh(counts, now)
+        excess = account.held(now) + new - room.most
+        return Refused(room, account.wait(excess, now)) if new and excess > 0 else None
+
+    def _fresh(self, counts: tuple[Count, ...], now: Instant) -> int:
+        """How many keys these counts would make."""
+        return len({(type(each), each.key) for each in counts if self._shelf(each).until(each.key, now) is None})
+
+    def _no(self, spend: Count, now: Instant) -> Refused | Unavailable | None:
         """Why a spend is not possible now. Changes nothing."""
         match spend:
             case Bind() | Use() if spend.until <= now:
@@ -143,42 +172,53 @@ class MemoryStore:
             case _:
                 assert_never(spend)
 
-    def _count(self, spend: Spend, now: Instant) -> int | None:
-        """Count a possible spend. Returns what is left."""
+    def _count(self, spend: Count, now: Instant, rooms: tuple[Room, ...]) -> int | None:
+        """Count a possible spend, at the expense of these rooms. Returns what is left."""
         match spend:
             case Bind():
-                self._binds.put(spend.key, spend.value, spend.until)
+                self._put(self._binds, spend.key, spend.value, spend.until, now, rooms)
                 return None
             case Use():
-                return self._count_use(spend, now)
+                return self._count_use(spend, now, rooms)
             case Rate():
-                return self._count_rate(spend, now)
+                return self._count_rate(spend, now, rooms)
             case _:
                 assert_never(spend)
 
-    def _count_use(self, spend: Use, now: Instant) -> int:
+    def _count_use(self, spend: Use, now: Instant, rooms: tuple[Room, ...]) -> int:
         spent = self._uses.get(spend.key, now) or 0
         if not self._is_repeat(spend, now):
             spent += 1
             if spend.grace is not None:
                 self._graces.put(spend.key, spend.grace.fingerprint, Instant(now + spend.grace.within))
-        self._uses.put(spend.key, spent, spend.until)
+        self._put(self._uses, spend.key, spent, spend.until, now, rooms)
         return max(0, spend.max_uses - spent)
 
-    def _count_rate(self, spend: Rate, now: Instant) -> int:
+    def _count_rate(self, spend: Rate, now: Instant, rooms: tuple[Room, ...]) -> int:
         log = self._rates.get(spend.key, now)
         if log is None:
             log = RateLog()
         log.add(spend.window, now)
-        self._rates.put(spend.key, log, log.until)
+        self._put(self._rates, spend.key, log, log.until, now, rooms)
         return max(0, spend.amount - log.count(spend.window, now))
+
+    def _put(
+        self, shelf: Expiring[_Value], key: bytes, value: _Value, until: Instant, now: Instant, rooms: tuple[Room, ...]
+    ) -> None:
+        if rooms:
+            before, until = shelf.until(key, now), paid_until(until, now)
+            if before is None or until > before:
+                for room in rooms:
+                    self._accounts[room.key].move(before, until)
+        shelf.put(key, value, until)
 
     def _is_repeat(self, spend: Use, now: Instant) -> bool:
         return spend.grace is not None and self._graces.get(spend.key, now) == spend.grace.fingerprint
 
     def _has_room(self, spends: tuple[Spend, ...], due: frozenset[bytes] = frozenset()) -> bool:
         """Whether all keys fit. Those in `due` take up room, but would be dropped before."""
-        new = {spend.key for spend in spends if spend.key in due or spend.key not in self._shelf(spend)}
+        counts = (spend for spend in spends if not isinstance(spend, Room))
+        new = {count.key for count in counts if count.key in due or count.key not in self._shelf(count)}
         return len(self) - len(due) + len(new) <= self._capacity
 
     def _due(self, now: Instant) -> frozenset[bytes]:
@@ -187,7 +227,7 @@ class MemoryStore:
     def _full(self) -> Unavailable:
         return Unavailable(f"the memory store is full: {self._capacity} keys are live, and this needs another")
 
-    def _shelf(self, spend: Spend) -> Expiring[bytes] | Expiring[int] | Expiring[RateLog]:
+    def _shelf(self, spend: Count) -> Expiring[bytes] | Expiring[int] | Expiring[RateLog]:
         match spend:
             case Bind():
                 return self._binds

@@ -18,8 +18,10 @@ from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef, VerifiedToken, claim_at
 from extauthz.model.verdict import PolicyRef, Refusal
-from extauthz.replay.spend import Bind, Grace, Parts, Pepper, Rate, Spend, Use
+from extauthz.replay.room import Quotas
+from extauthz.replay.spend import Bind, Grace, Parts, Pepper, Rate, Room, Spend, Use
 
+NO_QUOTAS: Final = Quotas()
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -41,15 +43,18 @@ def plan_spends(  # noqa: PLR0913, PLR0917 - everything a plan depends on, and n
     owner: Owner,
     pepper: Pepper,
     now: Instant,
+    quotas: Quotas = NO_QUOTAS,
 ) -> tuple[Spend, ...] | Refusal:
     """What a request that passed every check spends: `Bind`, then `Use`, then `Rate`; the first to refuse is reported.
 
     A value to count or bind by that is missing refuses the request: uncounted is no way in. With a previous pepper, the
-    same follows under that one: what a replica counted that knows only one of them refuses here too.
+    same follows under that one: what a replica counted that knows only one of them refuses here too. Last comes the
+    room for all of it within the quotas of who makes the keys.
     """
     spends: list[Spend] = []
     for each in pepper.all:
-        for planned in _plans(reuse, limits, _Case(token, view, owner, each, now)):
+        case = _Case(token, view, owner, each, now)
+        for planned in (*_plans(reuse, limits, case), *_rooms(quotas, case)):
             if isinstance(planned, Refusal):
                 return planned
             spends.append(planned if each is pepper else replace(planned, label=f"{planned.label}, previous pepper"))
@@ -104,6 +109,20 @@ def _plans(reuse: Reuse | None, limits: tuple[Limit, ...], case: _Case) -> Itera
         yield from _plan_reuse(reuse, case)
     for limit in limits:
         yield _plan_limit(limit, case)
+
+
+def _rooms(quotas: Quotas, case: _Case) -> Iterator[Room]:
+    """INVARIANT: who pays is told by the object that vouches for the token, never by what a client may choose."""
+    token = case.token
+    if quotas.issuer:
+        namespace = case.owner.policy.namespace
+        payer = ("anonymous", namespace) if token is None else ("issuer", *_issuer(token))
+        name = f"requests without a token in {namespace}" if token is None else str(token.trust.ref)
+        yield Room(key=case.pepper.key("room", *payer), most=quotas.issuer, label=f"store quota of {name}")
+    if quotas.namespace and token is not None and token.trust.ref.namespace:
+        namespace = token.trust.ref.namespace
+        key = case.pepper.key("room", "namespace", namespace)
+        yield Room(key=key, most=quotas.namespace, label=f"store quota of namespace {namespace}")
 
 
 def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:

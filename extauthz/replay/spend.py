@@ -136,4 +136,21 @@ class Rate:
     label: str
 
 
-Spend: TypeAlias = Bind | Use | Rate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Room in an account that holds at most so many keys, for those that the counts before it make.
+
+    That is every count back to the last `Room` before them. Keys that are there already cost nothing, so an account
+    that is full still counts what it knows.
+    """
+
+    key: bytes
+    most: int
+    reason: Reason = Reason.STORE_QUOTA
+    step: Step = Step.STORE
+    label: str
+
+
+Count: TypeAlias = Bind | Use | Rate
+
+Spend: TypeAlias = Count | Room

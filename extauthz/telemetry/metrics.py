@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, I
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from extauthz.model.reason import Reason
 from extauthz.telemetry.observation import Observation, SpendOutcome, judged
 from extauthz.telemetry.readings import Readings, families
 
@@ -45,6 +46,7 @@ class _Counts:
     latencies: tuple[int, ...]
     seconds: float
     spends: dict[SpendOutcome, int]
+    quota: dict[str, int]
 
 
 class Metrics:
@@ -59,6 +61,7 @@ class Metrics:
         self._spends: dict[SpendOutcome, int] = {
             outcome: 0 for outcome in SpendOutcome if outcome is not SpendOutcome.NONE
         }
+        self._quota: dict[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Rendering(self.counts, read, version))
         ProcessCollector(registry=self._registry)
@@ -78,11 +81,16 @@ class Metrics:
             self._seconds += seconds
             if spends is not SpendOutcome.NONE:
                 self._spends[spends] += 1
+            if key[1] == Reason.STORE_QUOTA.label:
+                payer = _payer(observation)
+                self._quota[payer] = self._quota.get(payer, 0) + 1
 
     def counts(self) -> _Counts:
         """What was counted so far, all of one moment."""
         with self._lock:
-            return _Counts(self._checks.copy(), tuple(self._latencies), self._seconds, self._spends.copy())
+            return _Counts(
+                self._checks.copy(), tuple(self._latencies), self._seconds, self._spends.copy(), self._quota.copy()
+            )
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in the text format, and its content type."""
@@ -108,6 +116,7 @@ class _Rendering(Collector):
         yield _checks(counts)
         yield _latency(counts)
         yield _spends(counts)
+        yield _quota(counts)
         yield from families(self._read())
 
 
@@ -122,6 +131,23 @@ def _key(observation: Observation) -> _Key:
     if policy is None:
         return decision.word, reason, "", "", ""
     return decision.word, reason, policy.namespace, policy.name, ground.rule or ""
+
+
+def _payer(observation: Observation) -> str:
+    denial = judged(observation.verdict)[1]
+    issuer = None if denial is None else denial.ground.issuer
+    return "" if issuer is None else str(issuer)
+
+
+def _quota(counts: _Counts) -> Metric:
+    family = CounterMetricFamily(
+        "extauthz_store_quota_refusals",
+        "Denials because an issuer, or the namespace of its TokenIssuers, has as many keys in the store as it may.",
+        labels=("issuer",),
+    )
+    for issuer, count in sorted(counts.quota.items()):
+        family.add_metric((issuer,), count)
+    return family
 
 
 def _checks(counts: _Counts) -> Metric:

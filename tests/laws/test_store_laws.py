@@ -19,7 +19,7 @@ from extauthz.model.time import AcceptanceWindow, Instant, Seconds
 from extauthz.model.verdict import PolicyRef, Refusal
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, plan_spends
-from extauthz.replay.spend import Bind, Pepper, Rate, Spend, Use
+from extauthz.replay.spend import Bind, Pepper, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Outcome, Refused, Unavailable, foreseen
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock
@@ -53,6 +53,8 @@ class Model:
                 return self.uses[spend.key] >= spend.max_uses
             case Rate():
                 return self.rate_count(spend, now) >= spend.amount
+            case Room():
+                raise AssertionError("tests/laws/test_room_laws.py has a model of rooms")
 
     def may_refuse(self, spend: Spend, now: float) -> bool:
         """Whether refusing it is right: the same, but for the sixtieth of a window."""
@@ -69,6 +71,8 @@ class Model:
                 self.uses[spend.key] += 1
             case Rate():
                 self.admitted.append((spend.key, now))
+            case Room():
+                raise AssertionError("tests/laws/test_room_laws.py has a model of rooms")
 
 
 _SPENDS = st.one_of(

@@ -22,6 +22,8 @@ from extauthz.model.time import Clock, Instant, SystemClock
 from extauthz.model.verdict import Refusal
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.memory import MemoryStore
+from extauthz.replay.plan import NO_QUOTAS
+from extauthz.replay.room import Quotas
 from extauthz.replay.spend import Pepper
 from extauthz.server.codec import read_check
 from extauthz.server.explaining import explain_check
@@ -91,7 +93,9 @@ def asking(world: World, keys: KeysFrom) -> Iterator[Callable[[Question], Answer
         desk.stop()
 
 
-def world_of(data: bytes, folder: Path, keys: KeysFrom, clock: Clock, pepper: Pepper) -> tuple[World, tuple[str, ...]]:
+def world_of(
+    data: bytes, folder: Path, keys: KeysFrom, clock: Clock, pepper: Pepper, quotas: Quotas = NO_QUOTAS
+) -> tuple[World, tuple[str, ...]]:
     """What a server that has loaded a folder would decide a CheckRequest by, and what is to be noted of it.
 
     Raises Unreadable.
@@ -107,7 +111,7 @@ def world_of(data: bytes, folder: Path, keys: KeysFrom, clock: Clock, pepper: Pe
     if problems:
         noun = "mistake" if len(problems) == 1 else "mistakes"
         notes.append(f"{len(problems)} {noun} in the folder: see `extauthz lint`")
-    return World(snapshot, ring.states(), Verifier(0), Grants(pepper, 0)), tuple(notes)
+    return World(snapshot, ring.states(), Verifier(0), Grants(pepper, 0, quotas)), tuple(notes)
 
 
 def _needed(data: bytes, snapshot: Snapshot) -> tuple[IssuerKeys, ...]:

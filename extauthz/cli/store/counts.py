@@ -16,7 +16,7 @@ from extauthz.explain.story import Story
 from extauthz.explain.telling import Draft, begin
 from extauthz.model.step import Step
 from extauthz.model.time import Clock
-from extauthz.replay.choose import shared_store
+from extauthz.replay.choose import quotas_of, shared_store
 from extauthz.replay.redis import RedisStore
 from extauthz.replay.rotation import read_pepper
 from extauthz.replay.spend import Pepper, Spend
@@ -57,7 +57,7 @@ def look_up(settings: Settings, data: bytes, folder: Path, keys: KeysFrom, clock
     except ValueError as error:
         raise CountsUnknown(str(error)) from error
     address = address_of(settings)
-    world, notes = world_of(data, folder, keys, clock, pepper)
+    world, notes = world_of(data, folder, keys, clock, pepper, quotas_of(settings))
     store = shared_store(settings, address, clock)
     store.start()
     try:

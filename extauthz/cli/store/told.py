@@ -38,6 +38,8 @@ def _spend(spend: ToldSpend) -> str:
         case ToldSpend(window=float(window)):
             wait = f", the next in {format_duration(_up(spend.retry_after))}" if spend.retry_after is not None else ""
             return f"{spend.left} of {spend.limit} left in any {format_duration(Seconds(window))}{wait}"
+        case ToldSpend(kind="room"):
+            return f"{spend.left} of {spend.limit} keys in the store left"
         case _:
             return f"{spend.left} of {spend.limit} left in the token's whole life"
 

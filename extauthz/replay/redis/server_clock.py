@@ -15,7 +15,7 @@ from typing import Final
 
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.redis.wire import MARGIN
-from extauthz.replay.spend import Rate, Spend
+from extauthz.replay.spend import Bind, Spend, Use
 
 _JUMP: Final = Seconds(1.0)
 """Less than this is the clock's ordinary correction, and within the margin that every key is kept longer."""
@@ -57,7 +57,7 @@ class ServerClock:
 
     def doubts(self, spends: tuple[Spend, ...], wall: Instant, now: float) -> bool:
         """Whether the count of one of these may have been dropped early. `wall` is wall time, `now` monotonic."""
-        lives = [spend.until - wall for spend in spends if not isinstance(spend, Rate)]
+        lives = [spend.until - wall for spend in spends if isinstance(spend, (Use, Bind))]
         if not lives:
             return False
         self._longest_life = max(self._longest_life, *lives)

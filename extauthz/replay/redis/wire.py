@@ -13,7 +13,8 @@ from math import ceil
 from typing import Final, TypeAlias, assert_never
 
 from extauthz.model.time import Instant, Seconds
-from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
+from extauthz.replay.room import grouped
+from extauthz.replay.spend import Bind, Count, Grace, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
 
 MARGIN: Final = Seconds(5.0)
@@ -26,6 +27,7 @@ _LATE: Final = "the token's time ran out before its use could be counted"
 _MICROSECONDS: Final = 1_000_000
 _MARK_BYTES: Final = 16
 _ONLY_LOOK: Final = 0
+_FIELDS: Final = 5
 _LOOK_FIELDS: Final = 4
 
 Argument: TypeAlias = "bytes | int"
@@ -96,8 +98,12 @@ class Codec:
         if attempt is not None:
             keys.append(self._key(_mark(spends, attempt), b"a"))
         arguments: list[Argument] = [ceil(self.attempt_ttl * 1000)]
-        for spend in spends:
-            arguments += _fields(spend, now)
+        for group in grouped(spends):
+            first = len(arguments) // _FIELDS + 1
+            for count in group.counts:
+                arguments += _fields(count, now)
+            for room in group.rooms:
+                arguments += (b"q", room.most, 1, first, first + len(group.counts) - 1)
         return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
 
     def write_look(self, spends: tuple[Spend, ...], now: Instant) -> Request:
@@ -153,11 +159,13 @@ def _letter(spend: Spend) -> bytes:
             return b"u"
         case Rate():
             return b"r"
+        case Room():
+            return b"q"
         case _:
             assert_never(spend)
 
 
-def _fields(spend: Spend, now: Instant) -> tuple[Argument, ...]:
+def _fields(spend: Count, now: Instant) -> tuple[Argument, ...]:
     match spend:
         case Bind():
             return b"b", spend.value, _life(spend.until, now), b"", b""
