@@ -250,10 +250,16 @@ class App:
         return Pages(
             missing=self.missing,
             notes=self.notes,
+            about=self._about,
             metrics=self._metrics.render,
             snapshot=self._page,
             explain=self._explain,
         )
+
+    def _about(self) -> Mapping[str, str]:
+        """What serves us, for people who look at readiness."""
+        words = "" if self._shared is None else self._shared.about()
+        return {"store": words} if words else {}
 
     def _page(self) -> Mapping[str, Any]:
         return loaded(

@@ -128,6 +128,12 @@ class Settings:
     """What all keys in the shared store begin with, so that one server can hold several installations."""
     store_allow_eviction: Annotated[bool, switch()] = False
     """Counts also on a shared store that may drop counts to make room: tokens it has dropped can be used again."""
+    store_min_replicas: Annotated[int, whole(0, 16)] = 0
+    """How many replicas must follow the shared store's server for counts to be made there; 0 for none. Looked at every
+    ten seconds; `min-replicas-to-write` on the server itself is looked at for each write."""
+    store_wait_replicas: Annotated[int, whole(0, 16)] = 0
+    """How many replicas must have a count before its request is admitted; 0 for none. What they lack in time stays
+    counted, and the request is denied."""
     store_capacity: Annotated[int, whole(1, 50_000_000)] = 1_000_000
     """How many keys the memory store holds; when it is full, new ones are refused and none is forgotten."""
     store_quota_issuer: Annotated[int, whole(0, 1_000_000_000)] = 0

@@ -36,6 +36,8 @@ def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> Redis
         connections=settings.store_connections,
         namespace=namespace_of(settings),
         allow_eviction=settings.store_allow_eviction,
+        min_replicas=settings.store_min_replicas,
+        wait_replicas=settings.store_wait_replicas,
     )
     return RedisStore(target_of(settings, store), clock, options)
 

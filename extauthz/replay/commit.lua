@@ -410,6 +410,8 @@ local attempt = KEYS[spends + 1]
 if attempt then
   local before = redis.call('GET', attempt)
   if before then
+    -- A write, so that who waits for replicas waits for what the first try wrote.
+    redis.call('PEXPIRE', attempt, redis.call('PTTL', attempt))
     return {COMMITTED, tonumber(before), 0, now}
   end
 end

@@ -42,6 +42,8 @@ class Pages:
     """The story of a serialised CheckRequest, in JSON. Counts nothing. None where no request is decided."""
     notes: Callable[[], Mapping[str, str]] = dict
     """What is wrong and keeps us from nothing yet: name to the words."""
+    about: Callable[[], Mapping[str, str]] = dict
+    """What we rely on is, right or wrong: name to the words."""
 
 
 class Admin:
@@ -77,7 +79,7 @@ _Questions = Mapping[str, Callable[[bytes, str], _Page]]
 def _routes(pages: Pages, *, loopback: bool) -> _Routes:
     routes: dict[str, Callable[[], _Page]] = {
         "/healthz": lambda: (HTTPStatus.OK, _TEXT, b"ok\n"),
-        "/readyz": lambda: _ready(pages.missing(), pages.notes()),
+        "/readyz": lambda: _ready(pages.missing(), pages.notes(), pages.about()),
         "/metrics": lambda: _metrics(*pages.metrics()),
     }
     if loopback:
@@ -108,9 +110,10 @@ def _explain(explain: Callable[[bytes], bytes], body: bytes, content_type: str) 
     return HTTPStatus.OK, _JSON, explain(data) + b"\n"
 
 
-def _ready(missing: Mapping[str, str], notes: Mapping[str, str]) -> _Page:
+def _ready(missing: Mapping[str, str], notes: Mapping[str, str], about: Mapping[str, str]) -> _Page:
     status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-    return status, _JSON, _json({"ready": not missing, "missing": dict(missing), "notes": dict(notes)})
+    told = {"missing": dict(missing), "notes": dict(notes), **({"about": dict(about)} if about else {})}
+    return status, _JSON, _json({"ready": not missing, **told})
 
 
 def _metrics(text: bytes, content_type: str) -> _Page:

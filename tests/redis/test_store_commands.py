@@ -23,7 +23,7 @@ pytestmark = pytest.mark.redis
 CLOCK = SystemClock()
 RIGHTS = (
     *("~x1:*", "resetchannels", "-@all"),
-    *("+evalsha", "+eval", "+info", "+get", "+set", "+pttl", "+time", "+select"),
+    *("+evalsha", "+eval", "+info", "+get", "+set", "+pttl", "+pexpire", "+pexpiretime", "+wait", "+time", "+select"),
 )
 """Of the how-to's user that serves."""
 URL = "http://api.example/"

@@ -1,6 +1,6 @@
 {{- /* The settings that values give, one flag a line. `omit` leaves out those of the store that is not used. */ -}}
 {{- define "extauthz.settingArgs" -}}
-{{- $shared := list "storeDeadline" "storeConnections" "storeNamespace" "storeAllowEviction" -}}
+{{- $shared := list "storeDeadline" "storeConnections" "storeNamespace" "storeAllowEviction" "storeMinReplicas" "storeWaitReplicas" -}}
 {{- $unused := ternary (list "storeCapacity") $shared (ne .Values.store.url "") -}}
 {{- range $name, $value := .Values.settings }}
 {{- if not (has $name $unused) }}

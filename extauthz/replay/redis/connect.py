@@ -16,12 +16,14 @@ from redis.connection import AbstractConnection, Connection, SSLConnection, Unix
 
 from extauthz.model.time import Seconds
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Request, Script, packed
+from extauthz.replay.redis.wire import Request, Script, is_commit, packed
 
 _HANDSHAKE: Final = Seconds(1.0)
 """The longest for each step of a new connection. The keeper makes them, so no request waits for this."""
 
 _LEAST_WAIT: Final = 0.001
+_PART_TO_WAIT: Final = 0.75
+"""Of the time that is left, how much replicas may take: the rest is for the answer that they did not."""
 _MAX_PASSWORD: Final = 4096
 
 
@@ -126,10 +128,11 @@ class Target:
 class Lane:
     """One connection, for one batch at a time. Not safe for threads: whoever holds it uses it alone."""
 
-    __slots__ = ("_connection", "_monotonic", "_script", "_server")
+    __slots__ = ("_connection", "_monotonic", "_replicas", "_script", "_server")
 
-    def __init__(self, target: Target, script: Script, monotonic: Callable[[], float]) -> None:
-        """Connect. Raises CannotConnect."""
+    def __init__(self, target: Target, script: Script, monotonic: Callable[[], float], replicas: int = 0) -> None:
+        """Connect. So many `replicas` must have what a batch counted before it is told. Raises CannotConnect."""
+        self._replicas = replicas
         self._server = str(target)
         self._script = script
         self._monotonic = monotonic
@@ -140,6 +143,25 @@ class Lane:
 
         One entry each: the server's reply, or Trouble. After Trouble that is not the server's word the lane is dead.
         """
+        entries = self._entries(requests, deadline)
+        if not self._replicas or not any(map(is_commit, entries)):
+            return entries
+        # INVARIANT: what too few replicas have is counted here, and nobody is told that it is.
+        trouble = self._wait(deadline)
+        return entries if trouble is None else [trouble if is_commit(entry) else entry for entry in entries]
+
+    def _wait(self, deadline: float) -> Trouble | None:
+        """Wait until replicas have what this connection wrote. Why nobody may rely on it; None when they have."""
+        longest = max(_LEAST_WAIT, (deadline - self._monotonic()) * _PART_TO_WAIT)
+        have = self.ask(b"WAIT", b"%d" % self._replicas, b"%d" % (longest * 1000), deadline=deadline)
+        if isinstance(have, Trouble):
+            return have
+        if isinstance(have, int) and have >= self._replicas:
+            return None
+        words = f"only {have} of the {self._replicas} replicas that `store-wait-replicas` wants have the count in time"
+        return Trouble("unreplicated", f"of the store {self._server} {words}")
+
+    def _entries(self, requests: Sequence[Request], deadline: float) -> list[object]:
         replies = self._run([request.command(b"EVALSHA", self._script.sha) for request in requests], deadline)
         # A server that was restarted or switched has no script. It said so before it counted anything.
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]

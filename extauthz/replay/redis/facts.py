@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,9 @@ from extauthz.replay.redis.trouble import Trouble
 
 _LEAST_MAJOR: Final = 7
 _NO_EVICTION: Final = "noeviction"
+_REPLICA: Final = re.compile(r"slave\d+", re.ASCII)
+_MOST_LAG: Final = 10
+"""Seconds; the default of `min-replicas-max-lag`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +32,15 @@ class Facts:
     """`maxmemory-policy`."""
     persistence: str
     """`AOF`, `RDB` or `none`, as far as it can be told."""
+    replicas: int = 0
+    """How many follow, and were heard of within ten seconds."""
 
     @property
     def may_evict(self) -> bool:
         """Whether the server may drop live counts to make room."""
         return self.eviction != _NO_EVICTION and self.max_memory > 0
 
-    def fault(self, server: str, *, allow_eviction: bool) -> Trouble | None:
+    def fault(self, server: str, *, allow_eviction: bool, min_replicas: int = 0) -> Trouble | None:
         """Why nothing may be counted there; None when all is well."""
         if self.loading:
             return Trouble("loading", f"the store {server} is loading its data")
@@ -50,11 +56,15 @@ class Facts:
                 "evicts",
                 f"the store {server} may drop live counts (maxmemory-policy `{self.eviction}`); set `noeviction`",
             )
+        if self.replicas < min_replicas:
+            wanted = f"`store-min-replicas` wants {min_replicas}"
+            return Trouble("replicas", f"the store {server} is followed by {self.replicas} replicas, and {wanted}")
         return None
 
     def __str__(self) -> str:
         memory = f"maxmemory {self.max_memory}" if self.max_memory else "no maxmemory"
-        return f"{self.product} {self.version}, persistence {self.persistence}, {memory}, policy {self.eviction}"
+        kept = f"persistence {self.persistence}, {self.replicas} replica{'' if self.replicas == 1 else 's'}"
+        return f"{self.product} {self.version}, {kept}, {memory}, policy {self.eviction}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +112,7 @@ def read_facts(info: bytes) -> Facts:
             max_memory=int(found["maxmemory"]),
             eviction=found["maxmemory_policy"],
             persistence="AOF" if found.get("aof_enabled") == "1" else _snapshots(found),
+            replicas=sum(_follows(value) for name, value in found.items() if _REPLICA.fullmatch(name)),
         )
     except KeyError as error:
         raise ValueError(f"INFO lacks `{error.args[0]}`") from None
@@ -110,6 +121,12 @@ def read_facts(info: bytes) -> Facts:
 def _fields(info: bytes) -> dict[str, str]:
     lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
     return {name: value for name, colon, value in lines if colon}
+
+
+def _follows(replica: str) -> bool:
+    told = dict(part.partition("=")[::2] for part in replica.split(","))
+    lag = told.get("lag", "")
+    return told.get("state") == "online" and lag.isdecimal() and int(lag) <= _MOST_LAG
 
 
 def _snapshots(found: dict[str, str]) -> str:

@@ -55,6 +55,10 @@ class Options:
     """Begins every key."""
     allow_eviction: bool = False
     """Count also on a server that may drop live counts to make room."""
+    min_replicas: int = 0
+    """How many replicas must follow the server."""
+    wait_replicas: int = 0
+    """How many replicas must have a count before it is told as counted."""
     check_every: Seconds = Seconds(10.0)
     """How often the server is inspected and probed while all is well."""
 
@@ -222,7 +226,11 @@ class Keeper:
             _LOG.warning("the store %s was restarted or replaced: counts that it had not saved are lost", self._target)
         if before != facts:
             _LOG.log(logging.WARNING if facts.may_evict else logging.INFO, "the store %s is %s", self._target, facts)
-        return facts.fault(str(self._target), allow_eviction=self._options.allow_eviction)
+        return facts.fault(
+            str(self._target),
+            allow_eviction=self._options.allow_eviction,
+            min_replicas=self._options.min_replicas,
+        )
 
     def _try_a_write(self) -> None:
         """The half-open probe: an empty commit with an attempt of its own, which is written and soon forgotten."""
@@ -238,7 +246,7 @@ class Keeper:
         self._observe(reply, sent, self._clock.monotonic())
 
     def _connect(self) -> Lane:
-        return Lane(self._at, self._script, self._clock.monotonic)
+        return Lane(self._at, self._script, self._clock.monotonic, self._options.wait_replicas)
 
     def _drop_probe(self) -> None:
         if self._probe is not None:

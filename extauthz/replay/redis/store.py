@@ -61,6 +61,11 @@ class RedisStore:
         trouble = self._node.trouble()
         return None if trouble is None else trouble.detail
 
+    def about(self) -> str:
+        """What the server is, in words: version, persistence, replicas, memory; empty before it has said so."""
+        facts = self._node.facts
+        return "" if facts is None else str(facts)
+
     def state(self) -> StoreState:
         """Numbers for metrics."""
         facts = self._node.facts

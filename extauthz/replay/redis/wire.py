@@ -70,6 +70,11 @@ def packed(commands: Sequence[Sequence[Argument]]) -> bytes:
     return b"".join(pieces)
 
 
+def is_commit(reply: object) -> bool:
+    """Whether a reply of the script says that all is counted."""
+    return isinstance(reply, list) and reply[:1] == [0]
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the script answered, and when by the server's clock."""

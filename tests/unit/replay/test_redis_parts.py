@@ -128,10 +128,24 @@ def test_a_jump_back_and_a_small_correction_are_no_danger() -> None:
 # Facts
 
 
+def test_replicas_are_those_that_follow_and_were_heard_of() -> None:
+    follows = "slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=1\r\n"
+    lags, loads = follows.replace("lag=1", "lag=11"), follows.replace("online", "send_bulk")
+    assert read_facts((INFO + follows).encode()).replicas == 1
+    assert read_facts((INFO + lags).encode()).replicas == 0
+    assert read_facts((INFO + loads).encode()).replicas == 0
+    assert read_facts((INFO + follows + follows.replace("slave0", "slave1")).encode()).replicas == 2
+    fault = read_facts((INFO.replace("cluster_enabled:0", "") + follows).encode()).fault(
+        "`s`", allow_eviction=False, min_replicas=2
+    )
+    assert fault is not None
+    assert fault.kind == "replicas"
+
+
 def test_facts_are_read_and_told() -> None:
     facts = read_facts(INFO.replace("\n", "\r\n").encode())
     assert facts.fault("s", allow_eviction=False) is None
-    assert str(facts) == "Redis 7.0.15, persistence AOF, no maxmemory, policy noeviction"
+    assert str(facts) == "Redis 7.0.15, persistence AOF, 0 replicas, no maxmemory, policy noeviction"
     assert not facts.may_evict
 
 

@@ -28,9 +28,10 @@ def pages(
     snapshot: Callable[[], Mapping[str, Any]] = lambda: {"version": "v"},
     explain: Callable[[bytes], bytes] = lambda data: json.dumps({"asked": data.hex()}).encode(),
     notes: Callable[[], Mapping[str, str]] = dict,
+    about: Callable[[], Mapping[str, str]] = dict,
 ) -> Pages:
     metrics = b"a_metric 1\n", "text/plain; version=0.0.4"
-    return Pages(missing=missing, metrics=lambda: metrics, snapshot=snapshot, explain=explain, notes=notes)
+    return Pages(missing=missing, metrics=lambda: metrics, snapshot=snapshot, explain=explain, notes=notes, about=about)
 
 
 @contextmanager
@@ -97,6 +98,13 @@ def test_readiness_names_what_is_missing() -> None:
         missing.clear()
         response, body = ask(server, "/readyz")
         assert (response.status, json.loads(body)) == (200, {"ready": True, "missing": {}, "notes": {}})
+
+
+def test_readiness_tells_what_we_rely_on() -> None:
+    about = {"store": "Valkey 9.1.0, persistence AOF, 1 replica, no maxmemory, policy noeviction"}
+    with running(pages(about=lambda: about)) as server:
+        response, body = ask(server, "/readyz")
+    assert (response.status, json.loads(body)) == (200, {"ready": True, "missing": {}, "notes": {}, "about": about})
 
 
 def test_what_is_wrong_and_does_no_harm_yet_is_noted_while_we_are_ready() -> None:
