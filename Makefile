@@ -121,7 +121,7 @@ test: $(STAMP) $(XDS_STAMP) $(if $(KUBEBUILDER_ASSETS),,$(if $(shell command -v 
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: translations
-translations: $(STAMP) ## Record what Envoy Gateway makes of deploy/envoy-gateway; builds its egctl once; needs Go
+translations: $(STAMP) $(XDS_STAMP) cluster-tools ## Record what Istio and Envoy Gateway make of deploy/; builds both once; needs Go
 	$(BIN)/python -m tests.deploy.record
 
 .PHONY: fuzz

@@ -15,14 +15,19 @@ from tests.deploy import probes
 from tests.deploy.altered import altered
 from tests.deploy.gateways import OPTIONS, OURS, changed, every, whole
 from tests.deploy.probes import Probe, request
-from tests.deploy.scene import Scene, place
+from tests.deploy.recordings import digest, recorded
+from tests.deploy.scene import Config, Scene, place
 from tests.deploy.serving import ORDERS, serving
-from tests.deploy.tools.egctl import egctl
-from tests.deploy.translated import digest, recorded, translate
+from tests.deploy.tools.programs import EGCTL
+from tests.deploy.translated import Objects, translate
 from tests.envoy.raw import ask
 
 NO_EGCTL = "translation by Envoy Gateway itself skipped: the recorded one is used (make translations builds egctl)"
 envoy = pytest.mark.envoy
+
+
+def made(objects: Objects) -> Config:
+    return recorded("envoy-gateway", objects)
 
 
 def title(option: tuple[str, Any, Probe]) -> str:
@@ -31,7 +36,7 @@ def title(option: tuple[str, Any, Probe]) -> str:
 
 @envoy
 def test_everything_that_the_checks_need_is_done(tmp_path: Path) -> None:
-    with Scene(recorded(whole()), tmp_path) as scene:
+    with Scene(made(whole()), tmp_path) as scene:
         for probe in (*probes.EVERY, probes.a_client_cannot_claim_a_scheme):
             probe(scene)
 
@@ -40,7 +45,7 @@ def test_everything_that_the_checks_need_is_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=title)
 def test_without_an_option_something_is_missed(option: tuple[str, Any, Probe], tmp_path: Path) -> None:
     path, value, probe = option
-    with Scene(recorded(changed(path, value)), tmp_path) as scene, pytest.raises(AssertionError):
+    with Scene(made(changed(path, value)), tmp_path) as scene, pytest.raises(AssertionError):
         probe(scene)
 
 
@@ -48,7 +53,7 @@ def test_without_an_option_something_is_missed(option: tuple[str, Any, Probe], t
 def test_a_real_server_is_asked_and_counts(tmp_path: Path) -> None:
     issuer = Issuer(SystemClock())
     with serving(tmp_path, issuer) as served:
-        proxy = Proxy(place(recorded(whole()), served.port, served.upstream.port), tmp_path)
+        proxy = Proxy(place(made(whole()), served.port, served.upstream.port), tmp_path)
         try:
             spent = request(ORDERS, b"authorization: Bearer " + issuer.token().encode(), method=b"POST")
             assert [ask(proxy.port, spent).status for _ in range(2)] == [200, 401]
@@ -58,15 +63,15 @@ def test_a_real_server_is_asked_and_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(not egctl().exists(), reason=NO_EGCTL)
+@pytest.mark.skipif(not EGCTL.path.exists(), reason=NO_EGCTL)
 def test_what_was_recorded_is_what_envoy_gateway_makes() -> None:
     for objects in every():
-        assert translate(egctl(), objects) == recorded(objects)
+        assert translate(EGCTL.path, objects) == made(objects)
 
 
 def test_objects_that_changed_have_no_recording() -> None:
     with pytest.raises(AssertionError, match="make translations"):
-        recorded(changed("0.spec.extAuth.timeout", "300ms"))
+        made(changed("0.spec.extAuth.timeout", "300ms"))
     assert len({digest(each) for each in every()}) == len(OPTIONS) + 1
 
 

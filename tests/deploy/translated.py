@@ -1,12 +1,7 @@
-"""What Envoy Gateway makes of objects: asked of its own `egctl` where that is built, else as it was recorded.
-
-A recording is found by a digest of the objects, so that objects that changed have none, and the tests say so.
-`make translations` builds egctl once, minutes long, and records all anew.
-"""
+"""What Envoy Gateway makes of objects, asked of its own `egctl`."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import tempfile
@@ -17,28 +12,9 @@ import yaml
 
 from tests.deploy.scene import Config
 
-RECORDED: Final = Path(__file__).parent / "recorded" / "envoy-gateway.json"
 Objects = list[dict[str, Any]]
 _READY: Final = "envoy-gateway-proxy-ready"
 """The listener for kubelets."""
-
-
-def digest(objects: Objects) -> str:
-    """What a recording is found by."""
-    return hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def recorded(objects: Objects) -> Config:
-    """The bootstrap that was recorded for these objects."""
-    found: dict[str, Config] = json.loads(RECORDED.read_bytes())
-    assert digest(objects) in found, "nothing is recorded for these objects: run make translations"
-    return found[digest(objects)]
-
-
-def record(recordings: dict[str, Config]) -> None:
-    """Write all recordings, one a line, the same octets for the same ones."""
-    lines = [f"{json.dumps(name)}: {json.dumps(recordings[name], sort_keys=True)}" for name in sorted(recordings)]
-    RECORDED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def translate(egctl: Path, objects: Objects) -> Config:

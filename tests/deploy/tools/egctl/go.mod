@@ -1,4 +1,4 @@
-module extauthz.dev/tests/deploy/tools
+module extauthz.dev/tests/deploy/tools/egctl
 
 go 1.26.7
 
