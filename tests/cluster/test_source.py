@@ -204,6 +204,28 @@ def test_a_key_in_a_secret_is_followed(cluster: Access, namespace: str, follow: 
     seen.until(lambda snapshot: bool(snapshot.problems), "the loss of the key set")
 
 
+def test_the_secret_of_an_introspection_client_is_followed(cluster: Access, namespace: str, follow: Follow) -> None:
+    client = {"clientId": "orders", "secretRef": {"name": "client", "key": "secret"}}
+    asked = {"url": "https://opaque.example/introspect", "clientSecretBasic": client}
+    spec = {"issuer": "https://opaque.example", "audiences": ["orders-api"], "introspection": asked}
+    apply(
+        cluster,
+        obj("TokenIssuer", "corp", spec, namespace),
+        policy("p", with_token("r"), namespace=namespace),
+    )
+    seen = follow(cluster, namespace, may_follow(cluster, namespace, "client"))
+    found = seen.until(lambda snapshot: bool(snapshot.policies), "the policy")
+    assert "there is no Secret `client`" in str(found.problems[0])
+    held = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "client", "namespace": namespace}}
+    apply(cluster, held | {"stringData": {"secret": "first"}})
+    one = seen.until(lambda snapshot: not snapshot.problems, "the secret")
+    assert len(one.endpoints) == 1
+    apply(cluster, held | {"stringData": {"secret": "second"}})
+    seen.until(lambda snapshot: bool(snapshot.endpoints) and snapshot.endpoints != one.endpoints, "the next secret")
+    delete(cluster, "secret", "client", namespace)
+    seen.until(lambda snapshot: bool(snapshot.problems) and not snapshot.endpoints, "the loss of the secret")
+
+
 def test_a_sidecar_follows_what_the_install_namespace_revokes_of_the_clusters_tokens(
     cluster: Access, namespace: str, follow: Follow
 ) -> None:
@@ -288,6 +310,31 @@ def test_a_namespace_claims_only_hosts_that_are_granted_to_it(cluster: Access, f
     _annotate(cluster, theirs, "other.example")
     found = seen.until(lambda snapshot: "conflicted" not in " ".join(map(str, snapshot.problems)), "its end")
     assert _rule(found, host) == "owned"
+
+
+def test_namespaces_are_selected_by_labels_that_change(cluster: Access, follow: Follow) -> None:
+    mine = cluster.new_namespace("mine")
+    host, name = f"{mine}.example", f"wide-{mine}"
+    _annotate(cluster, mine, host)
+    selector = {"matchLabels": {"team.example/tier": "gold"}}
+    spec = {"issuer": "https://wide.example", "audiences": ["a"], "keys": {"inline": issuing.jwks()}}
+    rule = {"name": "r", "token": {"issuers": [{"kind": "ClusterTokenIssuer", "name": name}]}}
+    apply(
+        cluster,
+        obj("ClusterTokenIssuer", name, spec | {"allowedNamespaceSelector": selector}),
+        policy("p", rule, hosts=(host,), namespace=mine),
+    )
+    seen = follow(cluster, None)
+
+    def refused(snapshot: Snapshot) -> bool:
+        return f"{name} is not for namespace `{mine}`" in " ".join(map(str, snapshot.problems))
+
+    seen.until(refused, "the policy without its issuer")
+    cluster.kubectl("label", "namespace", mine, "team.example/tier=gold")
+    found = seen.until(lambda snapshot: not refused(snapshot), "the label")
+    assert _rule(found, host) == "r"
+    cluster.kubectl("label", "namespace", mine, "team.example/tier-")
+    seen.until(refused, "the loss of the label")
 
 
 def test_nothing_is_published_before_every_kind_is_installed(

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from extauthz.cli.explain import command
 from extauthz.model.time import SystemClock
-from tests import issuing
+from tests import introspecting, issuing
 from tests.building import NOW, anonymous, obj, policy, with_token
 from tests.contract.running import write
 
@@ -174,3 +174,34 @@ def test_no_piece_of_a_token_is_printed_wherever_it_stood(folder: Path, output: 
             done = run("--request", "-", "--output", output, "--policies", folder, stdin=request)
             assert done.exit_code in {0, 1, 2}
             assert {piece for piece in pieces if piece in done.stdout + done.stderr} == set()
+
+
+# Opaque tokens
+
+
+def _opaque(folder: Path, url: str) -> Path:
+    rule = {"name": "opaque", "token": {"issuers": [{"name": "opaque"}], "audiences": ["orders-api"]}}
+    write(folder, "opaque.yaml", introspecting.SECRET, introspecting.issuer(url), policy("orders", rule))
+    return folder
+
+
+def test_an_opaque_token_is_sent_nowhere_unless_it_is_asked_for(tmp_path: Path) -> None:
+    request = http("/", f"Authorization: Bearer {introspecting.OPAQUE}")
+    now = int(SystemClock().now())
+    with introspecting.endpoint() as server:
+        server.otherwise = introspecting.active(iat=now - 5, exp=now + 300)
+        folder = _opaque(tmp_path, server.url)
+        code, story = explained(request, "--policies", folder, "--allow-http-loopback")
+        assert (code, story["verdict"]["reason"]) == (2, "introspection_unavailable")
+        assert "`--ask` does" in story["verdict"]["detail"]
+        assert server.forms == []
+        code, story = explained(request, "--policies", folder, "--allow-http-loopback", "--ask")
+        assert (code, story["verdict"]["decision"], story["verdict"]["subject"]) == (0, "allow", "alice")
+        assert server.asked == [introspecting.OPAQUE]
+        assert introspecting.OPAQUE not in json.dumps(story)
+
+
+def test_asking_goes_with_a_folder() -> None:
+    done = run("--request", "-", "--admin", "127.0.0.1:1", "--ask", stdin=http("/"))
+    assert done.exit_code == 2
+    assert "`--ask`" in done.stderr
