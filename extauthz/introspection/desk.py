@@ -10,14 +10,14 @@ import hmac
 import itertools
 import secrets
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from extauthz.introspection.endpoint import Endpoint
-from extauthz.introspection.line import Job, Line, Told
+from extauthz.introspection.line import Crew, Job, Line, Told
 from extauthz.introspection.memory import Memory
 from extauthz.model.question import Active, Answer, Inactive, Question, Unanswered
 from extauthz.model.time import Clock, Seconds
@@ -27,6 +27,8 @@ NEGATIVE: Final = 2.0
 """Seconds for which a token that was called inactive is not asked about again."""
 MOST_WAITING: Final = 32
 """Requests that may wait for the endpoints of one namespace's issuers, so that none can keep all others waiting."""
+MOST_ASKING: Final = 64
+"""Threads that may ask for the issuers of one namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Desk:
         self._serial = itertools.count()
         self._lock = threading.Lock()
         self._waiting: Counter[str] = Counter()
+        self._crews: defaultdict[str, Crew] = defaultdict(lambda: Crew(MOST_ASKING))
         self._lines: Mapping[IssuerRef, _Open] = MappingProxyType({})
 
     def reconcile(self, endpoints: Iterable[Endpoint]) -> None:
@@ -121,7 +124,8 @@ class Desk:
         def answered(job: Job, answer: Answer) -> None:
             self._remember(endpoint, job, answer)
 
-        return _Open(Line(endpoint, self._clock, answered, allow_loopback=self._allow_loopback), mark)
+        crew = self._crews[endpoint.ref.namespace]
+        return _Open(Line(endpoint, self._clock, crew, answered, allow_loopback=self._allow_loopback), mark)
 
     def _key(self, found: _Open, question: Question) -> bytes:
         return hmac.digest(self._secret, found.mark + question.token.encode("utf-8", "surrogatepass"), "sha256")

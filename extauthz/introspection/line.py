@@ -44,6 +44,21 @@ class Told(Enum):
     """It was not asked: too many questions at once, or it was doing badly."""
 
 
+class Crew:
+    """The threads that may ask for the issuers of one namespace, all of its lines together. Safe to share."""
+
+    def __init__(self, most: int) -> None:
+        self._room = threading.BoundedSemaphore(most)
+
+    def hire(self) -> bool:
+        """Whether there may be one more."""
+        return self._room.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """One has ended."""
+        self._room.release()
+
+
 class Job:
     """One question that is in line, or being asked."""
 
@@ -62,7 +77,13 @@ class Line:
     """One endpoint's line. Safe to share among threads."""
 
     def __init__(
-        self, endpoint: Endpoint, clock: Clock, answered: Callable[[Job, Answer], None], *, allow_loopback: bool
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        crew: Crew,
+        answered: Callable[[Job, Answer], None],
+        *,
+        allow_loopback: bool,
     ) -> None:
         """`answered` is told of each answer before anyone else is."""
         self.endpoint = endpoint
@@ -71,6 +92,7 @@ class Line:
         self.seconds = 0.0
         self._clock = clock
         self._answered = answered
+        self._crew = crew
         self._allow_loopback = allow_loopback
         self._wake = threading.Condition()
         self._breaker = Breaker()
@@ -97,6 +119,10 @@ class Line:
                 if refusal is not None:
                     self.told[Told.REFUSED] += 1
                     return refusal
+                if not self._staffed():
+                    self._breaker.unasked()
+                    self.told[Told.REFUSED] += 1
+                    return Unanswered("too many threads ask endpoints of this namespace's issuers", Seconds(1.0))
                 job = self._enter(key, token, until)
             job.give_up = max(job.give_up, until)
         job.done.wait(max(0.0, until - self._clock.monotonic()))
@@ -131,11 +157,16 @@ class Line:
     def _enter(self, key: bytes, token: str, until: float) -> Job:
         job = self._jobs[key] = Job(key, token, until)
         self._queue.append(job)
-        if self._idle < len(self._queue) and self._threads < self.endpoint.most_at_once:
-            self._threads += 1
-            threading.Thread(target=self._work, name="introspection", daemon=True).start()
         self._wake.notify()
         return job
+
+    def _staffed(self) -> bool:
+        """Whether there is a thread for one more question, now or after others; a new one starts where that helps."""
+        wanted = self._idle <= len(self._queue) and self._threads < self.endpoint.most_at_once
+        if wanted and self._crew.hire():
+            self._threads += 1
+            threading.Thread(target=self._work, name="introspection", daemon=True).start()
+        return self._threads > 0
 
     def _work(self) -> None:
         channel = Channel(self.endpoint, self._clock, allow_loopback=self._allow_loopback)
@@ -144,6 +175,7 @@ class Line:
                 self._settle(job, *self._exchange(channel, job))
         finally:
             channel.close()
+            self._crew.leave()
 
     def _next(self) -> Job | None:
         """The next question that somebody waits for; None when this thread has had nothing to do for long."""

@@ -15,7 +15,7 @@ from extauthz.model.encoding import Ambiguous, Json, parse_json_object
 from extauthz.model.question import Active, Answer, Inactive, Unanswered
 from extauthz.model.time import Seconds
 
-MAX_ANSWER: Final = 1 << 16
+MAX_ANSWER: Final = 1 << 14
 """Octets of an answer. Real ones stay below 4,000."""
 
 _TEXTS: Final = ("scope", "client_id", "username", "token_type", "sub", "iss", "jti")

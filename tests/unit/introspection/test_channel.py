@@ -87,7 +87,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else() -> None:
 def test_an_answer_without_end_is_cut_off() -> None:
     with endpoint() as server:
         server.otherwise = as_json(b'{"active": true, "a": "' + b"a" * 70_000 + b'"}')
-        assert "more than 65536 octets" in detail(ask(server.url))
+        assert "more than 16384 octets" in detail(ask(server.url))
 
 
 def test_a_compressed_answer_is_not_unpacked() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.introspection.desk import MOST_WAITING, NEGATIVE, Desk
+from extauthz.introspection.desk import MOST_ASKING, MOST_WAITING, NEGATIVE, Desk
 from extauthz.introspection.line import MOST_QUEUED, Told
 from extauthz.model.question import Active, Answer, Inactive, Question, Unanswered
 from extauthz.model.time import Clock, Seconds, SystemClock
@@ -275,6 +275,26 @@ def test_one_namespaces_hung_endpoint_keeps_no_other_namespace_waiting() -> None
         for each in waiting:
             each.result()
         made.stop()
+
+
+def test_the_threads_that_ask_for_one_namespace_are_bounded_however_many_issuers_it_has() -> None:
+    clock = SystemClock()
+    with endpoint() as server, ThreadPoolExecutor(24) as pool:
+        gate = server.otherwise = _Gate({"active": False})
+        made = Desk(clock, allow_http_loopback=True)
+        refs = [IssuerRef("TokenIssuer", "shop", f"opaque-{number}") for number in range(12)]
+        made.reconcile([at(server.url, ref, most_at_once=32, timeout=Seconds(5)) for ref in refs])
+        # Each leaves soon, while the threads that ask for it hang.
+        asked = [
+            pool.submit(ask, made, question(server.url, f"t-{number}", ref), clock, 0.3)
+            for number in range(12)
+            for ref in refs
+        ]
+        assert all(isinstance(each.result(), Unanswered) for each in asked)
+        assert sum(each.line._threads for each in made._lines.values()) <= MOST_ASKING
+        gate.opened.set()
+        made.stop()
+        until(lambda: made._crews["shop"]._room._value == MOST_ASKING)
 
 
 def test_questions_in_line_are_bounded() -> None:

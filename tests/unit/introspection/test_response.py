@@ -131,4 +131,4 @@ def test_a_list_of_scopes_is_common_enough_to_be_taken() -> None:
 
 
 def test_the_bound_of_an_answer_leaves_room_for_real_ones() -> None:
-    assert MAX_ANSWER == 65536
+    assert MAX_ANSWER == 16384
