@@ -251,8 +251,10 @@ def test_a_leader_that_cannot_reach_the_api_server_stops_writing_before_its_leas
 
 
 @contextmanager
-def process(access: Access, folder: Path, *arguments: str, **environ: str) -> Iterator[Process]:
-    config = access.kubeconfig()
+def process(
+    access: Access, folder: Path, *arguments: str, account: Account | None = None, **environ: str
+) -> Iterator[Process]:
+    config = access.kubeconfig(None if account is None else account.token)
     log = folder / f"{secrets.token_hex(4)}.log"
     found = Process([SCRIPT, *arguments], log, environment(KUBECONFIG=str(config), **environ))
     try:
