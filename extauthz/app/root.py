@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import threading
@@ -188,10 +189,16 @@ class App:
         # What was worked out for rules that are gone need not be kept.
         if self._snapshot is None or self._snapshot.policies is not snapshot.policies:
             self._forget_grants()
+        first = self._snapshot is None
         self._snapshot = snapshot
         self._published = self._clock.now()
         if self._replica is not None:
             self._replica.tell(snapshot.version)
+        if first:
+            # What was loaded lives long. Left where it is, the collector would go through all of it every now and then,
+            # and each time hold up whatever is decided.
+            gc.collect()
+            gc.freeze()
 
     def _pseudonym(self, name: str, text: str) -> str:
         return self._pepper.pseudonym(name, text)

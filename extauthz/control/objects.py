@@ -17,7 +17,7 @@ from extauthz.policy.gateway.target import Place
 from extauthz.policy.grants import HOSTS_ANNOTATION
 from extauthz.policy.held import HELD_KINDS
 from extauthz.policy.issuer import TokenIssuerSpec
-from extauthz.policy.parse import Broken, Parsed, parse
+from extauthz.policy.parse import ISSUER_KINDS, Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.remembered import digest_of
@@ -214,7 +214,8 @@ class Objects:
 def references(objects: Iterable[Parsed | Broken], install_namespace: str) -> frozenset[ObjectRef]:
     """The Secrets and ConfigMaps that issuers refer to, each in the namespace that the reference stays in."""
     found: set[ObjectRef] = set()
-    for item in objects:
+    # Their kind is asked first: of another there can be very many.
+    for item in (each for each in objects if each.ref.kind in ISSUER_KINDS):
         match item:
             case Parsed(spec=TokenIssuerSpec() as spec):
                 namespace = item.ref.namespace or install_namespace

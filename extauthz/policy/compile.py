@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
-from operator import is_not
 from typing import TypeAlias
 
 from extauthz.config import INSTALL_NAMESPACE
@@ -36,7 +35,7 @@ from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
 from extauthz.policy.scope import headers_of, keys_of, path_match, salvage, salvage_rules
 from extauthz.policy.selector import Labels, NamespaceLabels
-from extauthz.policy.settled import Attaching, Policy, Served, policy_ref, settle
+from extauthz.policy.settled import Attaching, Policy, Settling, policy_ref
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.spec import (
     AccessPolicySpec,
@@ -82,7 +81,7 @@ class Compiler:
         self._around: object = None
         self._policies: Remembered[_Object, Policy] | None = None
         self._attaching = Attaching()
-        self._served = settle((), None)
+        self._settling = Settling()
 
     def compile(
         self,
@@ -104,11 +103,11 @@ class Compiler:
         others = tuple(digest for item, digest in zip(ordered, digests, strict=True) if item.ref.kind != "AccessPolicy")
         policies = self._policies_beside(others, issuers)
         drafted = policies.all(item for item in ordered if item.ref.kind == "AccessPolicy")
-        served = self._serve(self._attaching.all(drafted, surfaces, grants), grants)
+        served = self._settling.settle(tuple(self._attaching.all(drafted, surfaces, grants)), grants)
         revoked = self._revoking.compile(revocations, issuers, now)
         return Snapshot(
             version=_version(
-                grants, [*digests, digest_of_surfaces(surfaces or {}), _digest_of_allowed(issuers)], revoked.digests
+                grants, [*digests, digest_of_surfaces(surfaces or {}), _digest_of_allowed(issuers)], revoked.digest
             ),
             routing=served.routing,
             issuers=issuers.good,
@@ -122,14 +121,6 @@ class Compiler:
                 *revoked.problems,
             ),
         )
-
-    def _serve(self, compiled: list[Policy], grants: Grants | None) -> Served:
-        """Policies beside each other; the last ones, when they are the very same."""
-        last = self._served
-        same = len(compiled) == len(last.compiled) and not any(map(is_not, compiled, last.compiled))
-        if not same or grants != last.grants:
-            self._served = settle(tuple(compiled), grants, last)
-        return self._served
 
     def _policies_beside(self, others: tuple[bytes, ...], issuers: Issuers) -> Remembered[_Object, Policy]:
         """Remembers policies as long as what they are compiled against is the same.
@@ -361,7 +352,7 @@ def _digest_of_allowed(issuers: Issuers) -> bytes:
     return hashlib.sha256(json.dumps(said).encode()).digest()
 
 
-def _version(grants: Grants | None, ordered: Iterable[bytes], others: Iterable[bytes]) -> str:
+def _version(grants: Grants | None, ordered: Iterable[bytes], others: bytes) -> str:
     """A digest over the content of all objects: equal content, equal version."""
     start = b"" if grants is None else json.dumps(grants, sort_keys=True).encode()
-    return hashlib.sha256(b"".join((start, *ordered, *sorted(others)))).hexdigest()[:12]
+    return hashlib.sha256(b"".join((start, *ordered, others))).hexdigest()[:12]

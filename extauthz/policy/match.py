@@ -10,7 +10,7 @@ by the rule's own match within it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import is_not
 
@@ -222,13 +222,17 @@ class HostTable:
 
     __slots__ = ("_any", "_exact", "_wildcard", "by_host")
 
-    def __init__(self, routes: Iterable[Route], last: HostTable | None = None) -> None:
-        """A host whose routes are the very same in `last` keeps its table."""
+    def __init__(
+        self, routes: Iterable[Route], last: HostTable | None = None, touched: Container[str] = frozenset()
+    ) -> None:
+        """`routes` are those of the hosts that are `touched`; the others keep their table of `last`. A host whose
+        routes are the very same keeps it, too."""
         grouped: defaultdict[str, list[Route]] = defaultdict(list)
         for route in routes:
             grouped[route.key.host].append(route)
         before: Mapping[str, PathTable] = {} if last is None else last.by_host
-        tables = {host: _kept(before.get(host), found) or PathTable(found) for host, found in grouped.items()}
+        tables = {host: table for host, table in before.items() if host not in touched}
+        tables |= {host: _kept(before.get(host), found) or PathTable(found) for host, found in grouped.items()}
         self.by_host: Mapping[str, PathTable] = dict(tables)
         self._any = tables.pop("*", None)
         self._wildcard = {host[2:]: table for host, table in tables.items() if host.startswith("*.")}

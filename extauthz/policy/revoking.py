@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import is_not
 
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
@@ -12,7 +14,7 @@ from extauthz.policy.parse import Broken, Parsed
 from extauthz.policy.problem import Problem, Unmet
 from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revocation import TokenRevocationSpec
-from extauthz.policy.revocations import EVERYWHERE, Entry, Revocations
+from extauthz.policy.revocations import EVERYWHERE, FOREVER, Entry, Revocations
 from extauthz.policy.revoked import entry_of, salvage
 
 
@@ -22,9 +24,30 @@ class Revoked:
 
     index: Revocations | None
     """None when none of them counts."""
-    digests: list[bytes]
-    """Of the content of each object."""
+    digest: bytes
+    """Of the content of all objects."""
     problems: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """What a set came to."""
+
+    items: list[Parsed | Broken]
+    issuers: Issuers
+    now: Instant | None
+    until: Instant
+    """When the first of those that count is over."""
+    revoked: Revoked
+
+    def holds(self, items: list[Parsed | Broken], issuers: Issuers, now: Instant | None) -> bool:
+        """Whether it is the same for this set: the very same objects, beside the same issuers, none of them over."""
+        if len(items) != len(self.items) or any(map(is_not, items, self.items)):
+            return False
+        in_time = now is self.now if now is None or self.now is None else self.now <= now < self.until
+        mine, others = self.issuers, issuers
+        same = (mine.good, mine.allowed, mine.broken) == (others.good, others.allowed, others.broken)
+        return in_time and same
 
 
 class Revoking:
@@ -33,13 +56,17 @@ class Revoking:
     def __init__(self, install_namespace: str) -> None:
         self._install_namespace = install_namespace
         self._read = Remembered(self._read_one)
+        self._last: _Last | None = None
 
     def compile(self, items: Iterable[Parsed | Broken], issuers: Issuers, now: Instant | None) -> Revoked:
         """The index of a set, without what is over at `now`.
 
         INVARIANT: requests are decided later than `now`, so that leaving those out changes no decision.
         """
-        read = self._read.all(items)
+        found, last = list(items), self._last
+        if last is not None and last.holds(found, issuers, now):
+            return last.revoked
+        read = self._read.all(found)
         entries = [entry for _, entry in read if isinstance(entry, Entry)]
         problems = list(_without_issuer(entries, issuers))
         known = sorted({*issuers.good, *issuers.broken})
@@ -48,7 +75,11 @@ class Revoking:
                 problems += broken.problems
                 entries += salvage(broken, self._install_namespace, known)
         live = [entry for entry in entries if now is None or now < entry.mark.expires]
-        return Revoked(Revocations(live) if live else None, [digest for digest, _ in read], sorted(problems, key=str))
+        digest = hashlib.sha256(b"".join(sorted(digest for digest, _ in read))).digest()
+        revoked = Revoked(Revocations(live) if live else None, digest, sorted(problems, key=str))
+        until = min((entry.mark.expires for entry in live), default=FOREVER)
+        self._last = _Last(found, issuers, now, until, revoked)
+        return revoked
 
     def _read_one(self, item: Parsed | Broken) -> tuple[bytes, Entry | Broken]:
         match item:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import is_not
 
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.attach import Age, Targeting, attach
@@ -71,21 +73,61 @@ def _attached(policy: Policy, targeting: Targeting, surfaces: Surfaces | None, g
     return replace(policy, routes=policy.routes + found.routes, problems=policy.problems + found.problems)
 
 
-def settle(compiled: tuple[Policy, ...], grants: Grants | None, last: Served | None = None) -> Served:
-    """All policies, in order of age, without hosts that are not theirs and without their conflicts; `last` is what was
-    served before."""
-    policies = list(_without_conflicts(_within_grants(policy, grants) for policy in compiled))
-    # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
-    routes: dict[PolicyRef, tuple[Route, ...]] = {}
-    for policy in policies:
-        ref = policy_ref(policy.ref)
-        routes[ref] = routes.get(ref, ()) + policy.routes
-    return Served(
-        compiled,
-        grants,
-        Routing(routes, None if last is None else last.routing),
-        tuple(problem for policy in policies for problem in policy.problems),
-    )
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was worked out for one policy by itself."""
+
+    policy: Policy
+    allowed: tuple[str, ...] | None
+    """The hosts that its namespace was granted then; None where nobody shares."""
+    within: Policy
+    hosts: frozenset[str]
+    ref: PolicyRef
+
+
+class Settling:
+    """Settles policies beside each other, one set after the other.
+
+    Only policies that share a host can conflict, so the others cost no more than a look.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Known] = {}
+        self._last: Served | None = None
+
+    def settle(self, compiled: tuple[Policy, ...], grants: Grants | None) -> Served:
+        """All policies, in order of age, without hosts that are not theirs and without their conflicts. The last ones,
+        when they are the very same."""
+        last = self._last
+        if last is not None and grants == last.grants and _same(compiled, last.compiled):
+            return last
+        known = [self._know(policy, grants) for policy in compiled]
+        self._known = {id(each.policy): each for each in known}
+        policies = list(_without_conflicts(known))
+        # A folder may hold two objects of one name; then each keeps its scope, as a broken one.
+        routes: dict[PolicyRef, tuple[Route, ...]] = {}
+        for each, policy in zip(known, policies, strict=True):
+            routes[each.ref] = routes.get(each.ref, ()) + policy.routes
+        self._last = Served(
+            compiled,
+            grants,
+            Routing(routes, None if last is None else last.routing),
+            tuple(problem for policy in policies for problem in policy.problems),
+        )
+        return self._last
+
+    def _know(self, policy: Policy, grants: Grants | None) -> _Known:
+        # INVARIANT: whatever `_within_grants` looks at besides the policy is compared here, or an old one would stay.
+        allowed = None if grants is None else tuple(grants.get(policy.ref.namespace, ()))
+        found = self._known.get(id(policy))
+        if found is not None and found.allowed == allowed:
+            return found
+        within = _within_grants(policy, grants)
+        return _Known(policy, allowed, within, frozenset(r.key.host for r in within.routes), policy_ref(policy.ref))
+
+
+def _same(one: tuple[Policy, ...], other: tuple[Policy, ...]) -> bool:
+    return len(one) == len(other) and not any(map(is_not, one, other))
 
 
 def _within_grants(policy: Policy, grants: Grants | None) -> Policy:
@@ -101,11 +143,17 @@ def _within_grants(policy: Policy, grants: Grants | None) -> Policy:
     return replace(policy, routes=routes, problems=(*policy.problems, problem))
 
 
-def _without_conflicts(policies: Iterable[Policy]) -> Iterator[Policy]:
+def _without_conflicts(every: Sequence[_Known]) -> Iterator[Policy]:
     """Of two policies with an identical match the older serves; the newer refuses what else it speaks for."""
     owners = _Owners()
-    for policy in policies:
-        mine = policy_ref(policy.ref)
+    users = Counter(host for each in every for host in each.hosts)
+    shared = {host for host, number in users.items() if number > 1}
+    for each in every:
+        policy, mine = each.within, each.ref
+        # INVARIANT: a match names its host, so two policies without a common host have none in common.
+        if shared.isdisjoint(each.hosts):
+            yield policy
+            continue
         # A greedy route stands for a match that could not be read, so it is identical to no other.
         plain = [route.key for route in policy.routes if route.plain]
         taken = {key: owner for key in plain if (owner := owners.of(key, mine)) is not None}

@@ -23,11 +23,18 @@ class Routing:
     def __init__(self, policies: Mapping[PolicyRef, tuple[Route, ...]], last: Routing | None = None) -> None:
         """What is the same as in `last` need not be arranged again."""
         self.policies = policies
-        every = (route for routes in policies.values() for route in routes)
-        self.hosts: HostTable = HostTable(every, None if last is None else last.hosts)
-        self.asserted = frozenset(
-            _fold(name) for routes in policies.values() for route in routes for name, _ in route.rule.claim_headers
-        )
+        before: Mapping[PolicyRef, tuple[Route, ...]] = {} if last is None else last.policies
+        # INVARIANT: a host's table is that of its routes alone, so where no policy of a host changed, it stays.
+        changed = [routes for ref, routes in policies.items() if routes is not before.get(ref)]
+        changed += [routes for ref, routes in before.items() if routes is not policies.get(ref)]
+        touched = {route.key.host for routes in changed for route in routes}
+        every = (route for routes in policies.values() for route in routes if route.key.host in touched)
+        self.hosts: HostTable = HostTable(every, None if last is None else last.hosts, touched)
+        self._headers: dict[PolicyRef, frozenset[str]] = {
+            ref: last._headers[ref] if last is not None and routes is before.get(ref) else _headers(routes)  # noqa: SLF001
+            for ref, routes in policies.items()
+        }
+        self.asserted = frozenset[str]().union(*set(self._headers.values()))
 
     @cached_property
     def by_policy(self) -> dict[str, PathTable]:
@@ -97,6 +104,10 @@ class Snapshot:
                 Reason.NO_POLICY, f"no rule of the pinned policy `{pinned[:200]}` takes this path and method"
             )
         return rule if rule.refuses is None else rule.refuses
+
+
+def _headers(routes: Iterable[Route]) -> frozenset[str]:
+    return frozenset(_fold(name) for route in routes for name, _ in route.rule.claim_headers)
 
 
 def _fold(name: str) -> str:
