@@ -94,7 +94,15 @@ def _families() -> Iterator[Metric]:
         store_keys=1,
         store_capacity=2,
         source_silent=Seconds(1.0),
-        shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
+        shared_store=SharedStoreReadings(
+            up=True,
+            may_evict=False,
+            commits=1,
+            batches=1,
+            failures={"timeout": 1},
+            nodes={"up": 3},
+            given_back={"made": 1},
+        ),
     )
     text = Metrics(lambda: everything, version="1").render()[0].decode()
     yield from (each for each in text_string_to_metric_families(text) if each.name.startswith("extauthz_"))

@@ -34,7 +34,7 @@ from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.choose import choose_store, quotas_of
 from extauthz.replay.memory import MemoryStore
-from extauthz.replay.redis import RedisStore, StoreState
+from extauthz.replay.redis import SharedStore, StoreState
 from extauthz.replay.spend import Pepper
 from extauthz.server.admin import Pages
 from extauthz.server.answer import Answerer
@@ -67,7 +67,7 @@ class App:
         self._grants = Grants(self._pepper, settings.token_cache_size, quotas_of(settings))
         self._last_world: World | None = None
         self._store = choose_store(settings, self._clock)
-        self._shared = self._store if isinstance(self._store, RedisStore) else None
+        self._shared = self._store if isinstance(self._store, SharedStore) else None
         account = ServiceAccount.mounted(os.environ, settings.service_account)
         self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
         self._desk = Desk(self._clock, allow_http_loopback=settings.allow_http_loopback, size=settings.token_cache_size)
@@ -130,8 +130,13 @@ class App:
     def notes(self) -> dict[str, str]:
         """What is wrong and does not keep us from being ready: the last policies and keys serve on."""
         faults = () if self._snapshot is None else self._policies.faults
-        wrong, missing = {"source": "; ".join(map(str, faults)), "keys": "; ".join(self._unfetched())}, self.missing()
-        wrong["pepper"] = "" if self._pepper_file is None else self._pepper_file.problem
+        wrong = {
+            "source": "; ".join(map(str, faults)),
+            "keys": "; ".join(self._unfetched()),
+            "store": (self._shared and self._shared.note()) or "",
+            "pepper": "" if self._pepper_file is None else self._pepper_file.problem,
+        }
+        missing = self.missing()
         found = {name: words for name, words in wrong.items() if words and name not in missing}
         return found | crowd_note(self._policies.crowded)
 
@@ -243,7 +248,7 @@ class App:
             endpoints=self._desk.readings(),
             decision_log_lost=0 if self._audit is None else self._audit.lost,
             process_log_lost=self._log.lost,
-            store_keys=None if isinstance(self._store, RedisStore) else len(self._store),
+            store_keys=None if isinstance(self._store, SharedStore) else len(self._store),
             store_capacity=self._store.capacity if isinstance(self._store, MemoryStore) else None,
             shared_store=None if self._shared is None else _shared(self._shared.state()),
             peppers=len(self._pepper.all),
@@ -281,6 +286,9 @@ def _shared(state: StoreState) -> SharedStoreReadings:
         commits=state.commits,
         batches=state.batches,
         failures=state.failures,
+        nodes=state.nodes,
+        redirects=state.redirects,
+        given_back=state.given_back,
     )
 
 

@@ -18,13 +18,22 @@ from extauthz.config.settings import (
     StoreKind,
     settings,
 )
-from extauthz.config.value import Address, SentinelAddress, StoreAddress, TcpAddress, UnixAddress, parse_address
+from extauthz.config.value import (
+    Address,
+    ClusterAddress,
+    SentinelAddress,
+    StoreAddress,
+    TcpAddress,
+    UnixAddress,
+    parse_address,
+)
 
 __all__ = [
     "CONFIG_VARIABLE",
     "INSTALL_NAMESPACE",
     "MAX_REVOCATIONS",
     "Address",
+    "ClusterAddress",
     "ControllerSettings",
     "Engine",
     "LogLevel",

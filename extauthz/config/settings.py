@@ -109,7 +109,7 @@ class Settings:
     admin: Annotated[TcpAddress | None, tcp_or_off()] = TcpAddress("127.0.0.1", 9090)  # noqa: RUF009 (it is frozen)
     """Where health, readiness and metrics are served; `/snapshot` only on a loopback address."""
     store: Annotated[StoreKind | StoreAddress, store(StoreKind)] = StoreKind.MEMORY
-    """Where uses are counted: `memory` for this process alone, or a Redis or Valkey server that replicas share."""
+    """Where uses are counted: `memory` for this process alone, or a Redis or Valkey server or cluster."""
     store_user: Annotated[str | None, visible()] = None
     """The user at the shared store; without it, that of its `default`."""
     store_password_file: Annotated[Path | None, path()] = None
@@ -123,7 +123,7 @@ class Settings:
     store_deadline: Annotated[Seconds, duration("1ms", "5s")] = Seconds(0.100)
     """The longest that counting in the shared store may take; then the request is denied with 503."""
     store_connections: Annotated[int, whole(1, 64)] = 2
-    """How many connections to the shared store a replica counts over; one more watches it."""
+    """How many connections to the shared store, or each node of it, a replica counts over; one more watches it."""
     store_namespace: Annotated[str | None, key_prefix()] = None
     """What all keys in the shared store begin with, so that one server can hold several installations."""
     store_allow_eviction: Annotated[bool, switch()] = False

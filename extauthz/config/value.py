@@ -32,6 +32,7 @@ _STORE: Final = re.compile(
 _SENTINELS: Final = re.compile(
     r"(redis|rediss)\+sentinel://([^/@?#]{1,1024})/([A-Za-z0-9._-]{1,64})(?:/(\d{1,5}))?", re.ASCII
 )
+_CLUSTER: Final = re.compile(r"(redis|rediss)\+cluster://([^/@?#]{1,1024})/?", re.ASCII)
 _WITH_PORT: Final = re.compile(r"[^:\]\[]:\d{1,5}\Z|\]:\d{1,5}\Z", re.ASCII)
 _STORE_SOCKET: Final = re.compile(r"unix://(/[^?#]+)(?:\?db=(\d{1,5}))?")
 _VISIBLE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -79,10 +80,17 @@ class SentinelAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreAddress:
-    """A Redis or Valkey server. It holds no user and no password."""
+class ClusterAddress:
+    """Nodes of a cluster, any of which tells where all slots are."""
 
-    at: TcpAddress | UnixAddress | SentinelAddress
+    nodes: tuple[TcpAddress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """A Redis or Valkey server or cluster. It holds no user and no password."""
+
+    at: TcpAddress | UnixAddress | SentinelAddress | ClusterAddress
     tls: bool = False
     database: int = 0
 
@@ -93,6 +101,8 @@ class StoreAddress:
         if isinstance(self.at, SentinelAddress):
             hosts = ",".join(map(str, self.at.sentinels))
             return f"{scheme}+sentinel://{hosts}/{self.at.primary}/{self.database}"
+        if isinstance(self.at, ClusterAddress):
+            return f"{scheme}+cluster://{','.join(map(str, self.at.nodes))}"
         return f"{scheme}://{self.at}/{self.database}"
 
 
@@ -207,7 +217,9 @@ def store(words: type[Enum]) -> Kind:
         return _parse_store(text) if "://" in text else words(text)
 
     sentinels = "`redis+sentinel://HOST[:PORT],…/PRIMARY[/DATABASE]`"
-    urls = f"`redis://HOST[:PORT][/DATABASE]`, `rediss://…` for TLS, {sentinels} or `unix:///path[?db=DATABASE]`"
+    clusters = "`redis+cluster://HOST[:PORT],…`"
+    one = "`redis://HOST[:PORT][/DATABASE]`, `rediss://…` for TLS"
+    urls = f"{one}, {sentinels}, {clusters} or `unix:///path[?db=DATABASE]`"
     allowed = f"{_alternatives(words)}, {urls}; user and password have settings of their own"
     label = "|".join([*(w.value for w in words), "URL"])
     return Kind(label, allowed, read, _show_store, conceal=lambda text: _CREDENTIAL.sub("…@", text))
@@ -251,6 +263,10 @@ def _parse_store(text: str) -> StoreAddress:
         sentinels = tuple(_parse_server(each, _SENTINEL_PORT) for each in found[2].split(","))
         watched = SentinelAddress(sentinels, found[3])
         return StoreAddress(watched, tls=found[1] == "rediss", database=int(found[4] or 0))
+    found = _CLUSTER.fullmatch(text)
+    if found is not None:
+        nodes = tuple(_parse_server(each, _REDIS_PORT) for each in found[2].split(","))
+        return StoreAddress(ClusterAddress(nodes), tls=found[1] == "rediss")
     found = _match(_STORE, text)
     at = _parse_server(found[2], _REDIS_PORT)
     return StoreAddress(at, tls=found[1] == "rediss", database=int(found[3] or 0))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Final, assert_never
 
-from extauthz.config import SentinelAddress, Settings, StoreAddress, StoreKind, TcpAddress, UnixAddress
+from extauthz.config import ClusterAddress, SentinelAddress, Settings, StoreAddress, StoreKind, TcpAddress, UnixAddress
 from extauthz.model.time import Clock
 from extauthz.replay.memory import MemoryStore
-from extauthz.replay.redis import Options, RedisStore, Target, Tls
+from extauthz.replay.redis import ClusterStore, Options, RedisStore, SharedStore, Target, Tls
 from extauthz.replay.room import Quotas
 from extauthz.replay.unshared import WORDS, UnsharedStore
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-def choose_store(settings: Settings, clock: Clock) -> MemoryStore | RedisStore | UnsharedStore:
+def choose_store(settings: Settings, clock: Clock) -> MemoryStore | SharedStore | UnsharedStore:
     """The store, not started yet."""
     match settings.store:
         case StoreKind.MEMORY if settings.kubernetes and not settings.single_replica:
@@ -29,7 +30,7 @@ def choose_store(settings: Settings, clock: Clock) -> MemoryStore | RedisStore |
             assert_never(settings.store)
 
 
-def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> RedisStore:
+def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> SharedStore:
     """The shared store, not started yet."""
     options = Options(
         deadline=settings.store_deadline,
@@ -39,7 +40,8 @@ def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> Redis
         min_replicas=settings.store_min_replicas,
         wait_replicas=settings.store_wait_replicas,
     )
-    return RedisStore(target_of(settings, store), clock, options)
+    target = target_of(settings, store)
+    return ClusterStore(target, clock, options) if target.nodes else RedisStore(target, clock, options)
 
 
 def quotas_of(settings: Settings) -> Quotas:
@@ -54,32 +56,21 @@ def namespace_of(settings: Settings) -> bytes:
 
 def target_of(settings: Settings, store: StoreAddress) -> Target:
     """Where the shared store is, and as whom we come."""
+    whoever = Target(
+        database=store.database,
+        user=settings.store_user,
+        password_file=settings.store_password_file,
+        tls=_tls(settings, store),
+    )
     match store.at:
         case UnixAddress(path=path):
-            return Target(
-                path=path,
-                database=store.database,
-                user=settings.store_user,
-                password_file=settings.store_password_file,
-            )
+            return replace(whoever, path=path)
         case SentinelAddress(sentinels=sentinels, primary=primary):
-            return Target(
-                sentinels=tuple((each.host, each.port) for each in sentinels),
-                primary=primary,
-                database=store.database,
-                user=settings.store_user,
-                password_file=settings.store_password_file,
-                tls=_tls(settings, store),
-            )
+            return replace(whoever, sentinels=tuple((each.host, each.port) for each in sentinels), primary=primary)
+        case ClusterAddress(nodes=nodes):
+            return replace(whoever, nodes=tuple((each.host, each.port) for each in nodes))
         case TcpAddress(host=host, port=port):
-            return Target(
-                host=host,
-                port=port,
-                database=store.database,
-                user=settings.store_user,
-                password_file=settings.store_password_file,
-                tls=_tls(settings, store),
-            )
+            return replace(whoever, host=host, port=port)
         case _:
             assert_never(store.at)
 

@@ -1,13 +1,19 @@
--- Commits all spends of one request, or none, on this server's clock. Or looks at what is left, and writes nothing.
+-- Commits all spends of one request, or none, on this server's clock. Or looks at what is left, and writes nothing. Or,
+-- in a cluster, gives back what one step of a commit counted.
 --
 -- KEYS: one for each spend, in order; then that of the attempt, when there is one.
--- ARGV: how long an attempt is remembered (ms), 0 to look only; then five for each spend:
+-- ARGV: how long an attempt is remembered (ms), 0 to look only, below 0 to give back; then five for each spend:
 --   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use
 --   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
 --   'r', amount,   window (us), '', ''                                                 a request within a rate
 --   'q', most,     1,           first, last                    room in an account for the keys of these counts, from 1
+-- and last the name of this try, where the commit is one step of several: a step may be given back.
 -- Reply: {0, remaining or -1, 0, now} committed; {1, spend, wait (us) or -1, now} refused; {2, spend, 0, now} too late;
--- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after.
+-- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after;
+-- {4, 0, 0, now} this try gave the step back before; to giving back {5, 1 when something was counted, 0, now}.
+--
+-- An attempt holds what was left; for a step also when it counted, and the tries that rely on it: `LEFT WHEN TRY TRY`.
+-- Or `x TRY`, when the last of them gave it back: should its commit arrive only now, it counts nothing.
 --
 -- INVARIANT: everything is checked before anything is written, so that a refusal, and an error such as OOM or
 -- READONLY (which a server raises at the first write), counts nothing.
@@ -15,7 +21,7 @@
 -- Instants are whole microseconds, exact in a double until the year 2255.
 
 local PARTS, COMPACT_ABOVE, FIELDS = 60, 256, 5
-local COMMITTED, REFUSED, LATE, LOOKED = 0, 1, 2, 3
+local COMMITTED, REFUSED, LATE, LOOKED, RETURNED, GIVEN = 0, 1, 2, 3, 4, 5
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -113,6 +119,14 @@ function use.count(state, max_uses, life, fingerprint, grace)
   end
   state.life = math.max(state.life or 0, life)
   return math.max(0, max_uses - state.spent)
+end
+
+-- Only where it was counted without a leave to repeat.
+function use.give_back(key, state)
+  if state.known and state.spent > 0 then
+    state.spent = state.spent - 1
+    redis.call('SET', key, whole(state.spent), 'KEEPTTL')
+  end
 end
 
 function use.left(state, max_uses, life, fingerprint, grace)
@@ -236,7 +250,7 @@ end
 
 function rate.write(key, log)
   local first, last, count = log.first, log.last, log.count
-  local at = first[1]
+  local at = first[1] or now
   local packed, n = {log.span, log.span_end, at}, 3
   for i = 1, #count do
     packed[n + 1], packed[n + 2], packed[n + 3] = first[i] - at, last[i] - first[i], count[i]
@@ -247,12 +261,58 @@ function rate.write(key, log)
   put(key, cmsgpack.pack(packed), life, log.known)
 end
 
+-- Take out the request that was counted at this instant. Those that share its group keep the later end of it.
+function rate.give_back(key, log, counted_at)
+  for i = 1, #log.count do
+    if log.first[i] <= counted_at and counted_at <= log.last[i] then
+      log.count[i] = log.count[i] - 1
+      if log.count[i] == 0 then
+        for _, list in ipairs({log.first, log.last, log.count}) do
+          table.remove(list, i)
+        end
+      end
+      rate.write(key, log)
+      return
+    end
+  end
+end
+
+----- Steps: who relies on what an attempt counted
+
+local step = {}
+
+function step.read(raw)
+  local left, counted_at, tries = string.match(raw, '^(%-?%d+) ?(%d*) ?(.*)$')
+  if left then
+    return {left = tonumber(left), counted_at = tonumber(counted_at), tries = tries}
+  end
+  return {tries = string.sub(raw, 3)}
+end
+
+-- The tries without this one, and whether it was among them.
+function step.without(tries, try)
+  local others, found = '', false
+  for each in string.gmatch(tries, '%S+') do
+    if each == try then
+      found = true
+    else
+      others = others .. ' ' .. each
+    end
+  end
+  return others, found
+end
+
+function step.write(key, state, ...)
+  redis.call('SET', key, whole(state.left) .. ' ' .. whole(state.counted_at) .. state.tries, ...)
+end
+
 ----- The commit
 
 local room = {}
 local KINDS = {b = bind, u = use, r = rate, q = room}
 
-local spends = (#ARGV - 1) / FIELDS
+local spends = math.floor((#ARGV - 1) / FIELDS)
+local attempt, try = KEYS[spends + 1], ARGV[2 + spends * FIELDS]
 local states = {}
 
 local function fields(i)
@@ -402,18 +462,55 @@ local function write()
   return remaining
 end
 
-if ARGV[1] == '0' then
-  return look()
-end
-
-local attempt = KEYS[spends + 1]
-if attempt then
-  local before = redis.call('GET', attempt)
-  if before then
+-- What the attempt was answered before; nil when it is new. A step has one more try that relies on it.
+local function before()
+  local raw = attempt and redis.call('GET', attempt)
+  if not raw then
+    return nil
+  end
+  local state = step.read(raw)
+  local others, known = step.without(state.tries, try)
+  if not state.left then
+    return known and {RETURNED, 0, 0, now} or nil
+  end
+  if try and ARGV[1] ~= '0' and state.counted_at and not known then
+    state.tries = others .. ' ' .. try
+    step.write(attempt, state, 'KEEPTTL')
+  elseif ARGV[1] ~= '0' then
     -- A write, so that who waits for replicas waits for what the first try wrote.
     redis.call('PEXPIRE', attempt, redis.call('PTTL', attempt))
-    return {COMMITTED, tonumber(before), 0, now}
   end
+  return {COMMITTED, state.left, 0, now}
+end
+
+-- INVARIANT: what this try counted or relied on is given back once, and only when no other try relies on it.
+local function give_back()
+  local state = step.read(redis.call('GET', attempt) or 'x')
+  local others, known = step.without(state.tries, try)
+  if state.left and (others ~= '' or not known) then
+    if known then
+      state.tries = others
+      step.write(attempt, state, 'KEEPTTL')
+    end
+    return {GIVEN, 0, 0, now}
+  end
+  for i = 1, state.left and spends or 0 do
+    local kind = fields(i)
+    kind.give_back(KEYS[i], kind.read(redis.call('GET', KEYS[i])), state.counted_at)
+  end
+  redis.call('SET', attempt, 'x' .. others .. ' ' .. try, 'PX', whole(-ARGV[1]))
+  return {GIVEN, state.left and 1 or 0, 0, now}
+end
+
+if string.sub(ARGV[1], 1, 1) == '-' then
+  return give_back()
+end
+local repeated = before()
+if repeated then
+  return repeated
+end
+if ARGV[1] == '0' then
+  return look()
 end
 open_accounts()
 for i = 1, spends do
@@ -428,7 +525,9 @@ for i = 1, spends do
   end
 end
 local remaining = write()
-if attempt then
+if try then
+  step.write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try}, 'PX', ARGV[1])
+elseif attempt then
   redis.call('SET', attempt, remaining, 'PX', ARGV[1])
 end
 return {COMMITTED, remaining, 0, now}

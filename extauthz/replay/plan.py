@@ -130,21 +130,23 @@ def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:
     if isinstance(same, Refusal):
         yield same
         return
+    # Whether or not it counts uses: an edit that adds or removes a window must not take ties to another slot.
+    use = case.key("use", reuse.scope, *same.parts)
     for bind_to in reuse.bind_to:
-        yield _plan_bind(bind_to, reuse, same, case)
+        yield _plan_bind(bind_to, reuse, same, use, case)
     if reuse.window is None:
         yield Use(
-            key=case.key("use", reuse.scope, *same.parts),
+            key=use,
             max_uses=reuse.max_uses,
             until=same.until,
             grace=_grace(reuse, case),
         )
     else:
         key = case.key("reuse-rate", reuse.scope, *same.parts)
-        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, step=Step.REUSE, label="reuse")
+        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, step=Step.REUSE, label="reuse", company=use)
 
 
-def _plan_bind(bind_to: BindTo, reuse: Reuse, same: _Same, case: _Case) -> Bind | Refusal:
+def _plan_bind(bind_to: BindTo, reuse: Reuse, same: _Same, use: bytes, case: _Case) -> Bind | Refusal:
     """One tie for each thing bound to, so that adding another in the policy leaves the earlier ties in force."""
     header = reuse.bind_header or ""
     match bind_to:
@@ -162,7 +164,7 @@ def _plan_bind(bind_to: BindTo, reuse: Reuse, same: _Same, case: _Case) -> Bind 
     label = f"bindTo {bind_to.value}"
     name = header if bind_to is BindTo.HEADER else ""
     key = case.key("bind", reuse.scope, *same.parts, bind_to.value, name)
-    return Bind(key=key, value=case.pepper.key("bound", value), until=same.until, label=label)
+    return Bind(key=key, value=case.pepper.key("bound", value), until=same.until, label=label, company=use)
 
 
 def _plan_limit(limit: Limit, case: _Case) -> Rate | Refusal:
@@ -178,7 +180,15 @@ def _plan_limit(limit: Limit, case: _Case) -> Rate | Refusal:
         window=limit.window,
         allow_on_store_error=limit.allow_on_store_error,
         label=limit.name,
+        company=_company(limit, case),
     )
+
+
+def _company(limit: Limit, case: _Case) -> bytes:
+    """The key of a token's uses, for a limit that counts by the token alone."""
+    if case.token is None or limit.by != (LimitBy.TOKEN,):
+        return b""
+    return case.key("use", limit.scope, ReuseKey.TOKEN.value, case.token.identity)
 
 
 def _same(reuse: Reuse, case: _Case) -> _Same | Refusal:

@@ -107,6 +107,8 @@ class Bind:
     reason: Reason = Reason.TOKEN_BOUND_ELSEWHERE
     step: Step = Step.BINDING
     label: str = "bindTo"
+    company: bytes = b""
+    """The key of what it is always counted with, whose slot it shares in a cluster; empty for its own slot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,8 @@ class Use:
     step: Step = Step.REUSE
     grace: Grace | None = None
     label: str = "reuse"
+    company: bytes = b""
+    """As with a `Bind`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,8 @@ class Rate:
     step: Step = Step.LIMITS
     allow_on_store_error: bool = False
     label: str
+    company: bytes = b""
+    """As with a `Bind`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

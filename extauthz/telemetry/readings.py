@@ -34,6 +34,11 @@ class SharedStoreReadings:
     batches: int
     failures: Mapping[str, int]
     """Commits that could not be made, by what was wrong."""
+    nodes: Mapping[str, int] | None = None
+    """Of a cluster: how many nodes are `up` and `down`."""
+    redirects: int = 0
+    given_back: Mapping[str, int] | None = None
+    """Of a cluster: what was counted for a refused request and given back (`made`), or not (`lost`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,3 +258,29 @@ def _shared_store(store: SharedStoreReadings) -> Iterator[Metric]:
     for kind, count in sorted(store.failures.items()):
         failures.add_metric((kind,), count)
     yield failures
+    if store.nodes is not None:
+        yield from _cluster(store, store.nodes)
+
+
+def _cluster(store: SharedStoreReadings, nodes: Mapping[str, int]) -> Iterator[Metric]:
+    found = GaugeMetricFamily(
+        "extauthz_store_nodes",
+        "Nodes of the cluster that hold slots, by whether they take commits: `up` or `down`; this and the next two are"
+        " absent elsewhere.",
+        labels=("state",),
+    )
+    for state, count in sorted(nodes.items()):
+        found.add_metric((state,), count)
+    yield found
+    yield CounterMetricFamily(
+        "extauthz_store_redirects", "How often a node named another for a slot (MOVED, ASK).", store.redirects
+    )
+    returned = CounterMetricFamily(
+        "extauthz_store_given_back",
+        "Steps of a commit over several slots that were undone because a later step refused or failed: `made`, or"
+        " `lost` where the count may stay.",
+        labels=("result",),
+    )
+    for result, count in sorted((store.given_back or {}).items()):
+        returned.add_metric((result,), count)
+    yield returned

@@ -16,6 +16,7 @@ from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
 from tests.building import NOW
 from tests.clock import FakeClock
+from tests.redis.cluster import Cluster, ClusterClock, clustered, connected_to
 from tests.redis.servers import Server, ServerClock, connected, running
 
 UNTIL = Instant(NOW + 300)
@@ -48,20 +49,33 @@ def redis() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with clustered(turned=True) as cluster:
+        yield cluster
+
+
 def places(*kinds: str) -> tuple[Any, ...]:
     """Parameters for the fixture `place`."""
     return tuple(pytest.param(kind, marks=() if kind == "memory" else pytest.mark.redis, id=kind) for kind in kinds)
 
 
-turns_time = pytest.mark.parametrize("place", places("memory", "valkey"), indirect=True)
+turns_time = pytest.mark.parametrize("place", places("memory", "valkey", "cluster"), indirect=True)
 
 
-@pytest.fixture(params=places("memory", "valkey", "redis"))
+@pytest.fixture(params=places("memory", "valkey", "redis", "cluster"))
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store under test."""
     if request.param == "memory":
         clock = FakeClock(NOW)
         yield Place(MemoryStore(clock, capacity=1000), clock)
+        return
+    if request.param == "cluster":
+        ours: Cluster = request.getfixturevalue("cluster")
+        ours.flush()
+        turned = ClusterClock(ours, NOW)
+        with connected_to(ours, turned) as store:
+            yield Place(store, turned)
         return
     server: Server = request.getfixturevalue(request.param)
     server.client().flushall()

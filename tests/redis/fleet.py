@@ -11,7 +11,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -26,6 +26,7 @@ from tests import issuing
 from tests.building import policy, with_token
 from tests.checks import check_request, read_response
 from tests.contract.running import PATIENCE, Serve, serving, write
+from tests.redis.cluster import Cluster
 from tests.redis.proxy import Fault, Proxy, before
 from tests.redis.servers import Server, running, wait_for
 from tests.redis.test_serving import readiness
@@ -108,18 +109,33 @@ def answer(call: Any) -> str:
 @contextmanager
 def fleet(server: Server, folder: Path, **reuse: Any) -> Iterator[Fleet]:
     """Replicas that are ready, over one rule with this `reuse`."""
+    with ExitStack() as stack:
+        proxies = [stack.enter_context(before(server.port)) for _ in range(REPLICAS)]
+        urls = [f"redis://127.0.0.1:{proxy.port}/0" for proxy in proxies]
+        yield Fleet(server, stack.enter_context(_replicas(zip(urls, proxies, strict=True), folder, reuse)))
+
+
+@contextmanager
+def cluster_fleet(cluster: Cluster, folder: Path, **reuse: Any) -> Iterator[Fleet]:
+    """The same before a cluster. A proxy stands before each node, for all replicas."""
+    proxies = [member.proxy for member in cluster.members[:REPLICAS]]
+    with _replicas(((cluster.url, proxy) for proxy in proxies), folder, reuse) as replicas:
+        yield Fleet(cluster.members[0].server, replicas)
+
+
+@contextmanager
+def _replicas(stores: Iterable[tuple[str, Proxy]], folder: Path, reuse: dict[str, Any]) -> Iterator[list[Replica]]:
     policies = folder / "fleet"
     policies.mkdir()
     write(policies, "all.yaml", CORP, policy("p", with_token("counted", reuse=reuse)))
     pepper = folder / "fleet-pepper"
     pepper.write_bytes(b"p" * 32)
     with ExitStack() as stack:
-        made = Fleet(server)
-        for _ in range(REPLICAS):
-            proxy = stack.enter_context(before(server.port))
-            where = ("--store", f"redis://127.0.0.1:{proxy.port}/0", "--pepper-file", pepper)
+        made = []
+        for url, proxy in stores:
+            where = ("--store", url, "--pepper-file", pepper)
             served = stack.enter_context(serving(policies, *where, "--admin", "127.0.0.1:0", *_BUDGETS))
-            made.replicas.append(Replica(served, proxy, stack.enter_context(channel(served.address))))
+            made.append(Replica(served, proxy, stack.enter_context(channel(served.address))))
         yield made
 
 

@@ -32,7 +32,7 @@ KINDS = ("valkey", "redis")
 PATIENT = Options(deadline=Seconds(20.0), check_every=Seconds(3600.0))
 """For tests that ask what is decided, not when; the server is inspected at the start only."""
 
-_START = 1_790_000_000.0
+START = 1_790_000_000.0
 _CLOSE = 0.01
 
 
@@ -132,7 +132,7 @@ class Server:
 class ServerClock(FakeClock):
     """A test's clock that takes a server's along when time passes."""
 
-    def __init__(self, server: Server, wall: float = _START) -> None:
+    def __init__(self, server: Server, wall: float = START) -> None:
         super().__init__(wall)
         self._server = server
         self._client = server.client()
@@ -150,17 +150,19 @@ class ServerClock(FakeClock):
         assert self._server.clock_file is not None
         turn(self._server.clock_file, self._passed)
         # The server reads the clock once in a turn of its event loop, so the turn that is on may still go by the old.
-        wait_for(self._arrived, "the server's clock to be turned")
+        wait_for(lambda: tells_time(self._client, self._passed), "the server's clock to be turned")
 
-    def _arrived(self) -> bool:
-        seconds, micros = self._client.time()
-        return abs(seconds + micros / 1e6 - _START - self._passed) < _CLOSE
+
+def tells_time(client: redis.Redis, passed: float) -> bool:
+    """Whether a server's clock has come to so many seconds past the start."""
+    seconds, micros = client.time()
+    return bool(abs(seconds + micros / 1e6 - START - passed) < _CLOSE)
 
 
 def turn(clock_file: Path, passed: float) -> None:
     """Let the clock of a server stand at so many seconds past the start."""
     fresh = clock_file.with_suffix(".fresh")
-    fresh.write_text(datetime.fromtimestamp(_START + passed, UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
+    fresh.write_text(datetime.fromtimestamp(START + passed, UTC).strftime("%Y-%m-%d %H:%M:%S.%f"))
     fresh.rename(clock_file)
 
 

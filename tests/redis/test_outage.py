@@ -275,7 +275,7 @@ def test_a_cluster_node_is_refused_and_told_as_such() -> None:
         store = RedisStore(server.target, CLOCK, BRISK)
         store.start()
         try:
-            wait_for(lambda: tells(store, "is a cluster node", "name a server that is none"), "the reason")
+            wait_for(lambda: tells(store, "is a cluster node", "name the cluster by"), "the reason")
             assert not store.ready()
         finally:
             store.stop()

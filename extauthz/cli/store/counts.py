@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from extauthz.cli.explain.folder import KeysFrom, asking, world_of
-from extauthz.cli.store.reached import address_of, open_console
+from extauthz.cli.store.reached import address_of, consoles
 from extauthz.config import Settings
 from extauthz.decide import Admission
 from extauthz.explain.story import Story
@@ -17,7 +16,7 @@ from extauthz.explain.telling import Draft, begin
 from extauthz.model.step import Step
 from extauthz.model.time import Clock
 from extauthz.replay.choose import quotas_of, shared_store
-from extauthz.replay.redis import RedisStore
+from extauthz.replay.redis import SharedStore
 from extauthz.replay.rotation import read_pepper
 from extauthz.replay.spend import Pepper, Spend
 from extauthz.server.codec import read_check
@@ -72,14 +71,17 @@ def look_up(settings: Settings, data: bytes, folder: Path, keys: KeysFrom, clock
 
 def forget_counts(settings: Settings, counts: Counts, clock: Clock) -> int:
     """Delete the counts of the token. How many were there. Raises CannotConnect."""
-    with closing(open_console(settings, clock)) as console:
-        return console.forget(counts.of_token)
+    with consoles(settings, clock) as opened:
+        return sum(console.forget(counts.of_token) for console in opened)
 
 
-def _wait_for(store: RedisStore, clock: Clock) -> None:
+def _wait_for(store: SharedStore, clock: Clock) -> None:
     pause = threading.Event()
     until = clock.monotonic() + _CONNECTING
-    while not store.ready():
+    while not store.ready() or store.note() is not None:
         if clock.monotonic() >= until:
+            if store.ready():
+                # Some node is gone; the token's may be there.
+                return
             raise CountsUnknown(store.trouble() or "the store is not connected")
         pause.wait(_LOOK)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 from extauthz.cli.settings import stop
-from extauthz.config import Setting, Settings, StoreAddress
+from extauthz.config import ClusterAddress, Setting, Settings, StoreAddress
 from extauthz.model.time import Clock
 from extauthz.replay.choose import namespace_of, target_of
-from extauthz.replay.redis import Console
+from extauthz.replay.redis import Console, open_consoles
 
 
 def is_of_server(setting: Setting) -> bool:
@@ -19,6 +22,11 @@ def is_of_counts(setting: Setting) -> bool:
     return is_of_server(setting) or setting.name == "pepper-file"
 
 
+def is_cluster(settings: Settings) -> bool:
+    """Whether the shared store is a cluster."""
+    return isinstance(address_of(settings).at, ClusterAddress)
+
+
 def address_of(settings: Settings) -> StoreAddress:
     """Where the shared store is, or the end."""
     if isinstance(settings.store, StoreAddress):
@@ -29,6 +37,11 @@ def address_of(settings: Settings) -> StoreAddress:
     )
 
 
-def open_console(settings: Settings, clock: Clock) -> Console:
-    """A connection to the shared store. Raises CannotConnect."""
-    return Console(target_of(settings, address_of(settings)), namespace_of(settings), clock)
+@contextmanager
+def consoles(settings: Settings, clock: Clock) -> Iterator[tuple[Console, ...]]:
+    """A connection to each server of the shared store, closed at the end. Raises CannotConnect."""
+    with ExitStack() as stack:
+        opened = open_consoles(target_of(settings, address_of(settings)), namespace_of(settings), clock)
+        for each in opened:
+            stack.callback(each.close)
+        yield opened

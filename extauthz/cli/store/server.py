@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -14,11 +13,11 @@ from typing import Final, TypeAlias
 import click
 
 from extauthz.cli.settings import Flag, load_or_stop, options, stop
-from extauthz.cli.store.reached import is_of_server, open_console
+from extauthz.cli.store.reached import consoles, is_cluster, is_of_server
 from extauthz.cli.store.replica import NoAnswer, Replica, ask_replica
 from extauthz.config import Settings
 from extauthz.model.time import Seconds, SystemClock
-from extauthz.replay.redis import CannotConnect, Census, Console, Facts, Usage
+from extauthz.replay.redis import CannotConnect, Census, Console, Facts, Trouble, Usage
 
 _PINGS: Final = 5
 _CENSUS: Final = Seconds(10.0)
@@ -38,19 +37,35 @@ def _ping(*, config: Path | None, **flags: Flag) -> None:
     """
     settings = _settings(config, flags)
     try:
-        with closing(open_console(settings, SystemClock())) as console:
-            facts, _ = console.learn()
-            times = [console.ping() for _ in range(_PINGS)]
+        with consoles(settings, SystemClock()) as opened:
+            sound = [_ping_one(console, settings) for console in opened]
     except CannotConnect as no:
         click.echo(str(no), err=True)
         sys.exit(1)
-    shown = f"`{settings.store}`"
-    fault = facts.fault(shown, allow_eviction=settings.store_allow_eviction)
+    sys.exit(0 if all(sound) else 1)
+
+
+def _ping_one(console: Console, settings: Settings) -> bool:
+    """Tell of one server. Whether it takes commits."""
+    facts, _ = console.learn()
+    fault = _fault(facts, console, settings)
     if fault is not None:
         click.echo(f"{fault.detail}: nothing is counted there", err=True)
-        sys.exit(1)
+        return False
+    times = [console.ping() for _ in range(_PINGS)]
     slowest = f"{max(times) * 1000:.2f} ms the slowest of {_PINGS}"
-    click.echo(f"the store {shown} takes commits: {median(times) * 1000:.2f} ms, {slowest}")
+    click.echo(f"the store {_shown(console, settings)} takes commits: {median(times) * 1000:.2f} ms, {slowest}")
+    return True
+
+
+def _shown(console: Console, settings: Settings) -> str:
+    return str(console) if is_cluster(settings) else f"`{settings.store}`"
+
+
+def _fault(facts: Facts, console: Console, settings: Settings) -> Trouble | None:
+    return facts.fault(
+        _shown(console, settings), allow_eviction=settings.store_allow_eviction, in_cluster=is_cluster(settings)
+    )
 
 
 def _stats(*, config: Path | None, admin: tuple[str, ...], output: str, **flags: Flag) -> None:
@@ -60,19 +75,25 @@ def _stats(*, config: Path | None, admin: tuple[str, ...], output: str, **flags:
     """
     settings = _settings(config, flags)
     try:
-        with closing(open_console(settings, SystemClock())) as console:
-            facts, usage = console.learn()
-            census = _census(console)
+        with consoles(settings, SystemClock()) as opened:
+            told = [_tell(console, settings) for console in opened]
         replicas = [ask_replica(address, _REPLICA_WAIT) for address in admin]
     except (CannotConnect, NoAnswer) as no:
         stop(f"cannot tell: {no}")
-    fault = facts.fault(f"`{settings.store}`", allow_eviction=settings.store_allow_eviction)
-    told = {"store": str(settings.store), "fault": "" if fault is None else fault.detail, **_told(facts, usage, census)}
     if output == "json":
-        click.echo(json.dumps(told | {"breakers": [asdict(each) for each in replicas]}, indent=2))
+        one = {"store": str(settings.store), "nodes": told} if is_cluster(settings) else told[0]
+        click.echo(json.dumps(one | {"breakers": [asdict(each) for each in replicas]}, indent=2))
     else:
-        click.echo(_text(told, replicas))
-    sys.exit(0 if fault is None else 1)
+        click.echo("\n\n".join(_text(each, replicas if each is told[-1] else []) for each in told))
+    sys.exit(1 if any(each["fault"] for each in told) else 0)
+
+
+def _tell(console: Console, settings: Settings) -> dict[str, _Value]:
+    """What there is to tell of one server."""
+    facts, usage = console.learn()
+    fault = _fault(facts, console, settings)
+    where = _shown(console, settings).strip("`")
+    return {"store": where, "fault": "" if fault is None else fault.detail, **_told(facts, usage, _census(console))}
 
 
 def _census(console: Console) -> Census | None:

@@ -16,7 +16,7 @@ from redis.connection import AbstractConnection, Connection, SSLConnection, Unix
 
 from extauthz.model.time import Seconds
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Request, Script, is_commit, packed
+from extauthz.replay.redis.wire import Argument, Request, Script, is_commit, packed
 
 _HANDSHAKE: Final = Seconds(1.0)
 """The longest for each step of a new connection. The keeper makes them, so no request waits for this."""
@@ -61,11 +61,18 @@ class Target:
     """Who tells where the primary is, in place of host and port; see `sentinel`."""
     primary: str = ""
     """The name under which they watch it."""
+    nodes: tuple[tuple[str, int], ...] = ()
+    """Who tells where the slots of a cluster are, in place of host and port; see `survey`."""
+    in_cluster: bool = False
+    """Whether it is one node of a cluster."""
 
     def __str__(self) -> str:
         if self.sentinels:
             hosts = ",".join(f"{host}:{port}" for host, port in self.sentinels)
             return f"`{'redis' if self.tls is None else 'rediss'}+sentinel://{hosts}/{self.primary}`"
+        if self.nodes:
+            hosts = ",".join(f"{host}:{port}" for host, port in self.nodes)
+            return f"`{'redis' if self.tls is None else 'rediss'}+cluster://{hosts}`"
         if self.path is not None:
             return f"`unix://{self.path}`"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -85,6 +92,10 @@ class Target:
         """A connection to a sentinel, not made yet: with the same TLS, and as nobody."""
         options = self._options() | {"db": 0, "username": None, "password": None}
         return replace(self, host=host, port=port, path=None).connection(options)
+
+    def node(self, host: str, port: int) -> Target:
+        """One node of this cluster."""
+        return replace(self, host=host, port=port, nodes=(), in_cluster=True)
 
     def connection(self, options: dict[str, Any]) -> AbstractConnection:
         """A connection with these options of the driver, not made yet."""
@@ -128,12 +139,13 @@ class Target:
 class Lane:
     """One connection, for one batch at a time. Not safe for threads: whoever holds it uses it alone."""
 
-    __slots__ = ("_connection", "_monotonic", "_replicas", "_script", "_server")
+    __slots__ = ("_connection", "_host", "_monotonic", "_replicas", "_script", "_server")
 
     def __init__(self, target: Target, script: Script, monotonic: Callable[[], float], replicas: int = 0) -> None:
         """Connect. So many `replicas` must have what a batch counted before it is told. Raises CannotConnect."""
         self._replicas = replicas
         self._server = str(target)
+        self._host = target.host
         self._script = script
         self._monotonic = monotonic
         self._connection = target.open()
@@ -162,14 +174,24 @@ class Lane:
         return Trouble("unreplicated", f"of the store {self._server} {words}")
 
     def _entries(self, requests: Sequence[Request], deadline: float) -> list[object]:
-        replies = self._run([request.command(b"EVALSHA", self._script.sha) for request in requests], deadline)
+        replies = self._ask_each(requests, b"EVALSHA", self._script.sha, deadline)
         # A server that was restarted or switched has no script. It said so before it counted anything.
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
         if missing and self.alive:
-            commands = [requests[at].command(b"EVAL", self._script.text) for at in missing]
-            for at, reply in zip(missing, self._run(commands, deadline), strict=True):
+            again = [requests[at] for at in missing]
+            for at, reply in zip(missing, self._ask_each(again, b"EVAL", self._script.text, deadline), strict=True):
                 replies[at] = reply
-        return [of_error(each, self._server) if isinstance(each, Exception) else each for each in replies]
+        return [of_error(each, self._server, self._host) if isinstance(each, Exception) else each for each in replies]
+
+    def _ask_each(self, requests: Sequence[Request], verb: bytes, script: bytes, deadline: float) -> list[object]:
+        commands = [request.command(verb, script) for request in requests]
+        if not any(request.asking for request in requests):
+            return self._run(commands, deadline)
+        # ASKING speaks of the one command behind it.
+        replies = iter(
+            self._run([each for pair in zip(requests, commands, strict=True) for each in _asking(*pair)], deadline)
+        )
+        return [(next(replies), next(replies))[1] if request.asking else next(replies) for request in requests]
 
     def ask(self, *command: bytes, deadline: float) -> object:
         """Run one command. The reply, or Trouble."""
@@ -203,3 +225,7 @@ class Lane:
             return self._connection.read_response(disable_decoding=True, timeout=timeout, disconnect_on_error=False)
         except redis.exceptions.ResponseError as error:
             return error
+
+
+def _asking(request: Request, command: tuple[Argument, ...]) -> tuple[tuple[Argument, ...], ...]:
+    return ((b"ASKING",), command) if request.asking else (command,)

@@ -15,6 +15,8 @@ from extauthz.model.time import Clock, Seconds
 from extauthz.replay.redis.connect import CannotConnect, Lane, Target
 from extauthz.replay.redis.facts import Facts, Usage, read_facts, read_usage
 from extauthz.replay.redis.sentinel import find_primary
+from extauthz.replay.redis.slots import Address, SlotMap, slot_of, tag_of
+from extauthz.replay.redis.survey import ask_slots
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import FORMAT, Codec, commit_script
 from extauthz.replay.spend import Spend
@@ -43,13 +45,17 @@ class Census:
 class Console:
     """One connection to the server, for one person at a time. Each method raises CannotConnect."""
 
-    def __init__(self, target: Target, namespace: bytes, clock: Clock) -> None:
-        """Connect. Raises CannotConnect."""
+    def __init__(self, target: Target, namespace: bytes, clock: Clock, slots: SlotMap | None = None) -> None:
+        """Connect. `slots` of a cluster, in which the server is a node. Raises CannotConnect."""
         self._target = target
+        self._slots = slots
         self._prefix = namespace + FORMAT
-        self._codec = Codec(namespace)
+        self._codec = Codec(namespace, tagged=slots is not None)
         self._clock = clock
         self._lane = Lane(find_primary(target), commit_script(), clock.monotonic)
+
+    def __str__(self) -> str:
+        return str(self._target)
 
     def close(self) -> None:
         """Close the connection."""
@@ -57,7 +63,8 @@ class Console:
 
     def ping(self) -> Seconds:
         """How long an empty commit takes, as a serving replica probes with: it is written, and soon forgotten."""
-        request = self._codec.write((), secrets.token_bytes(16), self._clock.now())
+        tag = b"" if self._slots is None else self._slots.tag_at(self._address) or b""
+        request = self._codec.write((), secrets.token_bytes(16), self._clock.now(), tag)
         sent = self._clock.monotonic()
         entry = self._lane.run([request], sent + _WAIT)[0]
         took = Seconds(self._clock.monotonic() - sent)
@@ -88,12 +95,21 @@ class Console:
         return Census(keys=found, complete=True)
 
     def forget(self, spends: tuple[Spend, ...]) -> int:
-        """Delete what is counted for these spends. How many of them had a count."""
-        keys = self._codec.keys(spends)
-        deleted = self._ask(b"DEL", *keys) if keys else 0
-        if not isinstance(deleted, int):
-            raise self._odd()
-        return deleted
+        """Delete what is counted here for these spends. How many of them had a count."""
+        found = 0
+        for key in self._codec.keys(tuple(spend for spend in spends if self._holds(spend))):
+            deleted = self._ask(b"DEL", key)
+            if not isinstance(deleted, int):
+                raise self._odd()
+            found += deleted
+        return found
+
+    @property
+    def _address(self) -> Address:
+        return self._target.host, self._target.port
+
+    def _holds(self, spend: Spend) -> bool:
+        return self._slots is None or self._slots.at(slot_of(tag_of(spend))) == self._address
 
     def _scan(self) -> Iterator[list[bytes]]:
         """All keys that begin as ours do, some of them perhaps twice (SCAN promises no more)."""
@@ -109,6 +125,8 @@ class Console:
 
     def _kind(self, key: bytes) -> str:
         rest = key.removeprefix(self._prefix)
+        if self._slots is not None:
+            rest = rest.partition(b"}")[2]
         return chr(rest[-1]) if len(rest) == _KEY_BYTES else ""
 
     def _ask(self, *command: bytes) -> object:
@@ -119,3 +137,32 @@ class Console:
 
     def _odd(self) -> CannotConnect:
         return CannotConnect(Trouble("other", f"the store {self._target} gave an answer that is none"))
+
+
+def open_consoles(target: Target, namespace: bytes, clock: Clock) -> tuple[Console, ...]:
+    """One for each server that holds counts. Raises CannotConnect."""
+    if not target.nodes:
+        return (Console(target, namespace, clock),)
+    slots = _slots(target)
+    opened: list[Console] = []
+    try:
+        for address in sorted(slots.addresses):
+            opened.append(Console(target.node(*address), namespace, clock, slots))  # noqa: PERF401 (closes what it opened)
+    except CannotConnect:
+        for each in opened:
+            each.close()
+        raise
+    return tuple(opened)
+
+
+def _slots(target: Target) -> SlotMap:
+    last = Trouble("cluster", f"no slots of the store {target} are held by anybody")
+    for address in target.nodes:
+        try:
+            found = ask_slots(target, address)
+        except CannotConnect as no:
+            last = no.trouble
+            continue
+        if found.addresses:
+            return found
+    raise CannotConnect(last)

@@ -40,12 +40,16 @@ class Facts:
         """Whether the server may drop live counts to make room."""
         return self.eviction != _NO_EVICTION and self.max_memory > 0
 
-    def fault(self, server: str, *, allow_eviction: bool, min_replicas: int = 0) -> Trouble | None:
-        """Why nothing may be counted there; None when all is well."""
+    def fault(
+        self, server: str, *, allow_eviction: bool, min_replicas: int = 0, in_cluster: bool = False
+    ) -> Trouble | None:
+        """Why nothing may be counted there; None when all is well. `in_cluster` is what we take it for."""
         if self.loading:
             return Trouble("loading", f"the store {server} is loading its data")
-        if self.cluster:
-            return Trouble("cluster", f"the store {server} is a cluster node; name a server that is none")
+        if self.cluster and not in_cluster:
+            return Trouble("cluster", f"the store {server} is a cluster node; name the cluster by `redis+cluster://`")
+        if in_cluster and not self.cluster:
+            return Trouble("cluster", f"the store {server} is no cluster node; name it by `redis://`")
         if self.role != "master":
             return Trouble("readonly", f"the store {server} is a replica; name its primary")
         major = self.version.partition(".")[0]

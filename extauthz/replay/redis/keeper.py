@@ -19,7 +19,7 @@ from extauthz.replay.redis.breaker import Breaker
 from extauthz.replay.redis.connect import CannotConnect, Lane, Target
 from extauthz.replay.redis.facts import Facts, read_facts
 from extauthz.replay.redis.sentinel import find_primary
-from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.wire import Codec, Reply, Request, Script, commit_script
 
 _LOG: Final = logging.getLogger(__name__)
@@ -66,16 +66,18 @@ class Options:
 class Keeper:
     """One thread that keeps as many lanes as wanted, and closes the breaker when a probe comes back."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything that a node has
         self,
         target: Target,
         options: Options,
         clock: Clock,
         breaker: Breaker,
         crossings: Crossings,
+        *,
         observe: Callable[[Reply, float, float], None],
+        probe: Callable[[], Request],
     ) -> None:
-        """`observe` is told of each probe's reply, and when by monotonic time it was sent and received."""
+        """`observe` is told of the reply to each `probe`, and when by monotonic time that was sent and received."""
         self._target = target
         self._options = options
         self._clock = clock
@@ -84,6 +86,7 @@ class Keeper:
         self._observe = observe
         self._script: Script = commit_script()
         self._codec = Codec(options.namespace)
+        self._empty_commit = probe
         self._lock = threading.Lock()
         self._lanes: set[Lane] = set()
         self._probe: Lane | None = None
@@ -230,14 +233,18 @@ class Keeper:
             str(self._target),
             allow_eviction=self._options.allow_eviction,
             min_replicas=self._options.min_replicas,
+            in_cluster=self._target.in_cluster,
         )
 
     def _try_a_write(self) -> None:
-        """The half-open probe: an empty commit with an attempt of its own, which is written and soon forgotten."""
+        """The half-open probe: an empty commit, whose attempt is written and soon forgotten."""
         assert self._probe is not None  # noqa: S101 (made by _inspect)
-        request = self._codec.write((), secrets.token_bytes(16), self._clock.now())
+        request = self._empty_commit()
         sent = self._clock.monotonic()
         entry = self._probe.run([request], sent + self._options.deadline)[0]
+        if isinstance(entry, Redirect):
+            # It answers for its slots; that one is on its way to another.
+            return
         if isinstance(entry, Trouble):
             raise CannotConnect(entry)
         reply = self._codec.read(entry, ())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -16,7 +19,7 @@ from extauthz.replay.redis.connect import Lane, Target
 from extauthz.replay.redis.facts import Facts
 from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
 from extauthz.replay.redis.server_clock import ServerClock
-from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Committed, Left
@@ -29,16 +32,27 @@ _LEAST_TO_LEAD: Final = 0.2
 class Node:
     """A way to one server, for many threads. `start` it first; until it is connected, all is Trouble."""
 
-    def __init__(self, target: Target, clock: Clock, options: Options, codec: Codec) -> None:
+    def __init__(
+        self,
+        target: Target,
+        clock: Clock,
+        options: Options,
+        codec: Codec,
+        tag: Callable[[], bytes | None] = bytes,
+    ) -> None:
+        """`tag` says under which tag a probe may write; None for nowhere, as on a node that holds no slot."""
         self._target = target
         self._clock = clock
         self._codec = codec
+        self._tag = tag
         self._deadline = options.deadline
         self._connections = options.connections
         self._breaker = Breaker()
         self._crossings: Crossings = Batches(options.batch)
         self._server_clock = ServerClock()
-        self._keeper = Keeper(target, options, clock, self._breaker, self._crossings, self._observe)
+        self._keeper = Keeper(
+            target, options, clock, self._breaker, self._crossings, observe=self._observe, probe=self._probe
+        )
         self._lock = threading.Lock()
         self._commits = 0
         self._batches = 0
@@ -80,19 +94,31 @@ class Node:
 
     def look(self, request: Request, deadline: float) -> tuple[Left, ...] | Trouble:
         """What the script answers to a look, by this deadline of the monotonic clock."""
+        seen = self.foresee(request, deadline)
+        return self._odd() if isinstance(seen, Reply) else seen
+
+    def foresee(self, request: Request, deadline: float) -> tuple[Left, ...] | Reply | Trouble:
+        """What it would answer to a step, by this deadline; a Reply where it answered the attempt before."""
         crossed = self._cross(request, deadline)
         if isinstance(crossed, Trouble):
             return crossed
         left = self._codec.read_look(crossed.reply, request.spends)
         if left is None:
-            return self._odd()
+            return self._codec.read(crossed.reply, request.spends) or self._odd()
         return self._jumped() if self._doubts(request.spends) else left
+
+    def give_back(self, request: Request, deadline: float) -> Trouble | None:
+        """None when the script says that nothing of a step is counted any more."""
+        crossed = self._cross(request, deadline)
+        if isinstance(crossed, Trouble):
+            return crossed
+        return None if self._codec.is_given_back(crossed.reply) else self._odd()
 
     def _cross(self, request: Request, deadline: float) -> Crossed | Trouble:
         """Send a request and wait for its reply, within the deadline."""
         trouble = self._breaker.trouble()
         if trouble is not None:
-            return trouble
+            return replace(trouble, sent=False)
         # Every connection may have been cut while it was idle, and the next is new.
         for _ in range(self._connections if request.repeatable else 0):
             found = self._carry(request, deadline)
@@ -135,6 +161,11 @@ class Node:
         found = [entry if isinstance(entry, Trouble) else Crossed(entry, sent, received) for entry in entries]
         self._crossings.settle(zip(batch, found, strict=True))
 
+    def _probe(self) -> Request:
+        tag = self._tag()
+        attempt = None if tag is None else secrets.token_bytes(16)
+        return self._codec.write((), attempt, self._clock.now(), tag or b"")
+
     def _doubts(self, spends: tuple[Spend, ...]) -> bool:
         return self._server_clock.doubts(spends, self._clock.now(), self._clock.monotonic())
 
@@ -159,7 +190,7 @@ class Node:
             self._commits += len(entries)
             self._batches += 1
         first = entries[0]
-        if isinstance(first, Trouble) and all(isinstance(each, Trouble) for each in entries):
+        if isinstance(first, Trouble) and all(map(_failed, entries)):
             self._failed(first)
         else:
             self._breaker.succeeded()
@@ -178,3 +209,8 @@ class Node:
             _LOG.error("%s; commits are refused until a probe comes back", trouble.detail)
             self._crossings.dismiss(trouble)
             self._keeper.notice()
+
+
+def _failed(entry: object) -> bool:
+    """Whether the server failed. A node that tells who holds a slot did not."""
+    return isinstance(entry, Trouble) and not isinstance(entry, Redirect)

@@ -30,6 +30,12 @@ class StoreState:
     """Round trips that they took."""
     failures: Mapping[str, int]
     """Commits that ended in Unavailable, by what was wrong."""
+    nodes: Mapping[str, int] | None = None
+    """Of a cluster: how many nodes that hold slots take commits (`up`) and do not (`down`)."""
+    redirects: int = 0
+    """How often a node of a cluster named another for a slot."""
+    given_back: Mapping[str, int] | None = None
+    """Steps of a commit over several slots that were counted for a request that was refused: `made` and `lost`."""
 
 
 class RedisStore:
@@ -65,6 +71,10 @@ class RedisStore:
         """What the server is, in words: version, persistence, replicas, memory; empty before it has said so."""
         facts = self._node.facts
         return "" if facts is None else str(facts)
+
+    def note(self) -> str | None:
+        """What is wrong with a part of the store while the rest is asked: there is one part."""
+        return None
 
     def state(self) -> StoreState:
         """Numbers for metrics."""

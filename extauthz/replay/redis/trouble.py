@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import redis.exceptions as failures
@@ -19,11 +19,10 @@ _CODE: Final = re.compile(r"[A-Z]{2,32}", re.ASCII)
 _ADVICE: Final = {
     "BUSY": ("busy", "runs a script that does not end (BUSY)"),
     "CLUSTERDOWN": ("cluster", "is part of a cluster that is down (CLUSTERDOWN)"),
-    "CROSSSLOT": ("cluster", "is a cluster node (CROSSSLOT); name a server that is none"),
+    "CROSSSLOT": ("cluster", "is a cluster node (CROSSSLOT); name the cluster by `redis+cluster://`"),
     "LOADING": ("loading", "is loading its data (LOADING)"),
     "MASTERDOWN": ("readonly", "is a replica that lost its primary (MASTERDOWN)"),
     "MISCONF": ("persistence", "refuses writes because it cannot save them (MISCONF)"),
-    "MOVED": ("cluster", "is a cluster node (MOVED); name a server that is none"),
     "NOAUTH": ("auth", "wants a user or password (NOAUTH); set `store-password-file`"),
     "NOPERM": ("auth", "does not allow this user what is needed (NOPERM); see the ACL in the how-to"),
     "NOREPLICAS": ("persistence", "refuses writes because too few replicas follow it (NOREPLICAS)"),
@@ -43,6 +42,8 @@ class Trouble:
     kind: str
     """A word for metrics, of a small closed set."""
     detail: str
+    sent: bool = field(default=True, kw_only=True)
+    """Whether the commit may have come to the server: False when it surely did not."""
 
     @property
     def needs_reconnect(self) -> bool:
@@ -50,9 +51,37 @@ class Trouble:
         return self.kind in _ELSEWHERE
 
 
-def of_error(error: BaseException, server: str) -> Trouble:
-    """What an exception of the driver says. `server` is how the server is shown."""
+@dataclass(frozen=True, slots=True)
+class Redirect(Trouble):
+    """A cluster node's word that a slot is not here, or not wholly. The server is well, and nothing was counted."""
+
+    to: tuple[str, int] | None
+    """The node to ask; None to ask again soon: the slot is on its way."""
+    asking: bool
+
+    @property
+    def needs_reconnect(self) -> bool:
+        """Never: it is the map that is old."""
+        return False
+
+
+def of_error(error: BaseException, server: str, host: str = "") -> Trouble:
+    """What an exception of the driver says. `server` is how the server is shown, `host` its own."""
     code = _code(error)
+    match error:
+        case failures.AskError():
+            asking = not isinstance(error, failures.MovedError)
+            detail = f"the store {server} holds a slot no more that was asked for ({'ASK' if asking else 'MOVED'})"
+            return Redirect("moved", detail, (str(error.host) or host, int(error.port)), asking)
+        case failures.TryAgainError():
+            return Redirect(
+                "moved", f"the store {server} is moving a slot that was asked for (TRYAGAIN)", None, asking=False
+            )
+        case _:
+            return _of_word(error, code, server)
+
+
+def _of_word(error: BaseException, code: str, server: str) -> Trouble:
     if code in _ADVICE:
         kind, what = _ADVICE[code]
         return Trouble(kind, f"the store {server} {what}")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from math import ceil
 from typing import Final, TypeAlias, assert_never
 
 from extauthz.model.time import Instant, Seconds
+from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.room import grouped
 from extauthz.replay.spend import Bind, Count, Grace, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
@@ -23,6 +24,7 @@ MARGIN: Final = Seconds(5.0)
 FORMAT: Final = b"x1:"
 """Begins every key, after the namespace; a change of what keys or values mean gets another number."""
 
+_RETURNED: Final = "what was counted was given back before this answer came"
 _LATE: Final = "the token's time ran out before its use could be counted"
 _MICROSECONDS: Final = 1_000_000
 _MARK_BYTES: Final = 16
@@ -50,6 +52,8 @@ class Request:
     arguments: tuple[Argument, ...]
     repeatable: bool
     """Whether sending it twice counts it once: it carries an attempt."""
+    asking: bool = False
+    """Whether a cluster node is told that another node sent us, while the slot is on its way."""
 
     def command(self, verb: bytes, script: bytes) -> tuple[Argument, ...]:
         """The arguments of EVALSHA or EVAL."""
@@ -96,12 +100,14 @@ class Codec:
     namespace: bytes = b""
     """Begins every key, so that one server may hold several installations."""
     attempt_ttl: Seconds = Seconds(3.0)
+    tagged: bool = False
+    """Whether keys carry a hash tag, which says where they lie in a cluster."""
 
-    def write(self, spends: tuple[Spend, ...], attempt: bytes | None, now: Instant) -> Request:
-        """The request for a commit that is asked for `now`."""
+    def write(self, spends: tuple[Spend, ...], attempt: bytes | None, now: Instant, tag: bytes = b"") -> Request:
+        """The request for a commit that is asked for `now`. With tags, all of it lies where `tag` does."""
         keys = [*self.keys(spends)]
         if attempt is not None:
-            keys.append(self._key(_mark(spends, attempt), b"a"))
+            keys.append(self._key(tag, _mark(spends, attempt), b"a"))
         arguments: list[Argument] = [ceil(self.attempt_ttl * 1000)]
         for group in grouped(spends):
             first = len(arguments) // _FIELDS + 1
@@ -111,6 +117,19 @@ class Codec:
                 arguments += (b"q", room.most, 1, first, first + len(group.counts) - 1)
         return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
 
+    def write_step(self, spends: tuple[Spend, ...], attempt: bytes, now: Instant, tag: bytes, name: bytes) -> Request:
+        """The request for one step of a commit over several slots. `name` tells this try of the attempt."""
+        whole = self.write(spends, attempt, now, tag)
+        return replace(whole, arguments=(*whole.arguments, name))
+
+    def write_foresight(self, step: Request) -> Request:
+        """The request for a look at what a step would be answered, its attempt included."""
+        return replace(step, arguments=(_ONLY_LOOK, *step.arguments[1:]))
+
+    def write_giving_back(self, step: Request) -> Request:
+        """The request that gives back what a step counted, or has it count nothing should it arrive later."""
+        return replace(step, arguments=(-ceil(self.attempt_ttl * 1000), *step.arguments[1:]))
+
     def write_look(self, spends: tuple[Spend, ...], now: Instant) -> Request:
         """The request for a look, which counts nothing."""
         commit = self.write(spends, None, now)
@@ -118,7 +137,7 @@ class Codec:
 
     def keys(self, spends: tuple[Spend, ...]) -> tuple[bytes, ...]:
         """Where the spends are counted, in their order."""
-        return tuple(self._key(spend.key, _letter(spend)) for spend in spends)
+        return tuple(self._key(tag_of(each) if self.tagged else b"", each.key, _letter(each)) for each in spends)
 
     def read(self, reply: object, spends: tuple[Spend, ...]) -> Reply | None:
         """The outcome that a reply tells; None for a reply that is none of ours."""
@@ -129,9 +148,19 @@ class Codec:
                 outcome = Refused(spends[at], _wait(wait))
             case [2, int(), 0, int(now)]:
                 outcome = Unavailable(_LATE)
+            case [4, 0, 0, int(now)]:
+                outcome = Unavailable(_RETURNED)
             case _:
                 return None
         return Reply(outcome, Instant(now / _MICROSECONDS))
+
+    def is_given_back(self, reply: object) -> bool:
+        """Whether a reply says that nothing of a step is counted for its try any more."""
+        match reply:
+            case [5, int(), 0, int()]:
+                return True
+            case _:
+                return False
 
     def read_look(self, reply: object, spends: tuple[Spend, ...]) -> tuple[Left, ...] | None:
         """What a look saw; None for a reply that is none of ours."""
@@ -142,8 +171,9 @@ class Codec:
             case _:
                 return None
 
-    def _key(self, key: bytes, kind: bytes) -> bytes:
-        return self.namespace + FORMAT + key + kind
+    def _key(self, tag: bytes, key: bytes, kind: bytes) -> bytes:
+        begin = self.namespace + FORMAT
+        return begin + b"{" + tag + b"}" + key + kind if self.tagged else begin + key + kind
 
 
 def _wait(microseconds: int) -> Seconds | None:

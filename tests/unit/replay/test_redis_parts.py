@@ -211,7 +211,7 @@ def test_every_field_of_the_facts_counts_when_they_are_compared() -> None:
         ("MASTERDOWN Link with MASTER is down", "readonly", "(MASTERDOWN)"),
         ("BUSY Redis is busy running a script.", "busy", "(BUSY)"),
         ("CLUSTERDOWN Hash slot not served", "cluster", "(CLUSTERDOWN)"),
-        ("MOVED 3999 127.0.0.1:6381", "cluster", "(MOVED)"),
+        ("MOVED 3999 127.0.0.1:6381", "moved", "(MOVED)"),
         ("CROSSSLOT Keys in request don't hash to the same slot", "cluster", "(CROSSSLOT)"),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", "other", "(WRONGTYPE)"),
         ("ERR max number of clients reached", "connection", "maxclients"),

@@ -159,6 +159,24 @@ def test_a_shared_store_shows_how_it_does() -> None:
     assert value(shown, "extauthz_store_batches_total") == 4
     assert value(shown, "extauthz_store_failures_total", kind="oom") == 2
     assert value(shown, "extauthz_store_failures_total", kind="timeout") == 1
+    assert value(shown, "extauthz_store_nodes", state="down") is None
+
+
+def test_a_cluster_tells_its_nodes_its_redirections_and_what_was_given_back() -> None:
+    store = SharedStoreReadings(
+        up=True,
+        may_evict=False,
+        commits=9,
+        batches=4,
+        failures={},
+        nodes={"up": 2, "down": 1},
+        redirects=7,
+        given_back={"made": 3, "lost": 1},
+    )
+    shown = metrics(Readings(now=NOW, shared_store=store))
+    assert value(shown, "extauthz_store_nodes", state="down") == 1
+    assert value(shown, "extauthz_store_redirects_total") == 7
+    assert value(shown, "extauthz_store_given_back_total", result="lost") == 1
 
 
 def test_nothing_is_made_up_before_it_is_known() -> None:

@@ -38,7 +38,15 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
         store_keys=1,
         store_capacity=2,
         source_silent=Seconds(1.0),
-        shared_store=SharedStoreReadings(up=True, may_evict=False, commits=1, batches=1, failures={"timeout": 1}),
+        shared_store=SharedStoreReadings(
+            up=True,
+            may_evict=False,
+            commits=1,
+            batches=1,
+            failures={"timeout": 1},
+            nodes={"up": 3},
+            given_back={"made": 1},
+        ),
     )
     counted = Metrics(lambda: full, version="1")
     counted.observe(seen())

@@ -1,0 +1,164 @@
+"""A commit over several slots: slot by slot, with what can be given back first. No I/O here.
+
+One script can write one slot only, so the spends of a request that lie in several are committed in steps, each all or
+none. A step that can be given back comes before one that cannot. When a later step refuses, or nobody knows what became
+of it, the earlier ones are given back.
+
+INVARIANT: a request is admitted only when every step is counted and this try has given none of them back. What is given
+back is remembered by the attempt at each slot together with the tries that rely on it: a count that another try of the
+same attempt was admitted by is never given back, and a step that arrives after it was given back counts nothing.
+
+INVARIANT: a single use, a tie and a leave to repeat are never given back. They are committed last, and all that a
+request has of them share a slot (two while a pepper is exchanged): so next to nothing can refuse after them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from extauthz.model.time import Instant
+from extauthz.replay.redis.slots import tag_of
+from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.spend import Rate, Spend, Use
+from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
+
+_TRY_BYTES: Final = 6
+_ATTEMPT_BYTES: Final = 16
+
+
+class Way(Protocol):
+    """How a request comes to the node that holds a tag's slot, and what comes back in time."""
+
+    def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+        """What is answered to a commit."""
+
+    def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
+        """What would be answered to a step; a Reply where the attempt was answered before."""
+
+    def give_back(self, request: Request, tag: bytes) -> Trouble | None:
+        """None when nothing of it is counted for this try any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The spends of a request that lie in one slot, and share a tag."""
+
+    tag: bytes
+    spends: tuple[Spend, ...]
+    at: tuple[int, ...]
+    """Where each of them stands in the request."""
+
+    @property
+    def can_be_given_back(self) -> bool:
+        """Whether counting it can be undone without a doubt."""
+        return all(map(can_be_given_back, self.spends))
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """When it is committed: what can be given back, then ties, then uses; else in the order of the request."""
+        last = any(isinstance(spend, Use) for spend in self.spends)
+        return (0 if self.can_be_given_back else 2 if last else 1, self.at[0])
+
+
+def can_be_given_back(spend: Spend) -> bool:
+    """A request within a rate, and one of several uses. Not a single use, a tie, or a use with leave to repeat."""
+    return isinstance(spend, Rate) or (isinstance(spend, Use) and spend.max_uses > 1 and spend.grace is None)
+
+
+def groups_of(spends: Sequence[Spend]) -> tuple[Group, ...]:
+    """The spends by slot, in the order in which they are committed."""
+    found: dict[bytes, list[int]] = {}
+    for at, spend in enumerate(spends):
+        found.setdefault(tag_of(spend), []).append(at)
+    groups = (Group(tag, tuple(spends[at] for at in places), tuple(places)) for tag, places in found.items())
+    return tuple(sorted(groups, key=lambda group: group.rank))
+
+
+class Steps:
+    """One try of one commit."""
+
+    def __init__(self, groups: tuple[Group, ...], attempt: bytes | None, now: Instant, codec: Codec, way: Way) -> None:
+        """Commit the groups in this order. Without an attempt, one is made up: what was counted must be found again."""
+        self._groups = groups
+        self._way = way
+        self._codec = codec
+        attempt = attempt or secrets.token_bytes(_ATTEMPT_BYTES)
+        name = secrets.token_urlsafe(_TRY_BYTES).encode("ascii")
+        self._requests = {group: codec.write_step(group.spends, attempt, now, group.tag, name) for group in groups}
+        self.given_back = 0
+        """How many steps are known to be counted no more."""
+        self.lost = 0
+        """How many may stay counted although the request is refused."""
+
+    def commit(self) -> Outcome | Trouble:
+        """Every step, or none that can be given back."""
+        refused = self._foresee()
+        if refused is not None:
+            return refused
+        held: list[Group] = []
+        remaining: list[int] = []
+        for group in self._groups:
+            reply = self._way.commit(self._requests[group], group.tag)
+            match reply:
+                case Reply(outcome=Committed(remaining=left)):
+                    held.append(group)
+                    remaining += [] if left is None else [left]
+                case Reply(outcome=outcome):
+                    self._give_back(held)
+                    return self._refused(outcome, group)
+                case Trouble():
+                    # Once it was sent, nobody knows whether it is counted.
+                    self._give_back([*held, group] if reply.sent else held)
+                    return reply
+        return Committed(min(remaining, default=None))
+
+    def _foresee(self) -> Outcome | Trouble | None:
+        """Why a step that cannot be given back would be refused, before others are counted in vain.
+
+        Otherwise whoever holds a used token could keep the rates of its owner full with it.
+        """
+        found: dict[int, Refused | Unavailable] = {}
+        for group in self._groups:
+            if not group.can_be_given_back:
+                seen = self._seen(group)
+                if isinstance(seen, Trouble):
+                    return seen
+                found |= seen
+        return self._first(found, [each for each in self._groups if each.can_be_given_back]) if found else None
+
+    def _seen(self, group: Group) -> dict[int, Refused | Unavailable] | Trouble:
+        """Which spends of a group are not possible now, by where they stand; none where the attempt was answered."""
+        seen = self._way.foresee(self._codec.write_foresight(self._requests[group]), group.tag)
+        if isinstance(seen, Trouble):
+            return seen
+        looked = seen if isinstance(seen, tuple) else ()
+        return {at: left.no for at, left in zip(group.at, looked, strict=False) if left.no is not None}
+
+    def _first(self, found: Mapping[int, Outcome], unseen: Sequence[Group]) -> Outcome:
+        """The first spend in the order of the request that refuses: one that was not asked yet may come before."""
+        refused = dict(found)
+        for group in unseen:
+            if group.at[0] < min(refused):
+                seen = self._seen(group)
+                refused |= {} if isinstance(seen, Trouble) else seen
+        return refused[min(refused)]
+
+    def _refused(self, outcome: Outcome, by: Group) -> Outcome:
+        if not isinstance(outcome, Refused):
+            return outcome
+        unseen = [each for each in self._groups[self._groups.index(by) + 1 :] if each.can_be_given_back]
+        return self._first({by.at[by.spends.index(outcome.spend)]: outcome}, unseen)
+
+    def _give_back(self, groups: list[Group]) -> None:
+        for group in groups:
+            if not group.can_be_given_back:
+                continue
+            request = self._codec.write_giving_back(self._requests[group])
+            if self._way.give_back(request, group.tag) is None:
+                self.given_back += 1
+            else:
+                self.lost += 1
