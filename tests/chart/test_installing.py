@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from extauthz.cli.demo.process import poll_until
 from tests.chart.rendering import CHART, run
 from tests.cluster.access import Access
 from tests.cluster.apiserver import ApiServer
@@ -128,3 +129,42 @@ def _may(releases: Releases, account: str, verb: str, what: str, *, here: bool =
     if what.endswith("/status"):
         what, where = what.removesuffix("/status"), [*where, "--subresource=status"]
     return releases.access.kubectl("auth", "can-i", verb, what, who, *where).stdout.strip() == "yes"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_definition_that_is_rolled_back_hides_the_fields_that_it_does_not_know(releases: Releases) -> None:
+    """Why the page about upgrades has one look before a rollback: a server never sees what the API server hides."""
+    releases.must("install", "gate", str(CHART), *SHARED)
+    name = "accesspolicies.extauthz.dev"
+    new = releases.get("crd", name)
+    policy = {
+        "apiVersion": "extauthz.dev/v1alpha1",
+        "kind": "AccessPolicy",
+        "metadata": {"name": "new", "namespace": releases.namespace},
+        "spec": {
+            "hosts": ["api.example"],
+            "rules": [{"name": "open", "anonymous": True, "match": [{"methods": ["GET"], "path": {"exact": "/a"}}]}],
+        },
+    }
+    done = releases.access.kubectl("apply", "-f", "-", stdin=json.dumps(policy))
+    assert done.returncode == 0, done.stderr
+    old = json.loads(json.dumps(new))
+    rule = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["rules"]["items"]
+    del rule["properties"]["match"]["items"]["properties"]["methods"]
+
+    def methods() -> Any:
+        (found,) = releases.get("accesspolicy", "new")["spec"]["rules"][0]["match"]
+        return found.get("methods")
+
+    assert methods() == ["GET"]
+    _replace(releases, old)
+    poll_until(lambda: methods() is None, None, "a policy that takes every method")
+    _replace(releases, new)
+    poll_until(lambda: methods() == ["GET"], None, "the field, which was stored all the time")
+
+
+def _replace(releases: Releases, definition: Any) -> None:
+    definition["metadata"].pop("resourceVersion", None)
+    done = releases.access.kubectl("replace", "-f", "-", stdin=json.dumps(definition))
+    assert done.returncode == 0, done.stderr
