@@ -95,7 +95,7 @@ def _listeners(raw: object) -> Iterator[Listener]:
         return
     for each in raw:
         found = _mapping(each)
-        if found.get("protocol") in _HTTP_NEVER:
+        if _text(found.get("protocol")) in _HTTP_NEVER:
             continue
         hostname = found.get("hostname") or ANY
         name, port = _text(found.get("name")), found.get("port")
