@@ -79,9 +79,9 @@ def test_every_binding_is_for_the_account_alone() -> None:
 
 
 def test_accounts_of_different_names_share_no_object() -> None:
-    """Not even `a` of `b-c` and `a-b` of `c`."""
-    one = granted(BARE.replace("name: b}, spec: {", "name: b, namespace: b-c}, spec: {serviceAccountName: a, "))
-    two = granted(BARE.replace("name: b}, spec: {", "name: b, namespace: c}, spec: {serviceAccountName: a-b, "))
+    """Not even `c` in `a-b` and `b-c` in `a`."""
+    one = granted(BARE.replace("name: b}, spec: {", "name: b, namespace: a-b}, spec: {serviceAccountName: c, "))
+    two = granted(BARE.replace("name: b}, spec: {", "name: b, namespace: a}, spec: {serviceAccountName: b-c, "))
     names = [{(e["kind"], e["metadata"].get("namespace"), e["metadata"]["name"]) for e in each} for each in (one, two)]
     assert not names[0] & names[1]
 
