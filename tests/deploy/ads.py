@@ -1,6 +1,7 @@
 """Asks an xDS server for what it would send to one Envoy, as JSON. It runs apart, with xds-protos on its path.
 
-`python -m tests.deploy.ads HOST:PORT NODE_ID < METADATA_JSON`. Filters of types that are not Envoy's own are left out.
+`PYTHONPATH=.venv/xds-protos python tests/deploy/ads.py HOST:PORT NODE_ID < METADATA_JSON`. What a plain Envoy does not
+know, and what decides nothing over requests, is left out.
 """
 
 from __future__ import annotations

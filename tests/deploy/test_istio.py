@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from extauthz.cli.demo.issuer import Issuer
 from extauthz.cli.inject.sidecar import SOCKET
 from extauthz.cli.main import main
 from extauthz.model.time import SystemClock
-from tests.cluster.access import Access
+from tests.cluster.apiserver import ApiServer
 from tests.cluster.published import Published
 from tests.deploy import istiod, probes
 from tests.deploy.altered import altered
@@ -118,12 +119,11 @@ def test_objects_that_changed_have_no_recording() -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not ISTIOD.path.exists(), reason=NO_ISTIOD)
-@pytest.mark.parametrize("form", FORMS)
-def test_what_was_recorded_is_what_istiod_makes(
-    published: Published, access: Access, tmp_path: Path, form: str
-) -> None:
-    published.install("istio")
-    assert istiod.translate(ISTIOD.path, access, tmp_path, mesh(form)) == made(mesh(form))
+def test_what_was_recorded_is_what_istiod_makes(start_apiserver: Callable[..., ApiServer], tmp_path: Path) -> None:
+    access = start_apiserver().access
+    Published(access).install("istio")
+    for form in FORMS:
+        assert istiod.translate(ISTIOD.path, access, tmp_path / form, mesh(form)) == made(mesh(form))
 
 
 @pytest.mark.timeout(300)
