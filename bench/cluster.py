@@ -85,8 +85,10 @@ class Scene:
 
     def round(self, edits: int) -> Reading:
         """Start a sidecar, edit, let the API server be away, edit again."""
+        # Each in a folder of its own: what the last one said must not be taken for this one's.
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
         began = time.perf_counter()
-        sidecar = ClusterSidecar(self._folder, self._kubeconfig, self._namespace, "--log-level", "error")
+        sidecar = ClusterSidecar(folder, self._kubeconfig, self._namespace, "--log-level", "error")
         try:
             sidecar.wait_ready(_PATIENCE)
             ready = time.perf_counter() - began
