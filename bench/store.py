@@ -23,7 +23,7 @@ from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import Options, RedisStore
 from extauthz.replay.redis.connect import Lane
 from extauthz.replay.redis.wire import commit_script
-from extauthz.replay.spend import Bind, Rate, Spend, Use
+from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Store
 from tests.redis.servers import Server, connected, running
 
@@ -43,6 +43,8 @@ _LIFE: Final = 300.0
 _INCR: Final = (
     b"local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n"
 )
+
+_QUOTAS: Final = tuple(Room(key=name, most=10**9, label="quota") for name in (b"issuer", b"namespace"))
 
 Call = Callable[[int], bool]
 """Makes the call of this thread; whether it was answered as it must be."""
@@ -107,11 +109,11 @@ def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
             return Bind(key=token, value=b"v" * 16, until=until), use, *rates
 
 
-def _committing(store: Store, several: int) -> Call:
+def _committing(store: Store, several: int, rooms: tuple[Room, ...] = ()) -> Call:
     clock, numbers = SystemClock(), count()
 
     def call(_thread: int) -> bool:
-        outcome = store.commit(spends(next(numbers), several, clock.now()), os.urandom(16))
+        outcome = store.commit((*spends(next(numbers), several, clock.now()), *rooms), os.urandom(16))
         return isinstance(outcome, Committed)
 
     return call
@@ -155,6 +157,9 @@ def run(effort: Effort) -> Report:
             for name, store in stores.items()
             for several in SPENDS
         }
+        calls |= {
+            f"{name}, 1 spend in two quotas": _committing(stores[name], 1, _QUOTAS) for name in ("memory", "batched")
+        }
         calls["bare SET NX PX"], calls["bare INCR script"] = stack.enter_context(_bare(server))
         rows = interleave([Variant(name, Crowd(call, effort).run) for name, call in calls.items()], effort.rounds)
     note = "client and server share this machine; one call each has a connection for each of the 32, batches have two"
@@ -173,4 +178,5 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
         if (under := rates[f"one call each, {each}"])
     ]
     five = Target("batched: five spends cost / one", FIVE, ratio(rates["batched, 1 spend"], rates["batched, 5 spends"]))
-    return *batched, five
+    paid = ratio(rates["batched, 1 spend"], rates["batched, 1 spend in two quotas"])
+    return *batched, five, Target("batched: a spend in two quotas costs / without", FIVE, paid)
