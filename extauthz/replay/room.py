@@ -49,6 +49,9 @@ def _groups(spends: tuple[Spend, ...]) -> Iterator[Group]:
     rooms: list[Room] = []
     for spend in spends:
         if isinstance(spend, Room):
+            # INVARIANT: a room that was parted from its counts would let them through unpaid.
+            if not counts:
+                raise AssertionError("a room must stand behind the counts that it pays for, in one script with them")
             rooms.append(spend)
             continue
         if rooms:

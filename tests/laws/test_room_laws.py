@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,9 +86,16 @@ class Payers:
             assert not names <= surely, "refused though no key is new"
             assert len(perhaps | names) > MOST, "refused though there was room"
             assert outcome.retry_after is None or outcome.retry_after > 0
+            for each, one in zip(made, counts, strict=True):
+                # A log that a longer window asked for is remembered for that one, though the request was refused.
+                if each[0] == "r" and (account, "r", one.key) in perhaps:
+                    self._perhaps((account, "r", one.key), now, each[2])
 
     def _keep(self, name: tuple[bytes, str, bytes], now: float, life: float) -> None:
         self.least[name] = max(self.least.get(name, 0.0), now + life)
+        self._perhaps(name, now, life)
+
+    def _perhaps(self, name: tuple[bytes, str, bytes], now: float, life: float) -> None:
         # What the class promises, and what a server may add: five seconds of margin, rounded as well.
         longest = life + 6.0
         self.most[name] = max(self.most.get(name, 0.0), now + longest + max(1.0, longest / 8) + 1.0)
@@ -206,3 +214,8 @@ def test_a_flooding_issuer_is_refused_and_leaves_the_others_untouched() -> None:
     refused = use("flood", 0)
     assert isinstance(refused, Refused)
     assert refused.spend.reason is Reason.TOKEN_REUSED
+
+
+def test_a_room_that_was_parted_from_its_counts_is_no_commit() -> None:
+    with pytest.raises(AssertionError, match="must stand behind"):
+        MemoryStore(FakeClock(NOW)).commit((room(b"a"),), None)
