@@ -320,3 +320,27 @@ def test_a_policy_cannot_be_named_into_the_count_of_a_rule() -> None:
     mine = plan_spends(rule, (), token, request, OWNER, PEPPER, now)
     theirs = plan_spends(rule, (), token, request, odd, PEPPER, now)
     assert mine != theirs
+
+
+def test_what_belongs_to_one_token_keeps_its_company_whatever_is_edited_around_it() -> None:
+    [use] = planned(ONCE)  # type: ignore[misc]
+    tied = Reuse(max_uses=1, bind_to=(BindTo.SOURCE_ADDRESS,))
+    window = Reuse(max_uses=5, window=Seconds(60.0), bind_to=(BindTo.SOURCE_ADDRESS,))
+    by_token = Limit(name="per-token", by=(LimitBy.TOKEN,), requests=5, window=Seconds(60.0))
+    assert planned(tied)[1] == use  # type: ignore[index]
+    for spends in (planned(tied, by_token), planned(window, by_token)):
+        assert {each.company or each.key for each in spends} == {use.key}  # type: ignore[union-attr]
+
+
+def test_what_other_tokens_share_keeps_no_token_company() -> None:
+    limit = Limit(name="per-subject", by=(LimitBy.SUBJECT,), requests=5, window=Seconds(60.0))
+    both = Limit(name="both", by=(LimitBy.TOKEN, LimitBy.SUBJECT), requests=5, window=Seconds(60.0))
+    _, *limits = planned(ONCE, limit, both)  # type: ignore[misc]
+    assert [each.company for each in limits] == [b"", b""]  # type: ignore[union-attr]
+
+
+def test_tokens_and_scopes_do_not_keep_each_other_company() -> None:
+    tied = replace(ONCE, bind_to=(BindTo.SOURCE_ADDRESS,))
+    others = [planned(tied, token=says(b"\x02" * 32)), planned(replace(tied, scope=CountScope.GLOBAL))]
+    companies = {spends[0].company for spends in (planned(tied), *others)}  # type: ignore[index,union-attr]
+    assert len(companies) == 3
