@@ -177,6 +177,30 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (("max(extauthz_peppers{@})", "most"), ("min(extauthz_peppers{@})", "fewest")),
             ),
             Panel(
+                "Quotas",
+                "reqps",
+                "Denials because an issuer, or its namespace, has as many keys in the store as it may.",
+                (("sum(rate(extauthz_store_quota_refusals_total{@}[$__rate_interval]))", "refused"),),
+            ),
+            Panel(
+                "Cluster",
+                "none",
+                "Nodes of a Redis Cluster, by the server that sees fewest up and most down. No data elsewhere.",
+                (
+                    ('min(extauthz_store_nodes{@, state="up"})', "up"),
+                    ('max(extauthz_store_nodes{@, state="down"})', "down"),
+                ),
+            ),
+            Panel(
+                "Between slots",
+                "reqps",
+                "Redirects of a Redis Cluster, and steps that were undone. `lost`: a count may stay for a refused request.",
+                (
+                    ("sum(rate(extauthz_store_redirects_total{@}[$__rate_interval]))", "redirects"),
+                    ("sum by (result) (rate(extauthz_store_given_back_total{@}[$__rate_interval]))", "{{result}}"),
+                ),
+            ),
+            Panel(
                 "Token cache",
                 "percentunit",
                 "Share of tokens that were verified before. Low under steady load: raise token-cache-size.",
@@ -212,6 +236,35 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "s",
                 "Of the keys of the server that fetched last longest ago.",
                 (("max by (issuer) (extauthz_keys_age_seconds{@})", "{{issuer}}"),),
+            ),
+        ),
+    ),
+    (
+        "Introspection",
+        (
+            Panel(
+                "Endpoints",
+                "none",
+                "0 where the last answer of an issuer's endpoint was none.",
+                (("min by (issuer) (extauthz_introspection_up{@})", "{{issuer}}"),),
+            ),
+            Panel(
+                "Questions",
+                "reqps",
+                "Opaque tokens by what came of asking about them.",
+                (("sum by (outcome) (rate(extauthz_introspections_total{@}[$__rate_interval]))", "{{outcome}}"),),
+                stacked=True,
+            ),
+            Panel(
+                "Latency of an endpoint",
+                "s",
+                "The slowest of a hundred.",
+                (
+                    (
+                        "histogram_quantile(0.99, sum by (issuer, le) (rate(extauthz_introspection_seconds_bucket{@}[$__rate_interval])))",
+                        "{{issuer}}",
+                    ),
+                ),
             ),
         ),
     ),

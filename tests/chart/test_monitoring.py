@@ -16,6 +16,8 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.control.logout import Came
+from extauthz.introspection.desk import LineReadings
+from extauthz.introspection.line import Told
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
@@ -52,11 +54,20 @@ def rendered() -> dict[str, dict[str, set[str]]]:
         snapshot_published=Instant(1.0),
         policies={"accepted": 1, "invalid": 1},
         keys={ISSUER: KeyState(KeySet((), (), "g"), good_until=Instant(99.0), fetched_at=Instant(1.0))},
+        endpoints={
+            ISSUER: LineReadings("https://corp.example/introspect", dict.fromkeys(Told, 1), (0,) * 11, 0.0, None)
+        },
         store_keys=1,
         store_capacity=2,
         source_silent=Seconds(1.0),
         shared_store=SharedStoreReadings(
-            up=True, may_evict=False, commits=1, batches=1, failures=dict.fromkeys(_kinds_of_trouble(), 1)
+            up=True,
+            may_evict=False,
+            commits=1,
+            batches=1,
+            failures=dict.fromkeys(_kinds_of_trouble(), 1),
+            nodes={"up": 1, "down": 1},
+            given_back={"made": 1, "lost": 1},
         ),
     )
     counted = Metrics(lambda: full, version="1")
