@@ -65,6 +65,9 @@ def asked_about(token: str, demand: Demand) -> Asked | Refusal | None:
         return None
     if not looks_signed(token):
         return _opaque(token, trust, trust.introspected)
+    # The usual JWT beside an endpoint for opaque tokens is not read twice.
+    if demand.issuers and trust.introspected.forms is TokenForms.OPAQUE:
+        return None
     found = _signed(token, trust, trust.introspected, demand)
     # Where the rule trusts signatures too, it is theirs to say what is wrong with a JWT.
     return None if isinstance(found, Refusal) and demand.issuers else found
