@@ -80,6 +80,12 @@ def test_ping_refuses_a_server_that_a_replica_would_refuse() -> None:
         assert store("ping", server, "--store-allow-eviction").returncode == 0
 
 
+def test_ping_refuses_a_server_that_too_few_replicas_follow(server: Server) -> None:
+    done = store("ping", server, "--store-min-replicas", "1")
+    assert done.returncode == 1
+    assert "followed by 0 replicas" in done.stderr
+
+
 def test_the_memory_store_is_nowhere_to_be_asked() -> None:
     done = run("store", "ping")
     assert done.returncode == 2

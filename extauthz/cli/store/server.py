@@ -64,7 +64,10 @@ def _shown(console: Console, settings: Settings) -> str:
 
 def _fault(facts: Facts, console: Console, settings: Settings) -> Trouble | None:
     return facts.fault(
-        _shown(console, settings), allow_eviction=settings.store_allow_eviction, in_cluster=is_cluster(settings)
+        _shown(console, settings),
+        allow_eviction=settings.store_allow_eviction,
+        in_cluster=is_cluster(settings),
+        min_replicas=settings.store_min_replicas,
     )
 
 
