@@ -294,6 +294,32 @@ def test_a_slot_that_is_left_half_moved_is_told_and_nothing_else_is_refused(clus
         assert store.state().failures["moved"] == 1
 
 
+def test_a_node_that_is_given_its_first_slot_is_asked_though_it_holds_none() -> None:
+    with clustered("valkey", "--cluster-allow-replica-migration", "no") as cluster:
+        source, _, empty = cluster.members
+        lot = (2 * -(-16384 // NODES), 16383)
+        for each in cluster.members:
+            with each.server.client() as client:
+                client.execute_command("CLUSTER", "DELSLOTSRANGE", *lot)
+        with source.server.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", *lot)
+        wait_for(cluster.settled, "the cluster to settle")
+        with connected_to(cluster, CLOCK, STEADY) as store:
+            assert store.state().nodes == {"up": NODES - 1, "down": 0}
+            used = at(cluster, source)
+            cluster.begin_move(slot(used), source, empty)
+            # Each survey finds that it holds nothing, and each redirection that it is needed.
+            for _ in range(10):
+                token = replace(use(), company=used.key)
+                assert isinstance(store.commit((token,), None), Committed)
+                assert isinstance(store.commit((token,), None), Refused)
+                asked = store._survey.node(empty.address)
+                store._survey._publish(store._survey._ask_any())
+                assert store._survey.node(empty.address) is asked
+            cluster.end_move(slot(used), source, empty)
+            wait_for(lambda: store.state().nodes == {"up": NODES, "down": 0}, "the node")
+
+
 def test_nodes_that_name_each_other_keep_no_request_past_its_deadline(cluster: Cluster) -> None:
     source, to = cluster.members[0], cluster.members[1]
     with connected_to(cluster, CLOCK, BRISK) as store:

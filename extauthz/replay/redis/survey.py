@@ -27,6 +27,8 @@ _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _MOST_SPARE: Final = 16
+_KEPT: Final = 60.0
+"""Seconds for which a node is kept that holds no slot and is named no more."""
 _RANDOM: Final = secrets.SystemRandom()
 
 
@@ -43,6 +45,8 @@ class Survey:
         self._nodes: dict[Address, Node] = {}
         self._spare: dict[Address, Node] = {}
         """Nodes that hold no slot by the map: a redirection named them."""
+        self._named: dict[Address, float] = {}
+        """When each was named last: one that is given its first slot is named again and again, and is kept."""
         self._gone = (0, 0)
         """What nodes sent that are asked no more."""
         self._trouble: Trouble | None = Trouble("connecting", "the store is not connected yet")
@@ -83,6 +87,7 @@ class Survey:
     def node(self, address: Address) -> Node | Trouble:
         """The node at an address that a redirection named."""
         with self._lock:
+            self._named[address] = self._clock.monotonic()
             found = self._nodes.get(address) or self._spare.get(address)
             if found is not None:
                 return found
@@ -167,8 +172,11 @@ class Survey:
                 return
             known = self._nodes | self._spare
             nodes = {address: known.get(address) or self._made(address) for address in sorted(found.addresses)}
-            left = [node for address, node in known.items() if address not in nodes]
-            self._map, self._nodes, self._spare = found, nodes, {}
+            late = self._clock.monotonic() - _KEPT
+            spare = {at: node for at, node in self._spare.items() if at not in nodes and self._named[at] > late}
+            left = [node for address, node in known.items() if address not in nodes and address not in spare]
+            self._map, self._nodes, self._spare = found, nodes, spare
+            self._named = {at: self._named[at] for at in spare}
             for node in left:
                 sent = node.crossed
                 self._gone = (self._gone[0] + sent[0], self._gone[1] + sent[1])
