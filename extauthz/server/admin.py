@@ -8,7 +8,6 @@ import ipaddress
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 from extauthz.config import TcpAddress
 from extauthz.server import explaining
-from extauthz.server.http import HttpServer, Patience
+from extauthz.server.http import Listener, Patience
 
 _LOG: Final = logging.getLogger(__name__)
 _PATIENCE: Final = Patience(most=16, silence=5.0, whole=30.0)
@@ -46,28 +45,14 @@ class Pages:
     """What we rely on is, right or wrong: name to the words."""
 
 
-class Admin:
+class Admin(Listener):
     """Serves the pages from threads of its own."""
 
     def __init__(self, address: TcpAddress, pages: Pages) -> None:
         """Open the port. Raises OSError when that cannot be."""
         loopback = _is_loopback(address.host)
         handler = _handler(_routes(pages, loopback=loopback), _questions(pages) if loopback else {})
-        self._server = HttpServer(address, handler, _PATIENCE)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="admin", daemon=True)
-        self.address = TcpAddress(address.host, self._server.server_address[1])
-        """With the port that the system chose."""
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port."""
-        # Waits for the loop to end, forever when it never began.
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        super().__init__("admin", address, handler, _PATIENCE)
 
 
 _Page = tuple[HTTPStatus, str, bytes]

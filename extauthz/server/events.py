@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar, Final, TypeAlias
 
 from extauthz.config import TcpAddress
-from extauthz.server.http import HttpServer, Patience
+from extauthz.server.http import Listener, Patience
 from extauthz.server.tls import ServerContext, TlsFiles
 from extauthz.telemetry.log import frames_of
 
@@ -31,7 +30,7 @@ Receive: TypeAlias = Callable[[str, bytes], tuple[HTTPStatus, bytes]]
 """From a content type and a body to a status and a body in JSON, which may be empty."""
 
 
-class Events:
+class Events(Listener):
     """Serves the listener from threads of its own."""
 
     def __init__(
@@ -40,21 +39,7 @@ class Events:
         """Open the port. Raises OSError when that cannot be, TlsRefused when the files cannot be used."""
         context = None if tls is None else ServerContext(tls)
         handler = type("Handler", (_Handler,), {"answer": staticmethod(receive)})
-        self._server = HttpServer(address, handler, patience, context)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="events", daemon=True)
-        self.address = TcpAddress(address.host, self._server.server_address[1])
-        """With the port that the system chose."""
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Close the port."""
-        # Waits for the loop to end, forever when it never began.
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+        super().__init__("events", address, handler, patience, context)
 
 
 class _Handler(BaseHTTPRequestHandler):

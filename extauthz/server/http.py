@@ -92,3 +92,32 @@ class HttpServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as its base
         """Note it, without a word of what was sent."""
         _LOG.debug("a request broke off")
+
+
+class Listener:
+    """An HTTP server on a thread of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        address: TcpAddress,
+        handler: type[BaseHTTPRequestHandler],
+        patience: Patience,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        """Open the port. Raises OSError when that cannot be."""
+        self._server = HttpServer(address, handler, patience, tls)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name=name, daemon=True)
+        self.address = TcpAddress(address.host, self._server.server_address[1])
+        """With the port that the system chose."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port."""
+        # Waits for the loop to end, forever when it never began.
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
