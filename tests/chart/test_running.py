@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 from kubernetes import client
 
-from extauthz.cli.demo.envoy import envoy_binary
+from extauthz.cli.demo.envoy import Proxy
 from extauthz.cli.demo.process import Process, poll_until
 from extauthz.cli.demo.stage import Client, _echo
 from extauthz.cli.demo.web import WebServer
@@ -156,14 +155,9 @@ class Running:
 
     def _envoy(self, upstream: int, folder: Path, stack: ExitStack) -> int:
         """A real Envoy, whose port it is."""
-        path, admin = folder / "envoy.yaml", folder / "admin.txt"
-        path.write_text(yaml.safe_dump(_bootstrap(self.socket, upstream)))
-        command = [str(envoy_binary()), "-c", str(path), "--admin-address-path", str(admin), "--concurrency", "1"]
-        envoy = Process([*command, "--disable-hot-restart", "--log-level", "warning"], folder / "envoy.log")
-        stack.callback(envoy.stop)
-        poll_until(lambda: admin.exists() and bool(admin.read_text()), envoy, "Envoy's admin port")
-        poll_until(lambda: bool(_listeners(admin.read_text())), envoy, "Envoy's listener")
-        return _listeners(admin.read_text())[0]
+        proxy = Proxy(_bootstrap(self.socket, upstream), folder)
+        stack.callback(proxy.stop)
+        return proxy.port
 
 
 def _bootstrap(socket: Path, upstream: int) -> Object:
@@ -176,18 +170,6 @@ def _bootstrap(socket: Path, upstream: int) -> Object:
     endpoint = target["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
     endpoint["address"]["socket_address"]["port_value"] = upstream
     return found
-
-
-def _listeners(admin: str) -> list[int]:
-    connection = HTTPConnection(admin.strip(), timeout=2)
-    try:
-        connection.request("GET", "/listeners?format=json")
-        page = json.loads(connection.getresponse().read())
-    except (OSError, ValueError):
-        return []
-    finally:
-        connection.close()
-    return [each["local_address"]["socket_address"]["port_value"] for each in page.get("listener_statuses", [])]
 
 
 def token(**more: Any) -> str:

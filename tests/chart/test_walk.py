@@ -14,7 +14,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -23,7 +22,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from extauthz.cli.demo.envoy import envoy_binary
+from extauthz.cli.demo.envoy import Proxy
 from extauthz.cli.demo.process import Process, poll_until
 from extauthz.cli.demo.stage import Client, _echo
 from extauthz.cli.demo.web import WebServer
@@ -154,28 +153,11 @@ class Walk:
             cluster.pop("transport_socket", None)
             endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
             endpoint["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": port}
-        path, admin = self.folder / "envoy.yaml", self.folder / "admin.txt"
-        path.write_text(yaml.safe_dump(found))
-        command = [str(envoy_binary()), "-c", str(path), "--admin-address-path", str(admin), "--concurrency", "1"]
-        envoy = Process([*command, "--disable-hot-restart", "--log-level", "warning"], self.folder / "envoy.log")
-        self._stack.callback(envoy.stop)
-        poll_until(lambda: admin.exists() and bool(admin.read_text()), envoy, "Envoy's admin port")
-        poll_until(lambda: bool(_listeners(admin.read_text())), envoy, "Envoy's listener")
-        found_client = Client(_listeners(admin.read_text())[0], CLOCK)
+        proxy = Proxy(found, self.folder)
+        self._stack.callback(proxy.stop)
+        found_client = Client(proxy.port, CLOCK)
         self._stack.callback(found_client.close)
         return found_client
-
-
-def _listeners(admin: str) -> list[int]:
-    connection = HTTPConnection(admin.strip(), timeout=2)
-    try:
-        connection.request("GET", "/listeners?format=json")
-        page = json.loads(connection.getresponse().read())
-    except (OSError, ValueError):
-        return []
-    finally:
-        connection.close()
-    return [each["local_address"]["socket_address"]["port_value"] for each in page.get("listener_statuses", [])]
 
 
 @pytest.fixture(scope="module")
