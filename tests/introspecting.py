@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
 from tests.building import NOW, obj
+from tests.loopback import Handler, listening
 
 ISSUER = "https://opaque.example"
 OPAQUE = "ory_at_l0ng3nough.s3gm3nt"
@@ -66,7 +66,7 @@ class Endpoint:
         return [form["token"][0] for form in self.forms]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     protocol_version = "HTTP/1.1"
     endpoint: Endpoint
 
@@ -88,41 +88,25 @@ class _Handler(BaseHTTPRequestHandler):
     def reply(self, answer: Any) -> None:
         """Write a whole answer."""
         json_type = {"Content-Type": "application/json"}
-        status, headers, data = answer if isinstance(answer, tuple) else (200, json_type, json.dumps(answer).encode())
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(data))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # the parameter's name in http.server
-        """Says nothing."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what these tests are about."""
+        self.write(*(answer if isinstance(answer, tuple) else (200, json_type, json.dumps(answer).encode())))
 
 
 @contextmanager
 def endpoint(*, tls: ssl.SSLContext | None = None) -> Iterator[Endpoint]:
     """An endpoint while the block runs."""
     made = Endpoint()
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"endpoint": made}))
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    made.url = f"{'https' if tls else 'http'}://localhost:{server.server_address[1]}/introspect"
-    try:
+    with listening(type("Endpoint", (_Handler,), {"endpoint": made}), tls=tls) as url:
+        made.url = f"{url}/introspect"
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+
+
+def until(held: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    for _ in range(2000):
+        if held():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it never came about")
 
 
 def as_json(said: object, **headers: str) -> tuple[int, dict[str, str], bytes]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from typing import Any, Final
 
 from urllib3 import HTTPHeaderDict
@@ -14,19 +15,18 @@ from urllib3 import HTTPHeaderDict
 from extauthz.introspection.response import read_answer
 from extauthz.model.encoding import Ambiguous, parse_json_object
 from extauthz.model.question import Active, Answer, Answered, Ask, Inactive, Question, Unanswered
-from extauthz.model.time import Instant, Seconds
+from extauthz.model.time import Instant
 from extauthz.model.token import (
-    ClaimMapping,
     Credential,
     Demand,
     Introspected,
     IssuerRef,
     Slot,
     SlotKind,
-    Trust,
     VerifiedToken,
 )
 from extauthz.tokens.verify import Verifier
+from tests.building import TRUST
 from tests.fuzz.answers import answer_of, plain
 from tests.fuzz.octets import mutate_octets
 from tests.fuzz.target import Target, insist
@@ -36,18 +36,11 @@ NOW: Final = 1_790_000_000
 ISSUER: Final = "https://opaque.example"
 TOKEN: Final = "2YotnFZFEjr1zCsicMWpAA"
 _URL: Final = "https://opaque.example/introspect"
-_TRUST: Final = Trust(
+_TRUST: Final = replace(
+    TRUST,
     ref=IssuerRef("TokenIssuer", "shop", "opaque"),
     issuer=ISSUER,
     algorithms=frozenset(),
-    audiences=frozenset({"orders-api"}),
-    max_lifetime=Seconds(3600),
-    clock_skew=Seconds(30),
-    token_types=frozenset({"at+jwt"}),
-    required_claims=frozenset({"sub"}),
-    claim_equals={},
-    claim_present=frozenset(),
-    mapping=ClaimMapping(),
     introspected=Introspected(endpoint=_URL),
 )
 _SLOT: Final = Slot(SlotKind.AUTHORIZATION, "authorization")

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -65,10 +66,10 @@ def _go(*arguments: str) -> str:
     return done.stdout
 
 
-def main() -> int:
-    """The command."""
+def make(folder: Path, build: Callable[[Path], None]) -> int:
+    """The command that makes a folder, once, and prints where it is."""
     try:
-        print(made_once(servers_folder(), build_servers))
+        print(made_once(folder, build))
     except NoGoError as error:
         print(f"cluster tools: {error}", file=sys.stderr)
         return 1
@@ -76,4 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make(servers_folder(), build_servers))

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import yaml
 
-from tests.cluster.tools.build import NoGoError
-from tests.cluster.tools.cache import cache_folder, made_once, name_of
+from tests.cluster.tools.build import NoGoError, make
+from tests.cluster.tools.cache import cache_folder, name_of
 
 PINS: Final = Path(__file__).parent / "crds"
 
@@ -100,15 +100,5 @@ def _objects(text: str) -> list[dict[str, str]]:
     return found
 
 
-def main() -> int:
-    """The command."""
-    try:
-        print(made_once(published_folder(), fetch_published))
-    except NoGoError as error:
-        print(f"cluster tools: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(make(published_folder(), fetch_published))

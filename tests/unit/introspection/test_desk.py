@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +18,7 @@ from extauthz.model.time import Clock, Seconds, SystemClock
 from extauthz.model.token import IssuerRef
 from tests.building import NOW
 from tests.clock import FakeClock
-from tests.introspecting import active, endpoint
+from tests.introspecting import active, endpoint, until
 from tests.unit.introspection.asking import REF, at, question
 
 
@@ -34,15 +33,6 @@ def desk(url: str, clock: Clock | None = None, **more: Any) -> Iterator[Desk]:
 def ask(made: Desk, asked: Question, clock: Clock, seconds: float = 5.0) -> Answer:
     known = made.recall(asked)
     return made.ask(asked, clock.monotonic() + seconds) if known is None else known
-
-
-def until(held: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
-    for _ in range(2000):
-        if held():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it never came about")
 
 
 def test_an_answer_is_remembered_for_as_long_as_the_issuer_says_and_no_longer() -> None:

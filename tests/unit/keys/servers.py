@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.loopback import Handler, listening
 
 
 class Site:
@@ -34,7 +36,7 @@ class Site:
         return self.asked.count(path)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     site: Site
 
     def do_GET(self) -> None:
@@ -45,41 +47,15 @@ class _Handler(BaseHTTPRequestHandler):
             answer = answer(self)
         if answer is None:
             return
-        status, headers, body = answer if isinstance(answer, tuple) else (200, {}, answer)
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(body))} | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # the parameter's name in http.server
-        """Says nothing."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what these tests are about."""
+        self.write(*(answer if isinstance(answer, tuple) else (200, {}, answer)))
 
 
 @contextmanager
 def serving(*, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0) -> Iterator[Site]:
     """A server while the block runs."""
     site = Site()
-    server = _Server((host, port), type("Handler", (_Handler,), {"site": site}))
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    site.url = f"{'https' if tls else 'http'}://localhost:{server.server_address[1]}"
-    try:
+    with listening(type("Site", (_Handler,), {"site": site}), tls=tls, host=host, port=port) as site.url:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def dripping(stop: threading.Event, *, in_headers: bool) -> Callable[[BaseHTTPRequestHandler], None]:

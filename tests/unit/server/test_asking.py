@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,7 +19,7 @@ from tests import issuing
 from tests.building import NOW, policy, revocation
 from tests.checks import Response, check_request, read_response
 from tests.clock import FakeClock
-from tests.introspecting import OPAQUE, SECRET, active, endpoint, issuer
+from tests.introspecting import OPAQUE, SECRET, active, endpoint, issuer, until
 from tests.unit.server.serving import PATIENCE, ask, running
 from tests.worlds import Asked
 
@@ -33,15 +32,6 @@ def rule(name: str = "orders", *, issuers: Any = BOTH, **more: Any) -> dict[str,
 
 def world(url: str, *rules: dict[str, Any], objects: tuple[Any, ...] = (), **introspection: Any) -> Asked:
     return Asked(SECRET, issuer(url, **introspection), policy("orders", *(rules or (rule(),))), *objects)
-
-
-def until(held: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
-    for _ in range(2000):
-        if held():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it never came about")
 
 
 def test_an_opaque_token_that_is_active_admits_and_is_remembered() -> None:
