@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,17 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.control.logout import Came
-from extauthz.introspection.desk import LineReadings
 from extauthz.introspection.line import Told
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
-from extauthz.model.time import Instant, Seconds
+from extauthz.model.time import Instant
 from extauthz.model.verdict import Deny, Refusal
 from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.metrics import Metrics
-from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from tests.chart.promql import Named, NotPromqlError, named
 from tests.chart.rendering import CHART, objects, of_kind
-from tests.unit.telemetry.seen import ALLOW, GROUND, ISSUER, SHADOWED, seen
+from tests.unit.telemetry.seen import ALLOW, GROUND, ISSUER, READINGS, SHADOWED, STORE, seen
 
 ROOT = Path(__file__).parents[2]
 ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
@@ -48,23 +47,13 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"
 @cache
 def rendered() -> dict[str, dict[str, set[str]]]:
     """Every sample that the program can render, by name: its labels, and the values that were seen of each."""
-    full = Readings(
-        now=Instant(9.0),
-        snapshot_version="v",
-        snapshot_published=Instant(1.0),
+    full = replace(
+        READINGS,
         policies={"accepted": 1, "invalid": 1},
         keys={ISSUER: KeyState(KeySet((), (), "g"), good_until=Instant(99.0), fetched_at=Instant(1.0))},
-        endpoints={
-            ISSUER: LineReadings("https://corp.example/introspect", dict.fromkeys(Told, 1), (0,) * 11, 0.0, None)
-        },
-        store_keys=1,
-        store_capacity=2,
-        source_silent=Seconds(1.0),
-        shared_store=SharedStoreReadings(
-            up=True,
-            may_evict=False,
-            commits=1,
-            batches=1,
+        endpoints={issuer: replace(each, told=dict.fromkeys(Told, 1)) for issuer, each in READINGS.endpoints.items()},
+        shared_store=replace(
+            STORE,
             failures=dict.fromkeys(_kinds_of_trouble(), 1),
             nodes={"up": 1, "down": 1},
             given_back={"made": 1, "lost": 1},

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from extauthz.introspection.desk import LineReadings
+from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Ground, Mode, PolicyRef, Refusal, Verdict
 from extauthz.telemetry.observation import Observation, SpendOutcome
+from extauthz.telemetry.readings import Readings, SharedStoreReadings
 
 AT = Instant(1_790_000_000.123)
 ISSUER = IssuerRef("ClusterTokenIssuer", "", "corp")
@@ -31,6 +34,28 @@ REUSED = Refusal(Reason.TOKEN_REUSED, "the count `reuse` is spent")
 ALLOW = Allow(ground=GROUND, remaining=3)
 DENY = Deny(refusal=REUSED, ground=GROUND)
 SHADOWED = Allow(ground=SHADOW, shadowed=Deny(refusal=REUSED, ground=SHADOW))
+STORE = SharedStoreReadings(
+    up=True,
+    may_evict=False,
+    commits=1,
+    batches=1,
+    failures={"timeout": 1},
+    nodes={"up": 3},
+    given_back={"made": 1},
+)
+READINGS = Readings(
+    now=Instant(9.0),
+    snapshot_version="v",
+    snapshot_published=Instant(1.0),
+    policies={"accepted": 1},
+    keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
+    endpoints={ISSUER: LineReadings("https://corp.example/introspect", {}, (0,) * 11, 0.0, None)},
+    store_keys=1,
+    store_capacity=2,
+    source_silent=Seconds(1.0),
+    shared_store=STORE,
+)
+"""Of each kind that there is, one."""
 
 
 def seen(verdict: Verdict = DENY, **changes: Any) -> Observation:

@@ -7,15 +7,11 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from extauthz.introspection.desk import LineReadings
-from extauthz.keys.jwks import KeyState
-from extauthz.model.time import Instant, Seconds
 from extauthz.telemetry import audit
 from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.metrics import Metrics
-from extauthz.telemetry.readings import Readings, SharedStoreReadings
-from tests.unit.telemetry.seen import ISSUER, seen
+from tests.unit.telemetry.seen import READINGS, seen
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
@@ -28,27 +24,7 @@ def rows(page: str, cells: int) -> list[list[str]]:
 
 
 def test_every_metric_is_in_the_reference_with_its_labels() -> None:
-    full = Readings(
-        now=Instant(9.0),
-        snapshot_version="v",
-        snapshot_published=Instant(1.0),
-        policies={"accepted": 1},
-        keys={ISSUER: KeyState(fetched_at=Instant(1.0))},
-        endpoints={ISSUER: LineReadings("https://corp.example/introspect", {}, (0,) * 11, 0.0, None)},
-        store_keys=1,
-        store_capacity=2,
-        source_silent=Seconds(1.0),
-        shared_store=SharedStoreReadings(
-            up=True,
-            may_evict=False,
-            commits=1,
-            batches=1,
-            failures={"timeout": 1},
-            nodes={"up": 3},
-            given_back={"made": 1},
-        ),
-    )
-    counted = Metrics(lambda: full, version="1")
+    counted = Metrics(lambda: READINGS, version="1")
     counted.observe(seen())
     controller = ControllerReadings(leading=True, replicas=1, logouts={"done": 1})
     controlled = ControllerMetrics(lambda: controller, version="1")
