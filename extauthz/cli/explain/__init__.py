@@ -108,13 +108,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
     needs_folder = at is not None or keys is not None or offline or ask or allow_http_loopback
     _one_source(policies, admin, needs_folder=needs_folder)
     try:
-        request = read_request(
-            _bounded(source),
-            form,
-            source_address=source_address,
-            source_principal=source_principal,
-            policy=policy,
-        )
+        peer = {"source_address": source_address, "source_principal": source_principal}
+        request = read_request(_bounded(source), form, **peer, policy=policy)
         if policies is not None:
             sources = KeysFrom(file=keys, offline=offline, allow_http_loopback=allow_http_loopback, ask=ask)
             story = explain_by_folder(request, policies, sources, None if at is None else Instant(at))
