@@ -263,6 +263,8 @@ end
 
 -- Take out the request that was counted at this instant. Those that share its group keep the later end of it.
 function rate.give_back(key, log, counted_at)
+  -- As in rate.read: a clock that was set back since, be it by a microsecond, finds it ahead.
+  counted_at = math.min(counted_at, now)
   for i = 1, #log.count do
     if log.first[i] <= counted_at and counted_at <= log.last[i] then
       log.count[i] = log.count[i] - 1

@@ -17,8 +17,11 @@ from extauthz.config import ClusterAddress, Settings, StoreAddress, load
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.replay.choose import target_of
 from extauthz.replay.redis import ClusterStore, Options, Target, Tls
+from extauthz.replay.redis.cluster import _Way
 from extauthz.replay.redis.slots import slot_of, tag_of
 from extauthz.replay.redis.steps import groups_of
+from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.wire import Request
 from extauthz.replay.spend import Bind, Rate, Spend, Use
 from extauthz.replay.store import Committed, Outcome, Refused, Unavailable, foreseen
 from tests.building import NOW
@@ -196,6 +199,23 @@ def test_every_history_is_answered_as_an_exact_store_would_and_as_a_look_foresaw
                 assert (wait is not None and 0 < wait <= 60) == isinstance(refused, Rate)
             case Unavailable(detail=why):
                 raise AssertionError(why)
+
+
+def test_a_rate_is_given_back_although_the_nodes_clock_was_set_back_meanwhile(
+    timed: ClusterStore, clock: ClusterClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_back = _Way.give_back
+
+    def turned_before(way: _Way, request: Request, tag: bytes) -> Trouble | None:
+        clock.turn_servers(-1.0)
+        return give_back(way, request, tag)
+
+    monkeypatch.setattr(_Way, "give_back", turned_before)
+    free, full = rate(b"r" + os.urandom(8), 1), rate(b"r" + os.urandom(8), 1)
+    assert isinstance(timed.commit((full,), None), Committed)
+    assert isinstance(timed.commit((free, full), None), Refused)
+    assert timed.state().given_back == {"made": 1, "lost": 0}
+    assert isinstance(timed.commit((free,), None), Committed)
 
 
 def test_a_commit_whose_reply_was_lost_is_repeated_and_counted_once(cluster: Cluster) -> None:
