@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import product
@@ -140,11 +140,16 @@ def stale_replica(access: Access, namespace: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("published")
 def test_central_mode_uses_each_right_that_the_chart_gives_and_needs_no_other(  # noqa: PLR0915 - one right after the other
-    helm: str, apiserver: ApiServer, access: Access, published: Published, namespace: str, tmp_path: Path
+    helm: str, start_apiserver: Callable[..., ApiServer], tmp_path: Path
 ) -> None:
+    # An API server of its own: a central service follows what every namespace names, other tests' too.
+    apiserver = start_apiserver()
+    access = apiserver.access
+    namespace = access.new_namespace("team")
     install(access)
-    published.install("gateway-api-experimental")
+    Published(access).install("gateway-api-experimental")
     named = {"references": {"named": [{"namespace": namespace, "secrets": ["keys"], "configMaps": ["keys"]}]}}
     release = Release(helm, access, {**named, "controller": {"events": {"enabled": True}}})
     server, controller = release.account(release.name), release.account(f"{release.name}-controller")
