@@ -1,6 +1,6 @@
 """The examples of RFC 7520, RFC 8037 and RFC 7797 with their keys, held against our reader of tokens.
 
-They are read where they lie, never copied: beside the repository, or where EXTAUTHZ_VECTORS says. Their payloads are no
+They are read where they lie, never copied: beside the repository, or where TEST_VECTORS says. Their payloads are no
 JSON, so what is tested is the form, the header, the choice of the key and the signature.
 """
 

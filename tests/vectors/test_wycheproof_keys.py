@@ -1,6 +1,6 @@
 """Project Wycheproof's cases for JSON Web Keys and JSON Web Signatures, held against our key sets.
 
-The cases are read where they lie, never copied: beside the repository, or where EXTAUTHZ_VECTORS says. Their payloads
+The cases are read where they lie, never copied: beside the repository, or where TEST_VECTORS says. Their payloads
 are no JSON, so what is tested is the key set, the choice of the key and the signature.
 """
 
@@ -81,6 +81,6 @@ def test_signatures_are_judged_as_published(number: int, group: dict[str, Any], 
 def test_the_cases_that_are_marked_otherwise_are_still_those() -> None:
     marked = {case.values[0]: case.values for case in cases("json_web_signature_test.json")}
     if 0 in marked:
-        pytest.skip(f"no published vectors at {FOLDER}; name their folder in EXTAUTHZ_VECTORS")
+        pytest.skip(f"no published vectors at {FOLDER}; name their folder in TEST_VECTORS")
     assert all(marked[number][3] == "valid" for number in OTHER_ALG | FOREIGN_CHARACTER)
     assert all(marked[number][3] == "invalid" and marked[number][2] == marked[357][2] for number in LOST_PADDING)

@@ -1,6 +1,6 @@
 """Project Wycheproof's cases for encrypted and signed objects, held against our reader of tokens (RFC 7515, RFC 7516).
 
-The cases are read where they lie, never copied: beside the repository, or where EXTAUTHZ_VECTORS says.
+The cases are read where they lie, never copied: beside the repository, or where TEST_VECTORS says.
 """
 
 from __future__ import annotations
