@@ -7,7 +7,8 @@ a key along, changes what is signed, or says that something must be understood t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from extauthz.model.encoding import Ambiguous, Json, base64url_decode, parse_json_object
 from extauthz.model.reason import Reason
@@ -19,6 +20,8 @@ MAX_HEADER: Final = 2048
 MAX_KID: Final = 256
 MAX_TYP: Final = 128
 _MAX_ALG: Final = 32
+_MAX_REMEMBERED: Final = 512
+"""Characters of a header's segment, beyond which it is read anew for each token."""
 
 _REFUSED: Final = {
     "crit": "demands an extension, and none is supported",
@@ -74,24 +77,43 @@ def _parse(token: str) -> Jws:
     if len(segments) != 3:
         raise _Unfit(_count_problem(len(segments)))
     header_text, payload_text, signature_text = segments
-    header = _header(_decode(header_text, "header"))
+    header = _recall_header(header_text) if len(header_text) <= _MAX_REMEMBERED else _Header.of(header_text)
     payload = _decode(payload_text, "payload")
     signature = _decode(signature_text, "signature")
-    if not _REFUSED.keys().isdisjoint(header):
-        name = next(name for name in _REFUSED if name in header)
-        raise _Unfit(f"the token's header has `{name}`, which {_REFUSED[name]}")
-    signing_input = token[: len(header_text) + 1 + len(payload_text)].encode("ascii")
-    typ = _typ(header)
     return Jws(
-        alg=_alg(header),
-        kid=_kid(header),
-        typ=typ.lower().removeprefix("application/"),
-        typ_as_sent=typ,
-        members=frozenset(header),
-        signing_input=signing_input,
+        alg=header.alg,
+        kid=header.kid,
+        typ=header.typ,
+        typ_as_sent=header.typ_as_sent,
+        members=header.members,
+        signing_input=token[: len(header_text) + 1 + len(payload_text)].encode("ascii"),
         payload=payload,
         signature=signature,
     )
+
+
+class _Header(NamedTuple):
+    """What a header says, in the words of Jws."""
+
+    alg: str
+    kid: str | None
+    typ: str
+    typ_as_sent: str
+    members: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> _Header:
+        """Read a header's segment. Raises _Unfit."""
+        header = _header(_decode(text, "header"))
+        if not _REFUSED.keys().isdisjoint(header):
+            name = next(name for name in _REFUSED if name in header)
+            raise _Unfit(f"the token's header has `{name}`, which {_REFUSED[name]}")
+        typ = _typ(header)
+        return cls(_alg(header), _kid(header), typ.lower().removeprefix("application/"), typ, frozenset(header))
+
+
+# All tokens that an issuer signs with one key have the same header, octet by octet.
+_recall_header: Final = lru_cache(maxsize=256)(_Header.of)
 
 
 def _count_problem(count: int) -> str:

@@ -68,7 +68,15 @@ def test_B07_to_B13_a_member_that_could_change_the_meaning_is_refused_whatever_i
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE"])
 def test_B01_an_unsigned_token_is_refused_in_any_case(alg: str) -> None:
     assert "not signed" in refused(text(HEADER | {"alg": alg}))
-    assert "empty" in refused(text(HEADER | {"alg": alg}, signature=b""))
+    assert "not signed" in refused(text(HEADER | {"alg": alg}, signature=b""))
+
+
+def test_a_header_that_was_read_before_is_read_the_same_and_a_bad_one_is_refused_again() -> None:
+    good, bad = text(HEADER), text(HEADER | {"jwk": {}})
+    assert read(good) == read(good)
+    assert refused(bad) == refused(bad)
+    assert read(text(HEADER | {"kid": "other"})).kid == "other"
+    assert "empty" in refused(text(HEADER, signature=b""))
 
 
 @pytest.mark.parametrize("alg", [None, "", 1, True, ["ES256"], {"a": 1}, "E" * 33])
