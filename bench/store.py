@@ -6,15 +6,16 @@ Committed: keys of uses are new every time, rates have room for all.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from random import randbytes
 from typing import Final
 
 from bench.measure import Effort, Reading, Report, Row, Target, Variant, interleave, ratio
@@ -24,7 +25,8 @@ from extauthz.replay.redis import Options, RedisStore
 from extauthz.replay.redis.connect import Lane
 from extauthz.replay.redis.wire import commit_script
 from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
-from extauthz.replay.store import Committed, Store
+from extauthz.replay.store import AsyncStore, Committed, Store
+from tests.redis.cluster import clustered, connected_to
 from tests.redis.servers import Server, connected, running
 
 IN_FLIGHT: Final = 32
@@ -44,10 +46,15 @@ _INCR: Final = (
     b"local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n"
 )
 
+_EACH: Final = "one call each"
+_BATCHED: Final = "batched"
+_IN_QUOTAS: Final = "1 spend in two quotas"
 _QUOTAS: Final = tuple(Room(key=name, most=10**9, label="quota") for name in (b"issuer", b"namespace"))
 
 Call = Callable[[int], bool]
 """Makes the call of this thread; whether it was answered as it must be."""
+AsyncCall = Callable[[], Awaitable[bool]]
+"""Makes a call of a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,37 @@ class Crowd:
         return _reading(sorted(each for one in took for each in one), wall)
 
 
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Tasks of one event loop that call at once."""
+
+    call: AsyncCall
+    effort: Effort
+
+    def run(self) -> Reading:
+        """One round."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> Reading:
+        per_task = self.effort.of(_CALLS // IN_FLIGHT)
+        took: list[float] = []
+
+        async def work() -> int:
+            wrong = 0
+            for _ in range(per_task):
+                before = time.perf_counter()
+                wrong += not await self.call()
+                took.append(time.perf_counter() - before)
+            return wrong
+
+        started = time.perf_counter()
+        wrong = sum(await asyncio.gather(*(work() for _ in range(IN_FLIGHT))))
+        wall = time.perf_counter() - started
+        if wrong:
+            raise RuntimeError(f"{wrong} of {len(took)} calls were not answered as they must be")
+        return _reading(sorted(took), wall)
+
+
 def _reading(took: Sequence[float], wall: float) -> Reading:
     def part(share: float) -> float:
         return took[min(len(took) - 1, int(len(took) * share))] * 1000
@@ -95,7 +133,7 @@ def _reading(took: Sequence[float], wall: float) -> Reading:
 def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
     """What a request spends: one use of a new token; then a rate by subject; then a tie and more rates."""
     until, subject = Instant(now + _LIFE), (number % _SUBJECTS).to_bytes(15, "big")
-    token = os.urandom(16)
+    token = randbytes(16)
     use = Use(key=token, max_uses=1, until=until)
     rates = [
         Rate(key=subject + bytes([at]), amount=10**6, window=Seconds(60.0), label="l") for at in range(several - 2)
@@ -113,7 +151,17 @@ def _committing(store: Store, several: int, rooms: tuple[Room, ...] = ()) -> Cal
     clock, numbers = SystemClock(), count()
 
     def call(_thread: int) -> bool:
-        outcome = store.commit((*spends(next(numbers), several, clock.now()), *rooms), os.urandom(16))
+        outcome = store.commit((*spends(next(numbers), several, clock.now()), *rooms), randbytes(16))
+        return isinstance(outcome, Committed)
+
+    return call
+
+
+def _committing_async(store: AsyncStore, several: int) -> AsyncCall:
+    clock, numbers = SystemClock(), count()
+
+    async def call() -> bool:
+        outcome = await store.commit_async(spends(next(numbers), several, clock.now()), randbytes(16))
         return isinstance(outcome, Committed)
 
     return call
@@ -133,8 +181,8 @@ def _bare(server: Server) -> Iterator[tuple[Call, Call]]:
     ask(0, b"SCRIPT", b"LOAD", _INCR)
     try:
         yield (
-            lambda thread: ask(thread, b"SET", os.urandom(16), b"1", b"NX", b"PX", life) == b"OK",
-            lambda thread: ask(thread, b"EVALSHA", sha, b"1", os.urandom(16), life) == 1,
+            lambda thread: ask(thread, b"SET", randbytes(16), b"1", b"NX", b"PX", life) == b"OK",
+            lambda thread: ask(thread, b"EVALSHA", sha, b"1", randbytes(16), life) == 1,
         )
     finally:
         for lane in lanes:
@@ -143,27 +191,42 @@ def _bare(server: Server) -> Iterator[tuple[Call, Call]]:
 
 def run(effort: Effort) -> Report:
     """The benchmark `store`."""
-    clock = SystemClock()
     with ExitStack() as stack:
         server = stack.enter_context(running("valkey"))
         connect = partial(_store, stack, server)
-        stores: dict[str, Store] = {
-            "memory": MemoryStore(clock, 10_000_000),
-            "one call each": connect(Options(deadline=_DEADLINE, connections=IN_FLIGHT, batch=1)),
-            "batched": connect(Options(deadline=_DEADLINE)),
-        }
-        calls = {
-            f"{name}, {several} spend{'s' * (several > 1)}": _committing(store, several)
+        each = connect(Options(deadline=_DEADLINE, connections=IN_FLIGHT, batch=1))
+        batched = connect(Options(deadline=_DEADLINE))
+        memory = MemoryStore(SystemClock(), 10_000_000)
+        cluster = stack.enter_context(clustered())
+        over = stack.enter_context(connected_to(cluster, SystemClock(), Options(deadline=_DEADLINE)))
+        stores: dict[str, AsyncStore] = {"memory": memory, _EACH: each, _BATCHED: batched, "cluster of three": over}
+        variants = [
+            Variant(f"{name}, {_some(several)}", Crowd(_committing(store, several), effort).run)
             for name, store in stores.items()
             for several in SPENDS
-        }
-        calls |= {
-            f"{name}, 1 spend in two quotas": _committing(stores[name], 1, _QUOTAS) for name in ("memory", "batched")
-        }
-        calls["bare SET NX PX"], calls["bare INCR script"] = stack.enter_context(_bare(server))
-        rows = interleave([Variant(name, Crowd(call, effort).run) for name, call in calls.items()], effort.rounds)
-    note = "client and server share this machine; one call each has a connection for each of the 32, batches have two"
-    return Report("store", f"a commit, {IN_FLIGHT} in flight", rows, _targets(rows), notes=(note,))
+        ]
+        variants += [
+            Variant(f"{name}, tasks, {_some(several)}", Tasks(_committing_async(stores[name], several), effort).run)
+            for name in (_EACH, _BATCHED)
+            for several in SPENDS
+        ]
+        variants += [
+            Variant(f"{name}, {_IN_QUOTAS}", Crowd(_committing(stores[name], 1, _QUOTAS), effort).run)
+            for name in ("memory", _BATCHED)
+        ]
+        put, increment = stack.enter_context(_bare(server))
+        variants += [Variant("bare SET NX PX", Crowd(put, effort).run)]
+        variants += [Variant("bare INCR script", Crowd(increment, effort).run)]
+        rows = interleave(variants, effort.rounds)
+    notes = (
+        "client and servers share this machine; one call each has a connection for each of the 32, batches have two",
+        "in flight are the calls of 32 threads, or of 32 tasks of one event loop",
+    )
+    return Report("store", f"a commit, {IN_FLIGHT} in flight", rows, _targets(rows), notes=notes)
+
+
+def _some(several: int) -> str:
+    return f"{several} spend{'s' * (several > 1)}"
 
 
 def _store(stack: ExitStack, server: Server, options: Options) -> RedisStore:
@@ -172,11 +235,15 @@ def _store(stack: ExitStack, server: Server, options: Options) -> RedisStore:
 
 def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
     rates = {row.name: row.figures[RATE].values for row in rows}
+
+    def times(over: str, under: str, bound: float, *, at_least: bool) -> Target:
+        return Target(f"{over} / {under}", bound, ratio(rates[over], rates[under]), at_least=at_least)
+
     batched = [
-        Target(f"batched / one call each, {each}", BATCHED, ratio(rates[f"batched, {each}"], under), at_least=True)
-        for each in ("1 spend", "2 spends", "5 spends")
-        if (under := rates[f"one call each, {each}"])
+        times(f"{_BATCHED}, {what}", f"{_EACH}, {what}", BATCHED, at_least=True)
+        for what in (f"{by}{_some(several)}" for by in ("", "tasks, ") for several in SPENDS)
     ]
-    five = Target("batched: five spends cost / one", FIVE, ratio(rates["batched, 1 spend"], rates["batched, 5 spends"]))
-    paid = ratio(rates["batched, 1 spend"], rates["batched, 1 spend in two quotas"])
+    one = f"{_BATCHED}, {_some(1)}"
+    five = Target("batched: five spends cost / one", FIVE, ratio(rates[one], rates[f"{_BATCHED}, {_some(5)}"]))
+    paid = ratio(rates[one], rates[f"{_BATCHED}, {_IN_QUOTAS}"])
     return *batched, five, Target("batched: a spend in two quotas costs / without", FIVE, paid)

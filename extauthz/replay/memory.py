@@ -98,6 +98,10 @@ class MemoryStore:
                 self._remember(attempt, _Attempt(Instant(now + self._attempt_ttl), marks, committed))
             return committed
 
+    async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """`commit`, which never waits."""
+        return self.commit(spends, attempt)
+
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing, and drops nothing either."""
         with self._lock:

@@ -90,3 +90,10 @@ class Store(Protocol):
         keys. Unavailable where the store cannot tell, or has no room for keys that are new. A store that is asked over
         a network may take several round trips: no request waits for a look.
         """
+
+
+class AsyncStore(Store, Protocol):
+    """A store that the tasks of an event loop can ask as well, and threads at the same time."""
+
+    async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """`commit`, without blocking the loop. What a cancelled task asked for may be counted."""

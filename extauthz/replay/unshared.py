@@ -24,6 +24,10 @@ class UnsharedStore:
         """Refuse."""
         return Unavailable(WORDS)
 
+    async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Unavailable:
+        """The same."""
+        return self.commit(spends, attempt)
+
     def look(self, spends: tuple[Spend, ...]) -> Unavailable:
         """Refuse."""
         return Unavailable(WORDS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
-from extauthz.replay.store import Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
+from extauthz.replay.store import AsyncStore, Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
 from tests.building import NOW
 from tests.clock import FakeClock
 from tests.redis.cluster import Cluster, ClusterClock, clustered, connected_to
@@ -57,31 +59,74 @@ def cluster() -> Iterator[Cluster]:
 
 def places(*kinds: str) -> tuple[Any, ...]:
     """Parameters for the fixture `place`."""
-    return tuple(pytest.param(kind, marks=() if kind == "memory" else pytest.mark.redis, id=kind) for kind in kinds)
+    return tuple(pytest.param(kind, marks=() if "memory" in kind else pytest.mark.redis, id=kind) for kind in kinds)
 
 
-turns_time = pytest.mark.parametrize("place", places("memory", "valkey", "cluster"), indirect=True)
+turns_time = pytest.mark.parametrize(
+    "place", places("memory", "valkey", "cluster", "tasks: memory", "tasks: valkey", "tasks: cluster"), indirect=True
+)
 
 
-@pytest.fixture(params=places("memory", "valkey", "redis", "cluster"))
+class Tasks:
+    """A store that is asked by the tasks of an event loop, each for a thread that waits for it."""
+
+    def __init__(self, store: AsyncStore, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._loop = loop
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Commit in a task."""
+        return asyncio.run_coroutine_threadsafe(self._store.commit_async(spends, attempt), self._loop).result()
+
+    def ready(self) -> bool:
+        """Whether it can be asked."""
+        return self._store.ready()
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        """Look from a thread."""
+        return self._store.look(spends)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(
+    params=places("memory", "valkey", "redis", "cluster", "tasks: memory", "tasks: valkey", "tasks: cluster")
+)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store under test."""
-    if request.param == "memory":
+    kind: str = request.param
+    with closing(_places(request, kind.removeprefix("tasks: "))) as found:
+        store, clock = next(found)
+        yield Place(Tasks(store, request.getfixturevalue("loop")) if kind.startswith("tasks: ") else store, clock)
+
+
+def _places(request: pytest.FixtureRequest, kind: str) -> Generator[tuple[AsyncStore, FakeClock]]:
+    if kind == "memory":
         clock = FakeClock(NOW)
-        yield Place(MemoryStore(clock, capacity=1000), clock)
+        yield MemoryStore(clock, capacity=1000), clock
         return
-    if request.param == "cluster":
+    if kind == "cluster":
         ours: Cluster = request.getfixturevalue("cluster")
         ours.flush()
         turned = ClusterClock(ours, NOW)
         with connected_to(ours, turned) as store:
-            yield Place(store, turned)
+            yield store, turned
         return
-    server: Server = request.getfixturevalue(request.param)
+    server: Server = request.getfixturevalue(kind)
     server.client().flushall()
     clock = StandingClock(NOW) if server.clock_file is None else ServerClock(server, NOW)
     with connected(server.target, clock) as store:
-        yield Place(store, clock)
+        yield store, clock
 
 
 @pytest.fixture

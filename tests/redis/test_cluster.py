@@ -206,9 +206,9 @@ def test_a_rate_is_given_back_although_the_nodes_clock_was_set_back_meanwhile(
 ) -> None:
     give_back = _Way.give_back
 
-    def turned_before(way: _Way, request: Request, tag: bytes) -> Trouble | None:
+    async def turned_before(way: _Way, request: Request, tag: bytes) -> Trouble | None:
         clock.turn_servers(-1.0)
-        return give_back(way, request, tag)
+        return await give_back(way, request, tag)
 
     monkeypatch.setattr(_Way, "give_back", turned_before)
     free, full = rate(b"r" + os.urandom(8), 1), rate(b"r" + os.urandom(8), 1)

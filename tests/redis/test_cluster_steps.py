@@ -19,6 +19,7 @@ from extauthz.replay.redis import Target
 from extauthz.replay.redis.connect import Lane
 from extauthz.replay.redis.steps import Steps, can_be_given_back, groups_of
 from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.waiting import at_once
 from extauthz.replay.redis.wire import Codec, Reply, Request, commit_script
 from extauthz.replay.spend import Bind, Grace, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused
@@ -75,7 +76,7 @@ class Ways:
         """Ask the server."""
         return self.lane.run([request], CLOCK.monotonic() + 20)[0]
 
-    def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+    async def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
         assert all(b"{" + tag + b"}" in key for key in request.keys)
         number, self.commits = self.commits, self.commits + 1
         if self.fault is None or number != self.at:
@@ -95,13 +96,13 @@ class Ways:
                 self.late.append(request)
                 return GONE
 
-    def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
+    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
         reply = self.run(request)
         seen = CODEC.read_look(reply, request.spends) or CODEC.read(reply, request.spends)
         assert seen is not None, (reply, tag)
         return seen
 
-    def give_back(self, request: Request, tag: bytes) -> Trouble | None:
+    async def give_back(self, request: Request, tag: bytes) -> Trouble | None:
         assert can_be_given_back(request.spends[0]), tag
         if not self.can_give_back:
             return GONE
@@ -170,7 +171,7 @@ def attempted(ways: Ways, spends: tuple[Spend, ...], attempt: bytes) -> tuple[Ou
     groups = groups_of(spends)
     assert len(groups) == len(spends)
     steps = Steps(groups, attempt, CLOCK.now(), CODEC, ways)
-    return steps.commit(), steps
+    return at_once(steps.commit()), steps
 
 
 def plans(count: int) -> Iterator[tuple[int, tuple[Spend, ...]]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ from extauthz.replay.redis.steps import Group, Steps, groups_of
 from extauthz.replay.redis.store import StoreState
 from extauthz.replay.redis.survey import Survey
 from extauthz.replay.redis.trouble import Redirect, Trouble
+from extauthz.replay.redis.waiting import BLOCKING, Loops, Waiting, at_once
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Room, Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
@@ -25,6 +27,8 @@ _FOR_GIVING_BACK: Final = 0.35
 """The part of a commit's time that is left for giving steps back."""
 _LEAST_TO_ASK: Final = 0.25
 """And what must be left to ask a node: one that is asked too late would seem to be slow."""
+_NODES: Final = 16
+"""Nodes that tasks of an event loop ask at the same time; more take turns."""
 _PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.02
 _MOST_HOPS: Final = 5
@@ -35,7 +39,7 @@ _NO_QUOTAS: Final = Trouble(
 )
 
 _Answer = TypeVar("_Answer")
-_Ask: TypeAlias = "Callable[[Node, Request], _Answer | Trouble]"
+_Ask: TypeAlias = "Callable[[Node, Request, float, Waiting], Awaitable[_Answer | Trouble]]"
 
 
 class ClusterStore:
@@ -48,6 +52,7 @@ class ClusterStore:
         self._deadline = options.deadline
         self._codec = Codec(options.namespace, tagged=True)
         self._survey = Survey(target, options, clock, self._codec)
+        self._loops = Loops(options.connections * _NODES)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
@@ -62,6 +67,7 @@ class ClusterStore:
         """Close all connections."""
         self._stopping.set()
         self._survey.stop()
+        self._loops.close()
 
     def ready(self) -> bool:
         """Whether commits may try: one node that takes them is enough, for the requests that it counts."""
@@ -103,38 +109,54 @@ class ClusterStore:
 
         What lies in one slot is counted by one call. What lies in several is counted step by step, see `steps`.
         """
+        return at_once(self._commit(spends, attempt, BLOCKING))
+
+    async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """The same for a task of an event loop. A task that is cancelled leaves the commit to end by itself."""
+        # INVARIANT: steps are given back also for a caller that has gone away.
+        return await asyncio.shield(asyncio.ensure_future(self._commit(spends, attempt, self._loops.here())))
+
+    async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         until, now = self._clock.monotonic() + self._deadline, self._clock.now()
         if any(isinstance(spend, Room) for spend in spends):
             return self._unavailable(_NO_QUOTAS)
         groups = groups_of(spends)
         if len(groups) > 1:
-            return self._in_steps(groups, attempt, _Way(self, until - self._deadline * _FOR_GIVING_BACK, until))
+            way = _Way(self, waiting, until - self._deadline * _FOR_GIVING_BACK, until)
+            return await self._in_steps(groups, attempt, way)
         tag = groups[0].tag if groups else b""
-        reply = self.send(self._codec.write(spends, attempt, now, tag), tag, until, _committing(until))
+        way = _Way(self, waiting, until, until)
+        reply = await way.commit(self._codec.write(spends, attempt, now, tag), tag)
         return self._unavailable(reply) if isinstance(reply, Trouble) else reply.outcome
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""
+        return at_once(self._look(spends))
+
+    async def _look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         until = self._clock.monotonic() + self._deadline
         found: dict[int, Left] = {}
         if any(isinstance(spend, Room) for spend in spends):
             return self._unavailable(_NO_QUOTAS)
         for group in groups_of(spends):
             request = self._codec.write_look(group.spends, self._clock.now())
-            left = self.send(request, group.tag, until, lambda node, asked: node.look(asked, until))
+            way = _Way(self, BLOCKING, until, until)
+            left = await way.look(request, group.tag)
             if isinstance(left, Trouble):
                 return self._unavailable(left)
             found |= zip(group.at, left, strict=True)
         return tuple(found[at] for at in sorted(found))
 
-    def send(self, request: Request, tag: bytes, until: float, ask: _Ask[_Answer]) -> _Answer | Trouble:
+    async def send(
+        self, request: Request, tag: bytes, until: float, waiting: Waiting, ask: _Ask[_Answer]
+    ) -> _Answer | Trouble:
         """Bring a request to the node that holds its slot, wherever that is by now."""
         slot, pause, hops = slot_of(tag), _PAUSE, 0
         node = self._survey.at(slot)
         if self._is_late(until):
             return Trouble("timeout", f"the store {self._target} left no time for a step", sent=False)
         while True:
-            found = node if isinstance(node, Trouble) else ask(node, request)
+            found = node if isinstance(node, Trouble) else await ask(node, request, until, waiting)
             if not isinstance(found, Trouble):
                 return found
             self._survey.notice()
@@ -147,7 +169,7 @@ class ClusterStore:
                     self._redirected()
                 case Redirect() | Trouble(kind="connecting"):
                     # The slot is between two nodes, or its new node is not connected yet: both are soon over.
-                    self._stopping.wait(pause)
+                    await waiting.pause(pause)
                     if self._is_late(until):
                         return found
                     hops = 0
@@ -160,9 +182,9 @@ class ClusterStore:
     def _is_late(self, until: float) -> bool:
         return until - self._clock.monotonic() < self._deadline * _LEAST_TO_ASK
 
-    def _in_steps(self, groups: tuple[Group, ...], attempt: bytes | None, way: _Way) -> Outcome:
+    async def _in_steps(self, groups: tuple[Group, ...], attempt: bytes | None, way: _Way) -> Outcome:
         steps = Steps(groups, attempt, self._clock.now(), self._codec, way)
-        outcome = steps.commit()
+        outcome = await steps.commit()
         with self._lock:
             self._given_back["made"] += steps.given_back
             self._given_back["lost"] += steps.lost
@@ -180,23 +202,26 @@ class ClusterStore:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """To the nodes, for one commit."""
+    """To the nodes, for one commit or look."""
 
     store: ClusterStore
+    waiting: Waiting
     forward: float
     """Until when steps are taken."""
     until: float
     """And until when they are given back."""
 
-    def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
-        return self.store.send(request, tag, self.forward, _committing(self.forward))
+    async def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+        return await self._go(request, tag, self.forward, Node.commit)
 
-    def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
-        return self.store.send(request, tag, self.forward, lambda node, asked: node.foresee(asked, self.forward))
+    async def look(self, request: Request, tag: bytes) -> tuple[Left, ...] | Trouble:
+        return await self._go(request, tag, self.forward, Node.look)
 
-    def give_back(self, request: Request, tag: bytes) -> Trouble | None:
-        return self.store.send(request, tag, self.until, lambda node, asked: node.give_back(asked, self.until))
+    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
+        return await self._go(request, tag, self.forward, Node.foresee)
 
+    async def give_back(self, request: Request, tag: bytes) -> Trouble | None:
+        return await self._go(request, tag, self.until, Node.give_back)
 
-def _committing(until: float) -> _Ask[Reply]:
-    return lambda node, asked: node.commit(asked, until)
+    async def _go(self, request: Request, tag: bytes, until: float, ask: _Ask[_Answer]) -> _Answer | Trouble:
+        return await self.store.send(request, tag, until, self.waiting, ask)

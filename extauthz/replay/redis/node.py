@@ -6,10 +6,8 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Final
 
 from extauthz.model.time import Clock, format_duration
@@ -20,6 +18,7 @@ from extauthz.replay.redis.facts import Facts
 from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
 from extauthz.replay.redis.server_clock import ServerClock
 from extauthz.replay.redis.trouble import Redirect, Trouble
+from extauthz.replay.redis.waiting import BLOCKING, Waiting
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Committed, Left
@@ -30,7 +29,7 @@ _LEAST_TO_LEAD: Final = 0.2
 
 
 class Node:
-    """A way to one server, for many threads. `start` it first; until it is connected, all is Trouble."""
+    """A way to one server, for many threads and tasks. `start` it first; until it is connected, all is Trouble."""
 
     def __init__(
         self,
@@ -80,9 +79,9 @@ class Node:
         with self._lock:
             return self._commits, self._batches
 
-    def commit(self, request: Request, deadline: float) -> Reply | Trouble:
+    async def commit(self, request: Request, deadline: float, waiting: Waiting = BLOCKING) -> Reply | Trouble:
         """What the script answers to a commit, by this deadline of the monotonic clock."""
-        crossed = self._cross(request, deadline)
+        crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
             return crossed
         reply = self._codec.read(crossed.reply, request.spends)
@@ -92,14 +91,16 @@ class Node:
         doubtful = isinstance(reply.outcome, Committed) and self._doubts(request.spends)
         return self._jumped() if doubtful else reply
 
-    def look(self, request: Request, deadline: float) -> tuple[Left, ...] | Trouble:
+    async def look(self, request: Request, deadline: float, waiting: Waiting = BLOCKING) -> tuple[Left, ...] | Trouble:
         """What the script answers to a look, by this deadline of the monotonic clock."""
-        seen = self.foresee(request, deadline)
+        seen = await self.foresee(request, deadline, waiting)
         return self._odd() if isinstance(seen, Reply) else seen
 
-    def foresee(self, request: Request, deadline: float) -> tuple[Left, ...] | Reply | Trouble:
+    async def foresee(
+        self, request: Request, deadline: float, waiting: Waiting = BLOCKING
+    ) -> tuple[Left, ...] | Reply | Trouble:
         """What it would answer to a step, by this deadline; a Reply where it answered the attempt before."""
-        crossed = self._cross(request, deadline)
+        crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
             return crossed
         left = self._codec.read_look(crossed.reply, request.spends)
@@ -107,38 +108,42 @@ class Node:
             return self._codec.read(crossed.reply, request.spends) or self._odd()
         return self._jumped() if self._doubts(request.spends) else left
 
-    def give_back(self, request: Request, deadline: float) -> Trouble | None:
+    async def give_back(self, request: Request, deadline: float, waiting: Waiting = BLOCKING) -> Trouble | None:
         """None when the script says that nothing of a step is counted any more."""
-        crossed = self._cross(request, deadline)
+        crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
             return crossed
         return None if self._codec.is_given_back(crossed.reply) else self._odd()
 
-    def _cross(self, request: Request, deadline: float) -> Crossed | Trouble:
+    async def _cross(self, request: Request, deadline: float, waiting: Waiting) -> Crossed | Trouble:
         """Send a request and wait for its reply, within the deadline."""
         trouble = self._breaker.trouble()
         if trouble is not None:
             return replace(trouble, sent=False)
         # Every connection may have been cut while it was idle, and the next is new.
         for _ in range(self._connections if request.repeatable else 0):
-            found = self._carry(request, deadline)
+            found = await self._carry(request, deadline, waiting)
             if not isinstance(found, Trouble) or found.kind != "connection" or self._clock.monotonic() >= deadline:
                 return found
-        return self._carry(request, deadline)
+        return await self._carry(request, deadline, waiting)
 
-    def _carry(self, request: Request, deadline: float) -> Crossed | Trouble:
+    async def _carry(self, request: Request, deadline: float, waiting: Waiting) -> Crossed | Trouble:
         """Wait for a lane or a place in a batch, and for what comes back."""
-        # A third of what an Event costs, which is a lock and a condition in Python.
-        woken: SimpleQueue[None] = SimpleQueue()
-        ticket: Ticket[Lane, Request, Crossed | Trouble] = Ticket(request, partial(woken.put, None))
-        if not self._crossings.enter(ticket):
-            with suppress(Empty):
-                woken.get(timeout=max(0.0, deadline - self._clock.monotonic()))
-        if ticket.result is None:
-            left = deadline - self._clock.monotonic()
-            boarded = self._crossings.board(ticket, late=left < self._deadline * _LEAST_TO_LEAD)
-            if boarded is not None:
-                self._travel(*boarded, deadline)
+        signal = waiting.signal()
+        ticket: Ticket[Lane, Request, Crossed | Trouble] = Ticket(request, signal.set)
+        try:
+            if not self._crossings.enter(ticket):
+                await signal.wait(deadline - self._clock.monotonic())
+            if ticket.result is None:
+                await waiting.let_others_come()
+                left = deadline - self._clock.monotonic()
+                boarded = self._crossings.board(ticket, late=left < self._deadline * _LEAST_TO_LEAD)
+                if boarded is not None:
+                    await waiting.travel(partial(self._travel, *boarded, deadline))
+        except BaseException:
+            # Only a task can be stopped while it waits. INVARIANT: it takes neither a lane nor a place with it.
+            self._crossings.board(ticket, late=True)
+            raise
         found = ticket.result
         if found is None:
             late = f"the store {self._target} did not answer within {format_duration(self._deadline)}"

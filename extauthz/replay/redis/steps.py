@@ -33,13 +33,13 @@ _ATTEMPT_BYTES: Final = 16
 class Way(Protocol):
     """How a request comes to the node that holds a tag's slot, and what comes back in time."""
 
-    def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+    async def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
         """What is answered to a commit."""
 
-    def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
+    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
         """What would be answered to a step; a Reply where the attempt was answered before."""
 
-    def give_back(self, request: Request, tag: bytes) -> Trouble | None:
+    async def give_back(self, request: Request, tag: bytes) -> Trouble | None:
         """None when nothing of it is counted for this try any more."""
 
 
@@ -94,29 +94,29 @@ class Steps:
         self.lost = 0
         """How many may stay counted although the request is refused."""
 
-    def commit(self) -> Outcome | Trouble:
+    async def commit(self) -> Outcome | Trouble:
         """Every step, or none that can be given back."""
-        refused = self._foresee()
+        refused = await self._foresee()
         if refused is not None:
             return refused
         held: list[Group] = []
         remaining: list[int] = []
         for group in self._groups:
-            reply = self._way.commit(self._requests[group], group.tag)
+            reply = await self._way.commit(self._requests[group], group.tag)
             match reply:
                 case Reply(outcome=Committed(remaining=left)):
                     held.append(group)
                     remaining += [] if left is None else [left]
                 case Reply(outcome=outcome):
-                    self._give_back(held)
-                    return self._refused(outcome, group)
+                    await self._give_back(held)
+                    return await self._refused(outcome, group)
                 case Trouble():
                     # Once it was sent, nobody knows whether it is counted.
-                    self._give_back([*held, group] if reply.sent else held)
+                    await self._give_back([*held, group] if reply.sent else held)
                     return reply
         return Committed(min(remaining, default=None))
 
-    def _foresee(self) -> Outcome | Trouble | None:
+    async def _foresee(self) -> Outcome | Trouble | None:
         """Why a step that cannot be given back would be refused, before others are counted in vain.
 
         Otherwise whoever holds a used token could keep the rates of its owner full with it.
@@ -124,41 +124,43 @@ class Steps:
         found: dict[int, Refused | Unavailable] = {}
         for group in self._groups:
             if not group.can_be_given_back:
-                seen = self._seen(group)
+                seen = await self._seen(group)
                 if isinstance(seen, Trouble):
                     return seen
                 found |= seen
-        return self._first(found, [each for each in self._groups if each.can_be_given_back]) if found else None
+        if not found:
+            return None
+        return await self._first(found, [each for each in self._groups if each.can_be_given_back])
 
-    def _seen(self, group: Group) -> dict[int, Refused | Unavailable] | Trouble:
+    async def _seen(self, group: Group) -> dict[int, Refused | Unavailable] | Trouble:
         """Which spends of a group are not possible now, by where they stand; none where the attempt was answered."""
-        seen = self._way.foresee(self._codec.write_foresight(self._requests[group]), group.tag)
+        seen = await self._way.foresee(self._codec.write_foresight(self._requests[group]), group.tag)
         if isinstance(seen, Trouble):
             return seen
         looked = seen if isinstance(seen, tuple) else ()
         return {at: left.no for at, left in zip(group.at, looked, strict=False) if left.no is not None}
 
-    def _first(self, found: Mapping[int, Outcome], unseen: Sequence[Group]) -> Outcome:
+    async def _first(self, found: Mapping[int, Outcome], unseen: Sequence[Group]) -> Outcome:
         """The first spend in the order of the request that refuses: one that was not asked yet may come before."""
         refused = dict(found)
         for group in unseen:
             if group.at[0] < min(refused):
-                seen = self._seen(group)
+                seen = await self._seen(group)
                 refused |= {} if isinstance(seen, Trouble) else seen
         return refused[min(refused)]
 
-    def _refused(self, outcome: Outcome, by: Group) -> Outcome:
+    async def _refused(self, outcome: Outcome, by: Group) -> Outcome:
         if not isinstance(outcome, Refused):
             return outcome
         unseen = [each for each in self._groups[self._groups.index(by) + 1 :] if each.can_be_given_back]
-        return self._first({by.at[by.spends.index(outcome.spend)]: outcome}, unseen)
+        return await self._first({by.at[by.spends.index(outcome.spend)]: outcome}, unseen)
 
-    def _give_back(self, groups: list[Group]) -> None:
+    async def _give_back(self, groups: list[Group]) -> None:
         for group in groups:
             if not group.can_be_given_back:
                 continue
             request = self._codec.write_giving_back(self._requests[group])
-            if self._way.give_back(request, group.tag) is None:
+            if await self._way.give_back(request, group.tag) is None:
                 self.given_back += 1
             else:
                 self.lost += 1

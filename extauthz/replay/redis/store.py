@@ -12,6 +12,7 @@ from extauthz.replay.redis.connect import Target
 from extauthz.replay.redis.keeper import Options
 from extauthz.replay.redis.node import Node
 from extauthz.replay.redis.trouble import Trouble
+from extauthz.replay.redis.waiting import BLOCKING, Loops, Waiting, at_once
 from extauthz.replay.redis.wire import Codec
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
@@ -47,6 +48,7 @@ class RedisStore:
         self._deadline = options.deadline
         self._codec = Codec(options.namespace)
         self._node = Node(target, clock, options, self._codec)
+        self._loops = Loops(options.connections)
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
 
@@ -57,6 +59,7 @@ class RedisStore:
     def stop(self) -> None:
         """Close all connections."""
         self._node.stop()
+        self._loops.close()
 
     def ready(self) -> bool:
         """Whether commits may try."""
@@ -95,15 +98,22 @@ class RedisStore:
         What a lost answer counted stays counted. With an attempt, the repetition is answered as the first would have
         been; where the connection broke, we repeat it ourselves while there is time.
         """
-        request = self._codec.write(spends, attempt, self._clock.now())
-        reply = self._node.commit(request, self._clock.monotonic() + self._deadline)
-        return self._unavailable(reply) if isinstance(reply, Trouble) else reply.outcome
+        return at_once(self._commit(spends, attempt, BLOCKING))
+
+    async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """The same for a task of an event loop. What a cancelled task had sent may be counted."""
+        return await self._commit(spends, attempt, self._loops.here())
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""
         request = self._codec.write_look(spends, self._clock.now())
-        left = self._node.look(request, self._clock.monotonic() + self._deadline)
+        left = at_once(self._node.look(request, self._clock.monotonic() + self._deadline))
         return self._unavailable(left) if isinstance(left, Trouble) else left
+
+    async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
+        request = self._codec.write(spends, attempt, self._clock.now())
+        reply = await self._node.commit(request, self._clock.monotonic() + self._deadline, waiting)
+        return self._unavailable(reply) if isinstance(reply, Trouble) else reply.outcome
 
     def _unavailable(self, trouble: Trouble) -> Unavailable:
         with self._lock:
