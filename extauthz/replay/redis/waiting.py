@@ -117,7 +117,13 @@ class OnLoop:
 
     async def travel(self, trip: Callable[[], None]) -> None:
         """Run it on a thread."""
-        await asyncio.shield(self.loop.run_in_executor(self._drivers, trip))
+        try:
+            under_way = self.loop.run_in_executor(self._drivers, trip)
+        except RuntimeError:
+            # The store was closed after this batch boarded, and its connections with it: the trip is over soon.
+            trip()
+        else:
+            await asyncio.shield(under_way)
 
     def wake(self, promise: asyncio.Future[None]) -> None:
         """Keep a promise, from any thread. Many at a time disturb the loop once."""

@@ -83,6 +83,19 @@ def test_nobody_is_hurt_by_waking_a_loop_that_is_gone() -> None:
         signal.set()
 
 
+def test_a_batch_that_boarded_as_the_store_was_closed_still_travels() -> None:
+    done: list[str] = []
+
+    async def play() -> None:
+        loops = Loops(1)
+        here = loops.here()
+        loops.close()
+        await here.travel(lambda: done.append("travelled"))
+
+    asyncio.run(play())
+    assert done == ["travelled"]
+
+
 def test_each_loop_has_its_own_way_to_wait() -> None:
     loops = Loops(1)
 
