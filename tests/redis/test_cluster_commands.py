@@ -61,6 +61,16 @@ def test_a_node_named_as_a_single_server_is_told_how_to_name_the_cluster(cluster
     assert "name the cluster by `redis+cluster://`" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("--store-min-replicas", "is followed by 0 replicas"), ("--store-wait-replicas", "have the count in time")],
+)
+def test_ping_refuses_nodes_without_the_replicas_that_are_wanted(cluster: Cluster, setting: str, words: str) -> None:
+    done = run("store", "ping", "--store", cluster.url, setting, "1")
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
 def test_a_quota_is_refused_with_a_cluster(flags: tuple[object, ...]) -> None:
     done = run("serve", *flags, "--store-quota-issuer", 100)
     assert done.returncode != 0

@@ -86,6 +86,12 @@ def test_ping_refuses_a_server_that_too_few_replicas_follow(server: Server) -> N
     assert "followed by 0 replicas" in done.stderr
 
 
+def test_ping_waits_for_the_replicas_that_a_commit_waits_for(server: Server) -> None:
+    done = store("ping", server, "--store-wait-replicas", "1")
+    assert done.returncode == 1
+    assert "only 0 of the 1 replicas" in done.stderr
+
+
 def test_the_memory_store_is_nowhere_to_be_asked() -> None:
     done = run("store", "ping")
     assert done.returncode == 2

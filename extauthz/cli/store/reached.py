@@ -41,7 +41,8 @@ def address_of(settings: Settings) -> StoreAddress:
 def consoles(settings: Settings, clock: Clock) -> Iterator[tuple[Console, ...]]:
     """A connection to each server of the shared store, closed at the end. Raises CannotConnect."""
     with ExitStack() as stack:
-        opened = open_consoles(target_of(settings, address_of(settings)), namespace_of(settings), clock)
+        target = target_of(settings, address_of(settings))
+        opened = open_consoles(target, namespace_of(settings), clock, settings.store_wait_replicas)
         for each in opened:
             stack.callback(each.close)
         yield opened

@@ -45,14 +45,16 @@ class Census:
 class Console:
     """One connection to the server, for one person at a time. Each method raises CannotConnect."""
 
-    def __init__(self, target: Target, namespace: bytes, clock: Clock, slots: SlotMap | None = None) -> None:
-        """Connect. `slots` of a cluster, in which the server is a node. Raises CannotConnect."""
+    def __init__(
+        self, target: Target, namespace: bytes, clock: Clock, replicas: int = 0, slots: SlotMap | None = None
+    ) -> None:
+        """Connect. `replicas` must have a commit; `slots` of a cluster, where it is a node. Raises CannotConnect."""
         self._target = target
         self._slots = slots
         self._prefix = namespace + FORMAT
         self._codec = Codec(namespace, tagged=slots is not None)
         self._clock = clock
-        self._lane = Lane(find_primary(target), commit_script(), clock.monotonic)
+        self._lane = Lane(find_primary(target), commit_script(), clock.monotonic, replicas)
 
     def __str__(self) -> str:
         return str(self._target)
@@ -139,15 +141,16 @@ class Console:
         return CannotConnect(Trouble("other", f"the store {self._target} gave an answer that is none"))
 
 
-def open_consoles(target: Target, namespace: bytes, clock: Clock) -> tuple[Console, ...]:
-    """One for each server that holds counts. Raises CannotConnect."""
+def open_consoles(target: Target, namespace: bytes, clock: Clock, replicas: int = 0) -> tuple[Console, ...]:
+    """One for each server that holds counts; so many `replicas` must have a commit. Raises CannotConnect."""
     if not target.nodes:
-        return (Console(target, namespace, clock),)
+        return (Console(target, namespace, clock, replicas),)
     slots = _slots(target)
     opened: list[Console] = []
     try:
         for address in sorted(slots.addresses):
-            opened.append(Console(target.node(*address), namespace, clock, slots))  # noqa: PERF401 (closes what it opened)
+            console = Console(target.node(*address), namespace, clock, replicas, slots)
+            opened.append(console)
     except CannotConnect:
         for each in opened:
             each.close()
