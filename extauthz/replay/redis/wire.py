@@ -6,7 +6,6 @@ Durations cross, never instants: the server counts on its own clock, so it may d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from math import ceil
@@ -58,20 +57,6 @@ class Request:
     def command(self, verb: bytes, script: bytes) -> tuple[Argument, ...]:
         """The arguments of EVALSHA or EVAL."""
         return (verb, script, len(self.keys), *self.keys, *self.arguments)
-
-
-def packed(commands: Sequence[Sequence[Argument]]) -> bytes:
-    """Commands as a server reads them: arrays of bulk strings (RESP, "Sending commands to a Redis server").
-
-    The driver's own way takes as long as all the rest of a commit.
-    """
-    pieces = []
-    for command in commands:
-        pieces.append(b"*%d\r\n" % len(command))
-        for each in command:
-            octets = each if isinstance(each, bytes) else b"%d" % each
-            pieces.append(b"$%d\r\n%b\r\n" % (len(octets), octets))
-    return b"".join(pieces)
 
 
 def is_commit(reply: object) -> bool:
