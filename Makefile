@@ -128,6 +128,10 @@ translations: $(STAMP) $(XDS_STAMP) cluster-tools ## Record what Istio and Envoy
 fuzz: $(STAMP) ## Fuzz what reads strangers' octets and authors' files; FUZZ_INPUTS=1000000 ARGS='--only tokens --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+.PHONY: race
+race: $(STAMP) ## Race for one token over three replicas while everything breaks; RACE_ROUNDS=1000 ARGS='--seed 7 --kind redis'
+	$(BIN)/python -m tests.redis.race $(ARGS)
+
 .PHONY: demo
 demo: $(STAMP) ## A real Envoy, an issuer and an upstream on this machine; ARGS=--keep leaves them running
 	$(BIN)/extauthz demo $(ARGS)

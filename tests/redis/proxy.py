@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that does to a connection what networks do: refuse, hang, cut in mid-reply, reset."""
+"""A TCP proxy on loopback that does to a connection what networks do: refuse, hang, hold, cut in mid-reply, reset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class Fault(Enum):
 
     NONE = auto()
     HANG = auto()
-    """Requests go through; replies are held back."""
+    """Requests go through; replies are kept for good."""
+    HOLD = auto()
+    """Requests go through; replies wait until something else is to become of them."""
     CUT = auto()
     """A few bytes of the next reply go through, then the connection is reset."""
     LOSE = auto()
@@ -39,7 +41,10 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._open: set[socket.socket] = set()
+        self.held: list[bytes] = []
+        """What waits, since replies are held."""
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._closing = False
         self._threads: list[threading.Thread] = []
         self._go(self._accept)
@@ -48,6 +53,8 @@ class Proxy:
         """From now on, do this to so many replies."""
         with self._lock:
             self.fault, self.faults_left = fault, times
+            self.held = []
+            self._changed.notify_all()
 
     def reset_all(self) -> None:
         """Reset every connection."""
@@ -58,7 +65,9 @@ class Proxy:
 
     def close(self) -> None:
         """Stop for good; whoever connects is refused."""
-        self._closing = True
+        with self._lock:
+            self._closing = True
+            self._changed.notify_all()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.reset_all()
@@ -95,8 +104,8 @@ class Proxy:
     def _back(self, server: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := server.recv(_CHUNK):
-                match self._next():
-                    case Fault.NONE:
+                match self._next(data):
+                    case Fault.NONE | Fault.HOLD:
                         client.sendall(data)
                     case Fault.HANG:
                         continue
@@ -107,9 +116,12 @@ class Proxy:
                         break
         self._end(client, server)
 
-    def _next(self) -> Fault:
+    def _next(self, data: bytes) -> Fault:
         with self._lock:
-            if self.fault is Fault.NONE or self.faults_left == 0:
+            if self.fault is Fault.HOLD:
+                self.held.append(data)
+                self._changed.wait_for(lambda: self._closing or self.fault is not Fault.HOLD)
+            if self.fault in {Fault.NONE, Fault.HOLD} or self.faults_left == 0:
                 return Fault.NONE
             self.faults_left -= 1
             return self.fault
