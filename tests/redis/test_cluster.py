@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Iterator
@@ -216,6 +217,24 @@ def test_a_rate_is_given_back_although_the_nodes_clock_was_set_back_meanwhile(
     assert isinstance(timed.commit((free, full), None), Refused)
     assert timed.state().given_back == {"made": 1, "lost": 0}
     assert isinstance(timed.commit((free,), None), Committed)
+
+
+def test_a_task_that_is_cancelled_on_its_way_is_given_back_what_a_refused_commit_counted(cluster: Cluster) -> None:
+    async def leave(store: ClusterStore, free: Rate, full: Rate, turns: int) -> None:
+        task = asyncio.create_task(store.commit_async((free, full), None))
+        for _ in range(turns):
+            await asyncio.sleep(0.0002)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others)
+
+    with connected_to(cluster, CLOCK, STEADY) as store:
+        for turns in range(1, 16):
+            free, full = rate(b"r" + os.urandom(8), 1), rate(b"r" + os.urandom(8), 1)
+            assert isinstance(store.commit((full,), None), Committed)
+            asyncio.run(leave(store, free, full, turns))
+            assert isinstance(store.commit((free,), None), Committed), turns
 
 
 def test_a_commit_whose_reply_was_lost_is_repeated_and_counted_once(cluster: Cluster) -> None:

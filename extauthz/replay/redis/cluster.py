@@ -53,6 +53,7 @@ class ClusterStore:
         self._codec = Codec(options.namespace, tagged=True)
         self._survey = Survey(target, options, clock, self._codec)
         self._loops = Loops(options.connections * _NODES)
+        self._under_way: set[asyncio.Future[Outcome]] = set()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
@@ -113,8 +114,11 @@ class ClusterStore:
 
     async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
         """The same for a task of an event loop. A task that is cancelled leaves the commit to end by itself."""
-        # INVARIANT: steps are given back also for a caller that has gone away.
-        return await asyncio.shield(asyncio.ensure_future(self._commit(spends, attempt, self._loops.here())))
+        # INVARIANT: steps are given back also for a caller that has gone away. A loop does not hold its tasks.
+        commit = asyncio.ensure_future(self._commit(spends, attempt, self._loops.here()))
+        self._under_way.add(commit)
+        commit.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(commit)
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         until, now = self._clock.monotonic() + self._deadline, self._clock.now()
