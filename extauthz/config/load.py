@@ -12,7 +12,7 @@ import yaml
 
 from extauthz.config.controller import ControllerSettings
 from extauthz.config.settings import PREFIX, Setting, Settings, settings
-from extauthz.config.value import ClusterAddress, StoreAddress, TcpAddress
+from extauthz.config.value import StoreAddress, TcpAddress
 
 CONFIG_VARIABLE: Final = "EXTAUTHZ_CONFIG"
 """The environment variable that stands for the flag `--config`."""
@@ -249,10 +249,6 @@ def _shared_store_at_odds(found: Settings, store: StoreAddress) -> Iterator[Prob
         yield Problem("--store", "has no TLS, and `store-ca`, `store-cert` or `store-key` is set", "`rediss://…`")
     if found.store_user is not None and found.store_password_file is None:
         yield Problem("--store-user", "is given without `store-password-file`", "both, or no user")
-    if isinstance(store.at, ClusterAddress) and (found.store_quota_issuer or found.store_quota_namespace):
-        yield Problem(
-            "--store", "is a cluster, and `store-quota-issuer` or `store-quota-namespace` is set", "no quotas"
-        )
     if found.store_deadline >= found.check_budget:
         yield Problem("--store-deadline", "leaves no time within `check-budget`", "less than `check-budget`")
 

@@ -7,6 +7,8 @@
 --   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
 --   'r', amount,   window (us), '', ''                                                 a request within a rate
 --   'q', most,     1,           first, last                    room in an account for the keys of these counts, from 1
+--   'h', most,     1,           names, `LIFE SIZE LIFE SIZE`   in a cluster: room for keys of these names that lie elsewhere,
+--                                                              so long (ms), and of so many bytes in the list of names
 -- and last the name of this try, where the commit is one step of several: a step may be given back.
 -- Reply: {0, remaining or -1, 0, now} committed; {1, spend, wait (us) or -1, now} refused; {2, spend, 0, now} too late;
 -- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after;
@@ -20,7 +22,7 @@
 --
 -- Instants are whole microseconds, exact in a double until the year 2255.
 
-local PARTS, COMPACT_ABOVE, FIELDS = 60, 256, 5
+local PARTS, COMPACT_ABOVE, FIELDS, SHARES, SWEPT = 60, 256, 5, 1024, 64
 local COMMITTED, REFUSED, LATE, LOOKED, RETURNED, GIVEN = 0, 1, 2, 3, 4, 5
 
 local clock = redis.call('TIME')
@@ -54,6 +56,11 @@ local function put(key, value, life, is_known)
     end
   end
   redis.call('SET', key, value, 'PXAT', ending)
+end
+
+-- What counts nothing takes no room: the account that paid for it is given back, too.
+local function drop(key)
+  redis.call('PEXPIRE', key, 0)
 end
 
 -- Keep a value for so long, or as long as it is kept already, whichever is later.
@@ -123,9 +130,10 @@ end
 
 -- Only where it was counted without a leave to repeat.
 function use.give_back(key, state)
-  if state.known and state.spent > 0 then
-    state.spent = state.spent - 1
-    redis.call('SET', key, whole(state.spent), 'KEEPTTL')
+  if state.known and state.spent > 1 then
+    redis.call('SET', key, whole(state.spent - 1), 'KEEPTTL')
+  else
+    drop(key)
   end
 end
 
@@ -273,7 +281,11 @@ function rate.give_back(key, log, counted_at)
           table.remove(list, i)
         end
       end
-      rate.write(key, log)
+      if #log.count > 0 then
+        rate.write(key, log)
+      else
+        drop(key)
+      end
       return
     end
   end
@@ -308,10 +320,100 @@ function step.write(key, state, ...)
   redis.call('SET', key, whole(state.left) .. ' ' .. whole(state.counted_at) .. state.tries, ...)
 end
 
+----- Rooms for keys that lie elsewhere: an account is a sorted set of their names. A score is the end of one (ms) times
+----- SHARES, and how many commits hold it. One that is given back holds it no more; a name that nobody holds is taken out
+
+local held = {}
+local first_live = whole((math.floor(now / 1000) + 1) * SHARES)
+
+function held.load(key)
+  return {key = key, number = redis.call('ZCOUNT', key, first_live, '+inf'), taken = {}}
+end
+
+function held.names(names, sizes)
+  local found, at = {}, 1
+  for life, size in string.gmatch(sizes, '(%d+) (%d+)') do
+    found[#found + 1] = {name = string.sub(names, at, at + size - 1), life = tonumber(life)}
+    at = at + size
+  end
+  return found
+end
+
+-- When a name ends, and how many hold it; 0 and 0 for one that is not there.
+function held.find(key, name)
+  local score = tonumber(redis.call('ZSCORE', key, name) or 0)
+  local ending = math.floor(score / SHARES)
+  if ending * 1000 <= now then
+    return 0, 0
+  end
+  return ending, score % SHARES
+end
+
+function held.put(key, name, ending, holders)
+  redis.call('ZADD', key, whole(ending * SHARES + holders), name)
+end
+
+function held.fresh(state, names, sizes)
+  local number = 0
+  for _, each in ipairs(held.names(names, sizes)) do
+    if held.find(state.key, each.name) == 0 then
+      number = number + 1
+    end
+  end
+  return number
+end
+
+function held.refuses(state, most, _, names, sizes)
+  local new = held.fresh(state, names, sizes)
+  local excess = state.number + new - most
+  if new == 0 or excess <= 0 then
+    return false
+  end
+  local at = redis.call('ZCOUNT', state.key, '-inf', '(' .. first_live) + excess - 1
+  local last = redis.call('ZRANGE', state.key, at, at, 'WITHSCORES')[2]
+  return last and math.floor(last / SHARES) * 1000 - now or -1
+end
+
+function held.count(state, _, _, names, sizes)
+  for _, each in ipairs(held.names(names, sizes)) do
+    table.insert(state.taken, each)
+  end
+end
+
+function held.left(state, most, _, names, sizes)
+  local before = math.max(0, most - state.number)
+  return before, math.max(0, before - held.fresh(state, names, sizes))
+end
+
+function held.write(key, state)
+  for _, each in ipairs(state.taken) do
+    local ending, holders = held.find(key, each.name)
+    held.put(key, each.name, math.max(ending, math.ceil(now / 1000) + each.life), math.min(holders + 1, SHARES - 1))
+  end
+  -- More than a commit takes, so that those that ended never pile up, and few enough to take no time.
+  local ended = redis.call('ZRANGE', key, '-inf', '(' .. first_live, 'BYSCORE', 'LIMIT', 0, SWEPT)
+  if #ended > 0 then
+    redis.call('ZREM', key, unpack(ended))
+  end
+  redis.call('PEXPIREAT', key, whole(math.floor(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] / SHARES)))
+end
+
+-- INVARIANT: whoever held a name and does not give it back has it stay until its end: the key may be there.
+function held.give_back(key, _, _, _, _, names, sizes)
+  for _, each in ipairs(held.names(names, sizes)) do
+    local ending, holders = held.find(key, each.name)
+    if holders == 1 then
+      redis.call('ZREM', key, each.name)
+    elseif holders > 1 and holders < SHARES - 1 then
+      held.put(key, each.name, ending, holders - 1)
+    end
+  end
+end
+
 ----- The commit
 
 local room = {}
-local KINDS = {b = bind, u = use, r = rate, q = room}
+local KINDS = {b = bind, u = use, r = rate, q = room, h = held}
 
 local spends = math.floor((#ARGV - 1) / FIELDS)
 local attempt, try = KEYS[spends + 1], ARGV[2 + spends * FIELDS]
@@ -320,6 +422,10 @@ local states = {}
 local function fields(i)
   local at = 2 + (i - 1) * FIELDS
   return KINDS[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+end
+
+local function load(kind, key)
+  return kind == held and held.load(key) or kind.read(redis.call('GET', key))
 end
 
 ----- Rooms: an account is the ends of the keys that it pays for (ms), and how many keys end then, as MessagePack
@@ -413,7 +519,7 @@ local function refusal(i)
   if life == '0' then
     return LATE, 0
   end
-  states[key] = states[key] or kind.read(redis.call('GET', key))
+  states[key] = states[key] or load(kind, key)
   local wait = kind.refuses(states[key], most, life, fingerprint, grace)
   if wait then
     return REFUSED, wait
@@ -425,7 +531,7 @@ local function look()
   for i = 1, spends do
     local kind, most, life, fingerprint, grace = fields(i)
     local no, wait = refusal(i)
-    local state = states[KEYS[i]] or kind.read(redis.call('GET', KEYS[i]))
+    local state = states[KEYS[i]] or load(kind, KEYS[i])
     local before, after = kind.left(state, most, life, fingerprint, grace)
     for _, each in ipairs({no or 0, wait or 0, before, no and before or after}) do
       seen[#seen + 1] = each
@@ -498,7 +604,7 @@ local function give_back()
   end
   for i = 1, state.left and spends or 0 do
     local kind = fields(i)
-    kind.give_back(KEYS[i], kind.read(redis.call('GET', KEYS[i])), state.counted_at)
+    kind.give_back(KEYS[i], load(kind, KEYS[i]), state.counted_at, select(2, fields(i)))
   end
   redis.call('SET', attempt, 'x' .. others .. ' ' .. try, 'PX', whole(-ARGV[1]))
   return {GIVEN, state.left and 1 or 0, 0, now}

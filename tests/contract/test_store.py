@@ -14,7 +14,7 @@ import pytest
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.memory import MemoryStore
-from extauthz.replay.spend import Bind, Grace, Rate, Spend, Use
+from extauthz.replay.spend import Bind, Grace, Rate, Room, Spend, Use
 from extauthz.replay.store import AsyncStore, Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
 from tests.building import NOW
 from tests.clock import FakeClock
@@ -362,6 +362,60 @@ def test_looking_uses_up_nothing_however_often(store: Store) -> None:
     for _ in range(20):
         store.look((bind(b"eve"), use(), rate(amount=1)))
     assert is_committed(store.commit((bind(b"alice"), use(), rate(amount=1)), None))
+
+
+def room(most: int, key: bytes = b"account") -> Room:
+    """Room for the keys of the counts before it."""
+    return Room(key=key, most=most, label="quota")
+
+
+def test_what_needs_more_room_than_there_is_counts_nothing_and_other_accounts_are_untouched(store: Store) -> None:
+    assert is_committed(store.commit((bind(b"alice"), use(), room(3)), None))
+    refused = store.commit((use(b"new"), rate(), room(3)), None)
+    assert isinstance(refused, Refused)
+    assert refused.spend == room(3)
+    assert refused.spend.reason is Reason.STORE_QUOTA
+    assert refused.retry_after is not None
+    assert 0 < refused.retry_after <= 400
+    assert seen(store, use(b"new"), rate()) == [(1, 0, "possible"), (5, 4, "possible")]
+    assert seen(store, rate(), room(3)) == [(5, 4, "possible"), (1, 0, "possible")]
+    assert is_committed(store.commit((use(b"new"), rate(), room(3, b"other")), None))
+
+
+def test_keys_that_are_known_are_counted_in_a_full_account_and_cost_nothing(store: Store) -> None:
+    spends = (use(most=3), rate(), room(2))
+    for _ in range(3):
+        assert is_committed(store.commit(spends, None))
+    spent = store.commit(spends, None)
+    assert isinstance(spent, Refused)
+    assert spent.spend == spends[0]
+    assert seen(store, rate(), room(2)) == [(2, 1, "possible"), (0, 0, "possible")]
+
+
+def test_a_repeated_attempt_takes_its_room_once(store: Store) -> None:
+    for _ in range(3):
+        assert is_committed(store.commit((use(), room(1)), b"attempt"))
+    assert seen(store, use(), room(2)) == [(0, 0, None), (1, 1, "possible")]
+
+
+def test_a_request_that_something_else_refuses_keeps_no_room(store: Store) -> None:
+    assert is_committed(store.commit((rate(amount=1),), None))
+    refused = store.commit((use(), rate(amount=1), room(9)), None)
+    assert isinstance(refused, Refused)
+    assert refused.spend == rate(amount=1)
+    assert seen(store, use(b"new"), room(9)) == [(1, 0, "possible"), (9, 8, "possible")]
+
+
+@turns_time
+def test_room_is_there_again_once_the_keys_have_ended(store: Store, clock: FakeClock) -> None:
+    assert is_committed(store.commit((use(), room(1)), None))
+    refused = store.commit((use(b"new", until=NOW + 900), room(1)), None)
+    assert isinstance(refused, Refused)
+    assert refused.retry_after is not None
+    clock.advance(299)
+    assert isinstance(store.commit((use(b"new", until=NOW + 900), room(1)), None), Refused)
+    clock.advance(refused.retry_after - 298)
+    assert is_committed(store.commit((use(b"new", until=NOW + 900), room(1)), None))
 
 
 def test_a_look_into_a_full_store_cannot_tell_of_new_keys_but_of_those_it_knows() -> None:

@@ -23,14 +23,14 @@ from extauthz.replay.redis.slots import slot_of, tag_of
 from extauthz.replay.redis.steps import groups_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import Request
-from extauthz.replay.spend import Bind, Rate, Spend, Use
+from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Outcome, Refused, Unavailable, foreseen
 from tests.building import NOW
 from tests.redis.certificates import Authority
 from tests.redis.cluster import NODES, Cluster, ClusterClock, Member, clustered, connected_to
 from tests.redis.proxy import Fault
 from tests.redis.servers import free_port, running, wait_for
-from tests.redis.test_connecting import acl
+from tests.redis.test_connecting import HOW_TO, acl
 from tests.redis.test_counting import LooseModel, race, spends_named
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
@@ -460,7 +460,9 @@ def test_the_user_of_the_how_to_counts_in_a_cluster_over_tls_with_a_password_fro
     authority = Authority(tmp_path)
     cert, key = authority.issue("localhost")
     users = tmp_path / "users.acl"
-    line = f"{acl().replace('>PASSWORD', '>hunter2')} +cluster|slots +asking"
+    more = ("+cluster|slots +asking", "+zadd +zcount +zscore +zrange +zrem +pexpireat")
+    assert all(f"`{each}`" in HOW_TO.read_text(encoding="utf-8") for each in more)
+    line = f"{acl().replace('>PASSWORD', '>hunter2')} {' '.join(more)}"
     users.write_text(f"user default on nopass ~* &* +@all\n{line}\n")
     password = tmp_path / "password"
     password.write_text("wrong\n")
@@ -478,9 +480,13 @@ def test_the_user_of_the_how_to_counts_in_a_cluster_over_tls_with_a_password_fro
             wait_for(lambda: "WRONGPASS" in str(store.trouble()), lambda: str(store.trouble()))
             password.write_text("hunter2\n")
             wait_for(lambda: store.ready() and store.note() is None, lambda: f"{store.trouble()} {store.note()}")
-            token, limit = use(), rate()
-            assert isinstance(store.commit((token, limit), b"one"), Committed)
-            assert isinstance(store.commit((token, limit), b"two"), Refused)
+            token, limit, room = use(), rate(), Room(key=os.urandom(16), most=2, label="quota")
+            assert isinstance(store.commit((token, limit, room), b"one"), Committed)
+            assert isinstance(store.commit((token, limit, room), b"two"), Refused)
+            full = use(most=2), rate(amount=1), rate(limit.key, amount=1), replace(room, most=9)
+            assert isinstance(store.commit(full, b"three"), Refused)
+            # Nor is there a command that giving back would lack.
+            assert (store.state().given_back or {})["lost"] == 0
         finally:
             store.stop()
 

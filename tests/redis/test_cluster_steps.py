@@ -126,7 +126,8 @@ def use_up(lane: Lane, spends: tuple[Spend, ...]) -> None:
         if isinstance(spend, Bind):
             spend = Bind(key=spend.key, value=b"another", until=spend.until)  # noqa: PLW2901
         for _ in range(5):
-            lane.run([CODEC.write((spend,), None, CLOCK.now())], CLOCK.monotonic() + 20)
+            paid = ((some_use(),),) if isinstance(spend, Room) else ()
+            lane.run([CODEC.write((spend,), None, CLOCK.now(), paid=paid)], CLOCK.monotonic() + 20)
 
 
 def counted(lane: Lane, spend: Spend) -> int:
@@ -167,7 +168,7 @@ KINDS: tuple[Callable[[], Spend], ...] = (rate, some_use, single_use, tie)
 
 
 def attempted(ways: Ways, spends: tuple[Spend, ...], attempt: bytes) -> tuple[Outcome | Trouble, Steps]:
-    """One try of a commit."""
+    """One try of a commit, each spend of which is a step."""
     groups = groups_of(spends)
     assert len(groups) == len(spends)
     steps = Steps(groups, attempt, CLOCK.now(), CODEC, ways)
@@ -328,13 +329,18 @@ def test_two_tries_of_one_check_at_once_share_a_count_and_neither_is_admitted_wi
     # The first suffers the fault, and gives back what the second may rely on by then.
     for places in combinations(range(2 * _MOST_STEPS), _MOST_STEPS):
         order = "".join("N" if at in places else "M" for at in range(2 * _MOST_STEPS))
-        spends, attempt, turns = tuple(each() for each in make), os.urandom(16), Turns("NM")
+        attempt, turns = os.urandom(16), Turns("NM")
+        spends: tuple[Spend, ...] = ()
+        while len(groups_of(spends)) < len(make):
+            spends = tuple(each() for each in make)
         ways = {"N": InTurn(lane, fault, at, name="N", turns=turns), "M": InTurn(lane, name="M", turns=turns)}
         outcomes: dict[str, Outcome | Trouble] = {}
 
         def run(name: str) -> None:
-            outcomes[name] = attempted(ways[name], spends, attempt)[0]  # noqa: B023
-            turns.end(name)  # noqa: B023
+            try:
+                outcomes[name] = attempted(ways[name], spends, attempt)[0]  # noqa: B023
+            finally:
+                turns.end(name)  # noqa: B023
 
         threads = [threading.Thread(target=run, args=(name,)) for name in "NM"]
         for name, thread in zip("NM", threads, strict=True):

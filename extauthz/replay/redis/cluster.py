@@ -20,7 +20,7 @@ from extauthz.replay.redis.survey import Survey
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.waiting import BLOCKING, Loops, Waiting, at_once
 from extauthz.replay.redis.wire import Codec, Reply, Request
-from extauthz.replay.spend import Room, Spend
+from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
 
 _FOR_GIVING_BACK: Final = 0.35
@@ -33,10 +33,6 @@ _PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.02
 _MOST_HOPS: Final = 5
 """Redirections that one request follows: nodes that name each other must not keep it until its deadline."""
-
-_NO_QUOTAS: Final = Trouble(
-    "cluster", "a quota cannot be kept in a cluster: its account would have to lie in every slot"
-)
 
 _Answer = TypeVar("_Answer")
 _Ask: TypeAlias = "Callable[[Node, Request, float, Waiting], Awaitable[_Answer | Trouble]]"
@@ -122,8 +118,6 @@ class ClusterStore:
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         until, now = self._clock.monotonic() + self._deadline, self._clock.now()
-        if any(isinstance(spend, Room) for spend in spends):
-            return self._unavailable(_NO_QUOTAS)
         groups = groups_of(spends)
         if len(groups) > 1:
             way = _Way(self, waiting, until - self._deadline * _FOR_GIVING_BACK, until)
@@ -140,10 +134,8 @@ class ClusterStore:
     async def _look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         until = self._clock.monotonic() + self._deadline
         found: dict[int, Left] = {}
-        if any(isinstance(spend, Room) for spend in spends):
-            return self._unavailable(_NO_QUOTAS)
         for group in groups_of(spends):
-            request = self._codec.write_look(group.spends, self._clock.now())
+            request = self._codec.write_look(group.spends, self._clock.now(), group.paid)
             way = _Way(self, BLOCKING, until, until)
             left = await way.look(request, group.tag)
             if isinstance(left, Trouble):

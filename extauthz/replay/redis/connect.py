@@ -16,8 +16,9 @@ from hiredis import pack_command
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
 from extauthz.model.time import Seconds
+from extauthz.replay.redis.fields import Argument
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Argument, Request, Script, is_commit
+from extauthz.replay.redis.wire import Request, Script, is_commit
 
 _HANDSHAKE: Final = Seconds(1.0)
 """The longest for each step of a new connection. The keeper makes them, so no request waits for this."""

@@ -14,7 +14,7 @@ import threading
 from typing import Final
 
 from extauthz.model.time import Instant, Seconds
-from extauthz.replay.redis.wire import MARGIN
+from extauthz.replay.redis.fields import MARGIN
 from extauthz.replay.spend import Bind, Spend, Use
 
 _JUMP: Final = Seconds(1.0)

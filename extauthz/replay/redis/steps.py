@@ -8,6 +8,9 @@ INVARIANT: a request is admitted only when every step is counted and this try ha
 back is remembered by the attempt at each slot together with the tries that rely on it: a count that another try of the
 same attempt was admitted by is never given back, and a step that arrives after it was given back counts nothing.
 
+INVARIANT: no key is made before the room for it is taken, and a room is given back only when none of its keys can be
+left: so an account never holds less than what lives. What it holds too much ends by itself, when the key would have.
+
 INVARIANT: a single use, a tie and a leave to repeat are never given back. They are committed last, and all that a
 request has of them share a slot (two while a pepper is exchanged): so next to nothing can refuse after them.
 """
@@ -17,13 +20,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Protocol
 
 from extauthz.model.time import Instant
+from extauthz.replay.redis.fields import Paid
 from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import Codec, Reply, Request
-from extauthz.replay.spend import Rate, Spend, Use
+from extauthz.replay.room import grouped
+from extauthz.replay.spend import Count, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
 
 _TRY_BYTES: Final = 6
@@ -51,6 +57,8 @@ class Group:
     spends: tuple[Spend, ...]
     at: tuple[int, ...]
     """Where each of them stands in the request."""
+    paid: Paid = ()
+    """For each, when they are rooms, the counts that it pays for: these lie elsewhere."""
 
     @property
     def can_be_given_back(self) -> bool:
@@ -59,23 +67,39 @@ class Group:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """When it is committed: what can be given back, then ties, then uses; else in the order of the request."""
+        """When it is committed: rooms, what else can be given back, ties, uses; else in the order of the request."""
+        if self.paid:
+            return 0, self.at[0]
         last = any(isinstance(spend, Use) for spend in self.spends)
-        return (0 if self.can_be_given_back else 2 if last else 1, self.at[0])
+        return (1 if self.can_be_given_back else 3 if last else 2, self.at[0])
 
 
 def can_be_given_back(spend: Spend) -> bool:
-    """A request within a rate, and one of several uses. Not a single use, a tie, or a use with leave to repeat."""
-    return isinstance(spend, Rate) or (isinstance(spend, Use) and spend.max_uses > 1 and spend.grace is None)
+    """Room, a request within a rate, one of several uses. Not a single use, a tie, or a use with leave to repeat."""
+    return isinstance(spend, (Room, Rate)) or (isinstance(spend, Use) and spend.max_uses > 1 and spend.grace is None)
 
 
 def groups_of(spends: Sequence[Spend]) -> tuple[Group, ...]:
-    """The spends by slot, in the order in which they are committed."""
-    found: dict[bytes, list[int]] = {}
+    """The spends by slot, in the order in which they are committed. Rooms stand alone: they come before all else."""
+    paid = _paid(spends)
+    found: dict[tuple[bytes, bool], list[int]] = {}
     for at, spend in enumerate(spends):
-        found.setdefault(tag_of(spend), []).append(at)
-    groups = (Group(tag, tuple(spends[at] for at in places), tuple(places)) for tag, places in found.items())
+        found.setdefault((tag_of(spend), at in paid), []).append(at)
+    groups = (
+        Group(tag, tuple(spends[at] for at in places), tuple(places), tuple(paid[at] for at in places if at in paid))
+        for (tag, _), places in found.items()
+    )
     return tuple(sorted(groups, key=lambda group: group.rank))
+
+
+def _paid(spends: Sequence[Spend]) -> dict[int, tuple[Count, ...]]:
+    """What each room pays for, by where it stands."""
+    paying = (group for group in grouped(tuple(spends)) for _ in group.rooms)
+    return {at: group.counts for at, group in zip(_rooms(spends), paying, strict=True)}
+
+
+def _rooms(spends: Sequence[Spend]) -> list[int]:
+    return [at for at, spend in enumerate(spends) if isinstance(spend, Room)]
 
 
 class Steps:
@@ -88,7 +112,9 @@ class Steps:
         self._codec = codec
         attempt = attempt or secrets.token_bytes(_ATTEMPT_BYTES)
         name = secrets.token_urlsafe(_TRY_BYTES).encode("ascii")
-        self._requests = {group: codec.write_step(group.spends, attempt, now, group.tag, name) for group in groups}
+        self._requests = {
+            each: codec.write_step(each.spends, attempt, now, each.tag, name, each.paid) for each in groups
+        }
         self.given_back = 0
         """How many steps are known to be counted no more."""
         self.lost = 0
@@ -156,11 +182,17 @@ class Steps:
         return await self._first({by.at[by.spends.index(outcome.spend)]: outcome}, unseen)
 
     async def _give_back(self, groups: list[Group]) -> None:
-        for group in groups:
+        """Undo what can be, rooms last: so it is known which of their keys may stay."""
+        staying: set[Spend] = set()
+        for group in sorted(groups, key=lambda each: bool(each.paid)):
             if not group.can_be_given_back:
-                continue
-            request = self._codec.write_giving_back(self._requests[group])
-            if await self._way.give_back(request, group.tag) is None:
+                staying.update(group.spends)
+            elif staying.isdisjoint(chain(*group.paid)) and await self._is_given_back(group):
                 self.given_back += 1
             else:
+                staying.update(group.spends)
                 self.lost += 1
+
+    async def _is_given_back(self, group: Group) -> bool:
+        request = self._codec.write_giving_back(self._requests[group])
+        return await self._way.give_back(request, group.tag) is None

@@ -8,30 +8,25 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from itertools import chain
 from math import ceil
-from typing import Final, TypeAlias, assert_never
+from typing import Final
 
 from extauthz.model.time import Instant, Seconds
+from extauthz.replay.redis.fields import FIELDS, MICROSECONDS, Argument, Paid, fields_of, holding, letter
 from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.room import grouped
-from extauthz.replay.spend import Bind, Count, Grace, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Spend
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
-
-MARGIN: Final = Seconds(5.0)
-"""How much longer a use or tie is kept than asked: so far may the clocks of replicas differ, or a commit be late."""
 
 FORMAT: Final = b"x1:"
 """Begins every key, after the namespace; a change of what keys or values mean gets another number."""
 
 _RETURNED: Final = "what was counted was given back before this answer came"
 _LATE: Final = "the token's time ran out before its use could be counted"
-_MICROSECONDS: Final = 1_000_000
 _MARK_BYTES: Final = 16
 _ONLY_LOOK: Final = 0
-_FIELDS: Final = 5
 _LOOK_FIELDS: Final = 4
-
-Argument: TypeAlias = "bytes | int"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +83,34 @@ class Codec:
     tagged: bool = False
     """Whether keys carry a hash tag, which says where they lie in a cluster."""
 
-    def write(self, spends: tuple[Spend, ...], attempt: bytes | None, now: Instant, tag: bytes = b"") -> Request:
-        """The request for a commit that is asked for `now`. With tags, all of it lies where `tag` does."""
+    def write(
+        self, spends: tuple[Spend, ...], attempt: bytes | None, now: Instant, tag: bytes = b"", paid: Paid = ()
+    ) -> Request:
+        """The request for a commit that is asked for `now`. With tags, all of it lies where `tag` does.
+
+        `paid` are the counts that lie elsewhere, for each spend, where all of these are rooms.
+        """
         keys = [*self.keys(spends)]
         if attempt is not None:
-            keys.append(self._key(tag, _mark(spends, attempt), b"a"))
+            keys.append(self._key(tag, _mark((*spends, *chain(*paid)), attempt), b"a"))
         arguments: list[Argument] = [ceil(self.attempt_ttl * 1000)]
+        if paid:
+            for spend, counts in zip(spends, paid, strict=True):
+                arguments += holding(spend, counts, now, self.attempt_ttl)
+            return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
         for group in grouped(spends):
-            first = len(arguments) // _FIELDS + 1
+            first = len(arguments) // FIELDS + 1
             for count in group.counts:
-                arguments += _fields(count, now)
+                arguments += fields_of(count, now)
             for room in group.rooms:
                 arguments += (b"q", room.most, 1, first, first + len(group.counts) - 1)
         return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
 
-    def write_step(self, spends: tuple[Spend, ...], attempt: bytes, now: Instant, tag: bytes, name: bytes) -> Request:
+    def write_step(
+        self, spends: tuple[Spend, ...], attempt: bytes, now: Instant, tag: bytes, name: bytes, paid: Paid = ()
+    ) -> Request:
         """The request for one step of a commit over several slots. `name` tells this try of the attempt."""
-        whole = self.write(spends, attempt, now, tag)
+        whole = self.write(spends, attempt, now, tag, paid)
         return replace(whole, arguments=(*whole.arguments, name))
 
     def write_foresight(self, step: Request) -> Request:
@@ -115,14 +121,14 @@ class Codec:
         """The request that gives back what a step counted, or has it count nothing should it arrive later."""
         return replace(step, arguments=(-ceil(self.attempt_ttl * 1000), *step.arguments[1:]))
 
-    def write_look(self, spends: tuple[Spend, ...], now: Instant) -> Request:
+    def write_look(self, spends: tuple[Spend, ...], now: Instant, paid: Paid = ()) -> Request:
         """The request for a look, which counts nothing."""
-        commit = self.write(spends, None, now)
+        commit = self.write(spends, None, now, paid=paid)
         return Request(spends, commit.keys, (_ONLY_LOOK, *commit.arguments[1:]), repeatable=True)
 
     def keys(self, spends: tuple[Spend, ...]) -> tuple[bytes, ...]:
         """Where the spends are counted, in their order."""
-        return tuple(self._key(tag_of(each) if self.tagged else b"", each.key, _letter(each)) for each in spends)
+        return tuple(self._key(tag_of(each) if self.tagged else b"", each.key, letter(each)) for each in spends)
 
     def read(self, reply: object, spends: tuple[Spend, ...]) -> Reply | None:
         """The outcome that a reply tells; None for a reply that is none of ours."""
@@ -137,7 +143,7 @@ class Codec:
                 outcome = Unavailable(_RETURNED)
             case _:
                 return None
-        return Reply(outcome, Instant(now / _MICROSECONDS))
+        return Reply(outcome, Instant(now / MICROSECONDS))
 
     def is_given_back(self, reply: object) -> bool:
         """Whether a reply says that nothing of a step is counted for its try any more."""
@@ -162,49 +168,13 @@ class Codec:
 
 
 def _wait(microseconds: int) -> Seconds | None:
-    return Seconds(microseconds / _MICROSECONDS) if microseconds >= 0 else None
+    return Seconds(microseconds / MICROSECONDS) if microseconds >= 0 else None
 
 
 def _left(spend: Spend, no: int, wait: int, before: int, after: int) -> Left:
     whys: dict[int, Refused | Unavailable] = {1: Refused(spend, _wait(wait)), 2: Unavailable(_LATE)}
     tie = isinstance(spend, Bind)
     return Left(spend=spend, before=None if tie else before, after=None if tie else after, no=whys.get(no))
-
-
-def _letter(spend: Spend) -> bytes:
-    match spend:
-        case Bind():
-            return b"b"
-        case Use():
-            return b"u"
-        case Rate():
-            return b"r"
-        case Room():
-            return b"q"
-        case _:
-            assert_never(spend)
-
-
-def _fields(spend: Count, now: Instant) -> tuple[Argument, ...]:
-    match spend:
-        case Bind():
-            return b"b", spend.value, _life(spend.until, now), b"", b""
-        case Use():
-            grace = (b"", 0) if spend.grace is None else _leave(spend.grace)
-            return b"u", spend.max_uses, _life(spend.until, now), *grace
-        case Rate():
-            return b"r", spend.amount, ceil(spend.window * _MICROSECONDS), b"", b""
-        case _:
-            assert_never(spend)
-
-
-def _leave(grace: Grace) -> tuple[bytes, int]:
-    return grace.fingerprint, ceil(grace.within * _MICROSECONDS)
-
-
-def _life(until: Instant, now: Instant) -> int:
-    """Milliseconds to keep it, rounded up; 0 when its time is over."""
-    return ceil((until - now + MARGIN) * 1000) if now < until else 0
 
 
 def _mark(spends: tuple[Spend, ...], attempt: bytes) -> bytes:
@@ -215,4 +185,4 @@ def _mark(spends: tuple[Spend, ...], attempt: bytes) -> bytes:
 
 
 def _marked(spend: Spend) -> bytes:
-    return _letter(spend) + spend.key + (spend.value if isinstance(spend, Bind) else b"")
+    return letter(spend) + spend.key + (spend.value if isinstance(spend, Bind) else b"")
