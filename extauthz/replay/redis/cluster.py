@@ -133,10 +133,9 @@ class ClusterStore:
 
     async def _look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         until = self._clock.monotonic() + self._deadline
-        found: dict[int, Left] = {}
+        way, found = _Way(self, BLOCKING, until, until), dict[int, Left]()
         for group in groups_of(spends):
             request = self._codec.write_look(group.spends, self._clock.now(), group.paid)
-            way = _Way(self, BLOCKING, until, until)
             left = await way.look(request, group.tag)
             if isinstance(left, Trouble):
                 return self._unavailable(left)

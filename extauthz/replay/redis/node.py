@@ -18,7 +18,7 @@ from extauthz.replay.redis.facts import Facts
 from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
 from extauthz.replay.redis.server_clock import ServerClock
 from extauthz.replay.redis.trouble import Redirect, Trouble
-from extauthz.replay.redis.waiting import BLOCKING, Waiting
+from extauthz.replay.redis.waiting import Waiting
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Committed, Left
@@ -79,7 +79,7 @@ class Node:
         with self._lock:
             return self._commits, self._batches
 
-    async def commit(self, request: Request, deadline: float, waiting: Waiting = BLOCKING) -> Reply | Trouble:
+    async def commit(self, request: Request, deadline: float, waiting: Waiting) -> Reply | Trouble:
         """What the script answers to a commit, by this deadline of the monotonic clock."""
         crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
@@ -91,14 +91,12 @@ class Node:
         doubtful = isinstance(reply.outcome, Committed) and self._doubts(request.spends)
         return self._jumped() if doubtful else reply
 
-    async def look(self, request: Request, deadline: float, waiting: Waiting = BLOCKING) -> tuple[Left, ...] | Trouble:
+    async def look(self, request: Request, deadline: float, waiting: Waiting) -> tuple[Left, ...] | Trouble:
         """What the script answers to a look, by this deadline of the monotonic clock."""
         seen = await self.foresee(request, deadline, waiting)
         return self._odd() if isinstance(seen, Reply) else seen
 
-    async def foresee(
-        self, request: Request, deadline: float, waiting: Waiting = BLOCKING
-    ) -> tuple[Left, ...] | Reply | Trouble:
+    async def foresee(self, request: Request, deadline: float, waiting: Waiting) -> tuple[Left, ...] | Reply | Trouble:
         """What it would answer to a step, by this deadline; a Reply where it answered the attempt before."""
         crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
@@ -108,7 +106,7 @@ class Node:
             return self._codec.read(crossed.reply, request.spends) or self._odd()
         return self._jumped() if self._doubts(request.spends) else left
 
-    async def give_back(self, request: Request, deadline: float, waiting: Waiting = BLOCKING) -> Trouble | None:
+    async def give_back(self, request: Request, deadline: float, waiting: Waiting) -> Trouble | None:
         """None when the script says that nothing of a step is counted any more."""
         crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):

@@ -94,12 +94,9 @@ def groups_of(spends: Sequence[Spend]) -> tuple[Group, ...]:
 
 def _paid(spends: Sequence[Spend]) -> dict[int, tuple[Count, ...]]:
     """What each room pays for, by where it stands."""
-    paying = (group for group in grouped(tuple(spends)) for _ in group.rooms)
-    return {at: group.counts for at, group in zip(_rooms(spends), paying, strict=True)}
-
-
-def _rooms(spends: Sequence[Spend]) -> list[int]:
-    return [at for at, spend in enumerate(spends) if isinstance(spend, Room)]
+    rooms = (at for at, spend in enumerate(spends) if isinstance(spend, Room))
+    paying = (group.counts for group in grouped(tuple(spends)) for _ in group.rooms)
+    return dict(zip(rooms, paying, strict=True))
 
 
 class Steps:

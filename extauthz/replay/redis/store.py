@@ -107,7 +107,7 @@ class RedisStore:
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""
         request = self._codec.write_look(spends, self._clock.now())
-        left = at_once(self._node.look(request, self._clock.monotonic() + self._deadline))
+        left = at_once(self._node.look(request, self._clock.monotonic() + self._deadline, BLOCKING))
         return self._unavailable(left) if isinstance(left, Trouble) else left
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:

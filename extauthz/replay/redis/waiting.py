@@ -58,7 +58,7 @@ def at_once(steps: Coroutine[Any, Any, T]) -> T:
 class _Mailbox:
     """Wakes a thread. It costs a third of an Event, which is a lock and a condition in Python."""
 
-    __slots__ = ("_set", "_woken")
+    __slots__ = ("_woken",)
 
     def __init__(self) -> None:
         self._woken: SimpleQueue[None] = SimpleQueue()
