@@ -147,22 +147,22 @@ def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
             return Bind(key=token, value=b"v" * 16, until=until), use, *rates
 
 
-def _committing(store: Store, several: int, rooms: tuple[Room, ...] = ()) -> Call:
+def _fresh(several: int, rooms: tuple[Room, ...] = ()) -> Callable[[], tuple[tuple[Spend, ...], bytes]]:
+    """Makes what the next request spends, and its attempt; from many threads."""
     clock, numbers = SystemClock(), count()
+    return lambda: ((*spends(next(numbers), several, clock.now()), *rooms), randbytes(16))
 
-    def call(_thread: int) -> bool:
-        outcome = store.commit((*spends(next(numbers), several, clock.now()), *rooms), randbytes(16))
-        return isinstance(outcome, Committed)
 
-    return call
+def _committing(store: Store, several: int, rooms: tuple[Room, ...] = ()) -> Call:
+    fresh = _fresh(several, rooms)
+    return lambda _thread: isinstance(store.commit(*fresh()), Committed)
 
 
 def _committing_async(store: AsyncStore, several: int) -> AsyncCall:
-    clock, numbers = SystemClock(), count()
+    fresh = _fresh(several)
 
     async def call() -> bool:
-        outcome = await store.commit_async(spends(next(numbers), several, clock.now()), randbytes(16))
-        return isinstance(outcome, Committed)
+        return isinstance(await store.commit_async(*fresh()), Committed)
 
     return call
 
@@ -236,12 +236,10 @@ def _store(stack: ExitStack, server: Server, options: Options) -> RedisStore:
 def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
     rates = {row.name: row.figures[RATE].values for row in rows}
 
-    def times(over: str, under: str, bound: float, *, at_least: bool) -> Target:
-        return Target(f"{over} / {under}", bound, ratio(rates[over], rates[under]), at_least=at_least)
-
     batched = [
-        times(f"{_BATCHED}, {what}", f"{_EACH}, {what}", BATCHED, at_least=True)
+        Target(f"{over} / {under}", BATCHED, ratio(rates[over], rates[under]), at_least=True)
         for what in (f"{by}{_some(several)}" for by in ("", "tasks, ") for several in SPENDS)
+        for over, under in ((f"{_BATCHED}, {what}", f"{_EACH}, {what}"),)
     ]
     one = f"{_BATCHED}, {_some(1)}"
     five = Target("batched: five spends cost / one", FIVE, ratio(rates[one], rates[f"{_BATCHED}, {_some(5)}"]))

@@ -41,23 +41,6 @@ BRISK = Options(deadline=Seconds(0.4), check_every=Seconds(0.1))
 _TICKS = st.integers(0, 64 * 40).map(lambda n: n / 64)
 
 
-@pytest.fixture(scope="module", params=["valkey", "redis"])
-def shared(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A cluster of three, of each kind."""
-    with clustered(request.param) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(shared: Cluster) -> Cluster:
-    """A cluster that holds nothing, and through whose proxies everything passes."""
-    for each in shared.members:
-        each.proxy.befall(Fault.NONE)
-    wait_for(shared.settled, "the cluster to agree")
-    shared.flush()
-    return shared
-
-
 def use(key: bytes = b"", most: int = 1) -> Use:
     """A use of a token."""
     return Use(key=key or os.urandom(16), max_uses=most, until=Instant(CLOCK.now() + 300))

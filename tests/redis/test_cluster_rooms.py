@@ -13,17 +13,16 @@ import pytest
 
 from extauthz.model.reason import Reason
 from extauthz.model.time import Seconds
-from extauthz.replay.redis import Options, Target
+from extauthz.replay.redis import Options
 from extauthz.replay.redis.connect import Lane
 from extauthz.replay.redis.slots import slot_of, tag_of
 from extauthz.replay.redis.steps import groups_of
 from extauthz.replay.redis.trouble import Trouble
-from extauthz.replay.redis.wire import commit_script
 from extauthz.replay.spend import Bind, Count, Room, Spend
 from extauthz.replay.store import Committed, Outcome, Refused, Unavailable
-from tests.redis.cluster import Cluster, clustered, connected_to
+from tests.redis.cluster import Cluster, connected_to
 from tests.redis.proxy import Fault as Cut
-from tests.redis.servers import Server, running
+from tests.redis.servers import Server
 from tests.redis.test_cluster_steps import (
     CLOCK,
     CODEC,
@@ -48,34 +47,6 @@ SURE = {Fault.REFUSE, Fault.DOWN}
 """After these it is known that the step counted nothing."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running("valkey") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def lane(server: Server) -> Iterator[Lane]:
-    lane = Lane(Target(host="127.0.0.1", port=server.port), commit_script(), CLOCK.monotonic)
-    yield lane
-    lane.close()
-
-
-@pytest.fixture(scope="module", params=["valkey", "redis"])
-def shared(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    with clustered(request.param) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(shared: Cluster) -> Cluster:
-    """A cluster that holds nothing."""
-    for each in shared.members:
-        each.proxy.befall(Cut.NONE)
-    shared.flush()
-    return shared
-
-
 def room(most: int = MOST, key: bytes = b"") -> Room:
     """Room in an account, its own unless a key is given."""
     return Room(key=key or os.urandom(16), most=most, label="quota")
@@ -90,9 +61,9 @@ def held(lane: Lane, account: Room) -> int:
     return account.most - looked[0].before
 
 
-def living(server: Server, spends: tuple[Spend, ...]) -> int:
+def living(valkey: Server, spends: tuple[Spend, ...]) -> int:
     """How many keys of these there are."""
-    with server.client() as client:
+    with valkey.client() as client:
         return sum(client.exists(key) for key in CODEC.keys(spends))
 
 
@@ -110,7 +81,7 @@ def mixtures(count: int) -> Iterator[tuple[Count, ...]]:
 @pytest.mark.parametrize("can_give_back", [True, False])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_in_no_order_of_failure_is_there_a_key_without_room_or_room_that_is_held_unsaid(
-    server: Server, lane: Lane, count: int, can_give_back: bool, fault: Fault
+    valkey: Server, lane: Lane, count: int, can_give_back: bool, fault: Fault
 ) -> None:
     for at in range(count + 1):
         for counts in mixtures(count):
@@ -124,10 +95,10 @@ def test_in_no_order_of_failure_is_there_a_key_without_room_or_room_that_is_held
             others = groups[at].spends if fault is Fault.REFUSE else ()
             mine = tuple(each for each in counts if each not in others)
             taken = held(lane, account) - (MOST if others == (account,) else 0)
-            assert taken >= living(server, mine), (spends, at)
+            assert taken >= living(valkey, mine), (spends, at)
             reached = groups[: at + (fault not in SURE)]
             if can_give_back and all(group.can_be_given_back for group in reached):
-                assert (taken, living(server, mine), steps.lost) == (0, 0, 0), (spends, at)
+                assert (taken, living(valkey, mine), steps.lost) == (0, 0, 0), (spends, at)
             assert taken == 0 or steps.lost > 0, (spends, at)
             again = attempted(Ways(lane), spends, attempt)[0]
             if fault is Fault.REFUSE:
@@ -137,7 +108,7 @@ def test_in_no_order_of_failure_is_there_a_key_without_room_or_room_that_is_held
             # Repetitions, and other requests with the same keys, have their room already.
             for repeated in (attempt, os.urandom(16), os.urandom(16)):
                 attempted(Ways(lane), spends, repeated)
-                assert held(lane, account) == living(server, counts) == count, (spends, at)
+                assert held(lane, account) == living(valkey, counts) == count, (spends, at)
 
 
 def test_room_is_the_first_step_also_where_its_tag_is_that_of_a_count(lane: Lane) -> None:
@@ -196,10 +167,10 @@ def test_a_name_stays_until_the_latest_end_that_was_asked_for(lane: Lane) -> Non
     assert 500 < refused.retry_after <= 604
 
 
-def test_names_that_ended_and_are_not_swept_out_yet_take_no_room_and_tell_no_time(server: Server, lane: Lane) -> None:
+def test_names_that_ended_and_are_not_swept_out_yet_take_no_room_and_tell_no_time(valkey: Server, lane: Lane) -> None:
     account = room(most=1)
     [key] = CODEC.keys((account,))
-    with server.client() as client:
+    with valkey.client() as client:
         client.zadd(key, {b"ended %d" % number: number * 1024 + 1 for number in range(1, 201)})
     assert held(lane, account) == 0
     assert isinstance(attempted(Ways(lane), (rate(), account), os.urandom(16))[0], Committed)
@@ -241,7 +212,7 @@ def in_turn(lane: Lane, plans: dict[str, tuple[Spend, ...]], order: str) -> dict
 
 @pytest.mark.parametrize("admits", [False, True])
 def test_of_two_requests_that_hold_the_same_room_the_one_that_is_refused_takes_none_from_the_other(
-    server: Server, lane: Lane, admits: bool
+    valkey: Server, lane: Lane, admits: bool
 ) -> None:
     full = rate()
     use_up(lane, (full,))
@@ -255,7 +226,7 @@ def test_of_two_requests_that_hold_the_same_room_the_one_that_is_refused_takes_n
         outcomes = in_turn(lane, plans, order)
         assert isinstance(outcomes["N"], Refused)
         assert isinstance(outcomes["M"], Committed) == admits
-        assert held(lane, account) == living(server, (token,)) == admits, order
+        assert held(lane, account) == living(valkey, (token,)) == admits, order
 
 
 def token_of(issuer: bytes, namespace: bytes, most: int, most_of_all: int = 1000) -> tuple[Spend, ...]:

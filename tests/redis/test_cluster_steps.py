@@ -15,15 +15,13 @@ from itertools import combinations, combinations_with_replacement, permutations
 import pytest
 
 from extauthz.model.time import Instant, Seconds, SystemClock
-from extauthz.replay.redis import Target
 from extauthz.replay.redis.connect import Lane
 from extauthz.replay.redis.steps import Steps, can_be_given_back, groups_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.waiting import at_once
-from extauthz.replay.redis.wire import Codec, Reply, Request, commit_script
+from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Bind, Grace, Rate, Room, Spend, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused
-from tests.redis.servers import Server, running
 
 pytestmark = pytest.mark.redis
 
@@ -46,19 +44,6 @@ class Fault(Enum):
     """It is counted, and the answer does not arrive."""
     LATE = auto()
     """It arrives after all is over."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running("valkey") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def lane(server: Server) -> Iterator[Lane]:
-    lane = Lane(Target(host="127.0.0.1", port=server.port), commit_script(), CLOCK.monotonic)
-    yield lane
-    lane.close()
 
 
 @dataclass
