@@ -96,8 +96,8 @@ def audit_of(settings: Settings, pseudonym: Callable[[str, str], str]) -> AuditL
                 output.check()
             except OSError as error:
                 raise StartError(f"the decision log `{path}` cannot be written: {error.strerror}") from error
-    redact = redaction((field.value for field in settings.decision_log_redact), pseudonym)
-    return AuditLog(output, allows=settings.decision_log_allows, redact=redact)
+    redacted = redaction((field.value for field in settings.decision_log_redact), pseudonym)
+    return AuditLog(output, allows=settings.decision_log_allows, redacted=redacted)
 
 
 def admin_of(address: TcpAddress | None, pages: Pages) -> Admin | None:

@@ -7,76 +7,147 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from extauthz.model.time import Instant, Seconds
-from extauthz.model.verdict import Allow
-from extauthz.telemetry.line import Form, timestamp
+from extauthz.model.time import Seconds
+from extauthz.model.token import IssuerRef
+from extauthz.model.verdict import Allow, Ground
+from extauthz.telemetry.line import Form, joined, timestamp
 from extauthz.telemetry.observation import Decision, Observation, judged
 from extauthz.telemetry.output import Output
 from extauthz.telemetry.writer import CAPACITY, LineWriter
 
-BOUNDS: Final = {
-    "time": 32,
-    "decision": 16,
-    "reason": 32,
-    "step": 16,
-    "detail": 512,
-    "mode": 16,
-    "policy": 320,
-    "rule": 256,
-    "issuer": 384,
-    "subject": 256,
-    "client": 256,
-    "token": 16,
-    "method": 32,
-    "host": 255,
-    "path": 512,
-    "source": 64,
-    "request_id": 128,
-    "stream_id": 64,
-    "trace_id": 32,
-    "snapshot": 64,
-}
+_REFUSAL: Final = Form({"reason": 32, "step": 16, "detail": 512})
+_GROUND: Final = Form(
+    {"mode": 16, "policy": 320, "rule": 256, "issuer": 384, "subject": 256, "client": 256, "token": 16}
+)
+_REQUEST: Final = Form(
+    {
+        "method": 32,
+        "host": 255,
+        "path": 512,
+        "source": 64,
+        "request_id": 128,
+        "stream_id": 64,
+        "trace_id": 32,
+        "snapshot": 64,
+    }
+)
+BOUNDS: Final = {"time": 32, "decision": 16, **_REFUSAL.limits, **_GROUND.limits, **_REQUEST.limits}
 """The most bytes that each text may take in a line, escaped. Their sum, with all names, stays below MAX_LINE."""
 
-_FORM: Final = Form(BOUNDS)
+_MOST_GROUNDS: Final = 4096
 
-_DETAIL, _SUBJECT, _HOST, _PATH, _ID = (
-    BOUNDS[name] + 1 for name in ("detail", "subject", "host", "path", "request_id")
-)
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 # Multiples of the golden ratio fall evenly into 0..1 and in step with no pattern of the traffic.
 _GOLDEN: Final = 0.6180339887498949
 
 
-class Entry(NamedTuple):
-    """What waits to become a line: the time, the texts of BOUNDS in their order and already cut, so that memory is
-    bounded, and the numbers."""
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Which fields are written as pseudonyms: the same text of a field has the same one, so lines can still be told to
+    speak of one person."""
 
-    at: Instant
-    decision: str
-    reason: str
-    step: str
-    detail: str
-    mode: str
-    policy: str
-    rule: str
-    issuer: str
-    subject: str
-    client: str
-    token: str
-    method: str
-    host: str
-    path: str
-    source: str
-    request_id: str
-    stream_id: str
-    trace_id: str
-    snapshot: str
-    remaining: int | None
-    seconds: float
+    fields: frozenset[str]
+    pseudonym: Callable[[str, str], str]
+    """Makes the pseudonym of a field's name and its text."""
+
+    def over(self, names: Iterable[str], texts: tuple[str, ...]) -> tuple[str, ...]:
+        """The texts of these fields as they are written."""
+        pairs = zip(names, texts, strict=True)
+        return tuple(self.pseudonym(name, text) if text and name in self.fields else text for name, text in pairs)
+
+
+def redaction(fields: Iterable[str], pseudonym: Callable[[str, str], str]) -> Redaction | None:
+    """The redaction of these fields; None for none."""
+    chosen = frozenset(fields)
+    return Redaction(chosen, pseudonym) if chosen else None
+
+
+class Entries:
+    """Forms the lines of decisions, from any number of threads."""
+
+    def __init__(self, redacted: Redaction | None = None) -> None:
+        self._redacted = redacted
+        self._grounds: dict[int, tuple[Ground, str]] = {}
+        """What was formed of the grounds of admissions: those of one token under one rule share theirs."""
+
+    def line(self, observation: Observation) -> bytes:
+        """The line of one decision. What is not known is left out."""
+        verdict = observation.verdict
+        decision, denial = judged(verdict)
+        remaining = verdict.remaining if isinstance(verdict, Allow) else None
+        if denial is None:
+            return self._joined(observation, decision, "", self._known(verdict.ground), remaining)
+        refusal, ground = denial.refusal, denial.ground
+        why = self._members(_REFUSAL, (refusal.reason.label, refusal.step.value, refusal.detail))
+        return self._joined(
+            observation, decision, why, self._ground(ground, ground.issuer or refusal.issuer), remaining
+        )
+
+    def forgotten(self, observation: Observation, detail: str) -> bytes:
+        """The line of an operator who let a token be used as if it had not been; `observation` is of its admission."""
+        ground, why = observation.verdict.ground, self._members(_REFUSAL, ("", "", detail))
+        return self._joined(observation, Decision.FORGET, why, self._ground(ground, ground.issuer), None)
+
+    def __len__(self) -> int:
+        """How many grounds are remembered."""
+        return len(self._grounds)
+
+    def _joined(
+        self, observation: Observation, decision: Decision, why: str, ground: str, remaining: int | None
+    ) -> bytes:
+        latency = f'"latency_us":{observation.seconds * 1e6:.0f}'
+        return joined(
+            f'"time":"{timestamp(observation.at)}","decision":"{decision.word}"',
+            why,
+            ground,
+            self._members(_REQUEST, _request(observation)),
+            latency if remaining is None else f'"remaining":{remaining:d},{latency}',
+        )
+
+    def _known(self, ground: Ground) -> str:
+        known = self._grounds.get(id(ground))
+        # INVARIANT: a ground lives as long as what was formed of it is kept, so no other can have its number.
+        if known is None:
+            known = (ground, self._ground(ground, ground.issuer))
+            if len(self._grounds) >= _MOST_GROUNDS:
+                self._grounds.clear()
+            self._grounds[id(ground)] = known
+        return known[1]
+
+    def _ground(self, ground: Ground, issuer: IssuerRef | None) -> str:
+        return self._members(
+            _GROUND,
+            (
+                ground.mode.word,
+                "" if ground.policy is None else str(ground.policy),
+                ground.rule or "",
+                "" if issuer is None else str(issuer),
+                ground.subject or "",
+                ground.client or "",
+                ground.token_hash or "",
+            ),
+        )
+
+    def _members(self, form: Form, texts: tuple[str, ...]) -> str:
+        return form.members(texts if self._redacted is None else self._redacted.over(form.names, texts))
+
+
+def _request(observation: Observation) -> tuple[str, ...]:
+    traceparent = observation.traceparent
+    return (
+        observation.method,
+        observation.host,
+        observation.path,
+        observation.source_address,
+        observation.request_id,
+        observation.stream_id,
+        trace_id(traceparent) if traceparent else "",
+        observation.snapshot_version,
+    )
 
 
 class AuditLog:
@@ -87,12 +158,12 @@ class AuditLog:
         output: Output,
         *,
         allows: float = 1.0,
-        redact: Callable[[Entry], Entry] = lambda entry: entry,
+        redacted: Redaction | None = None,
         capacity: int = CAPACITY,
     ) -> None:
-        """Write to `output`; of the allowed requests the share `allows` (0 to 1). `redact` goes over each entry."""
-        self._writer: LineWriter[Entry] = LineWriter(
-            "decision-log", output, lambda entry: line_of(redact(entry)), capacity=capacity
+        """Write to `output`; of the allowed requests the share `allows` (0 to 1)."""
+        self._writer: LineWriter[Observation] = LineWriter(
+            "decision-log", output, Entries(redacted).line, capacity=capacity
         )
         self._allows = allows
         self._counter = count(1)
@@ -106,7 +177,7 @@ class AuditLog:
         """Write one decision, if it is to be written. Returns at once."""
         decision, _ = judged(observation.verdict)
         if decision is not Decision.ALLOW or self._sampled():
-            self._writer.offer(entry_of(observation))
+            self._writer.offer(observation)
 
     def start(self) -> None:
         """Begin to write."""
@@ -118,59 +189,6 @@ class AuditLog:
 
     def _sampled(self) -> bool:
         return self._allows >= 1.0 or next(self._counter) * _GOLDEN % 1.0 < self._allows
-
-
-def redaction(fields: Iterable[str], pseudonym: Callable[[str, str], str]) -> Callable[[Entry], Entry]:
-    """Puts a pseudonym in the place of each of these fields, one for the field's name and its text: the same text has
-    the same one, so lines can still be told to speak of one person."""
-    names = tuple(fields)
-
-    def redact(entry: Entry) -> Entry:
-        changed: dict[str, Any] = {name: pseudonym(name, text) for name in names if (text := getattr(entry, name))}
-        return entry._replace(**changed)
-
-    return redact
-
-
-def entry_of(observation: Observation) -> Entry:
-    """What the log keeps of a decision."""
-    verdict = observation.verdict
-    decision, denial = judged(verdict)
-    refusal = None if denial is None else denial.refusal
-    ground = verdict.ground if denial is None else denial.ground
-    issuer = ground.issuer if refusal is None or ground.issuer is not None else refusal.issuer
-    traceparent = observation.traceparent
-    return Entry(
-        observation.at,
-        decision.word,
-        "" if refusal is None else refusal.reason.label,
-        "" if refusal is None else refusal.step.value,
-        "" if refusal is None else refusal.detail[:_DETAIL],
-        ground.mode.word,
-        "" if ground.policy is None else str(ground.policy),
-        ground.rule or "",
-        "" if issuer is None else str(issuer),
-        (ground.subject or "")[:_SUBJECT],
-        (ground.client or "")[:_SUBJECT],
-        ground.token_hash or "",
-        observation.method[:_ID],
-        observation.host[:_HOST],
-        observation.path[:_PATH],
-        observation.source_address[:_ID],
-        observation.request_id[:_ID],
-        observation.stream_id[:_ID],
-        trace_id(traceparent[:_ID]) if traceparent else "",
-        observation.snapshot_version,
-        verdict.remaining if isinstance(verdict, Allow) else None,
-        observation.seconds,
-    )
-
-
-def line_of(entry: Entry) -> bytes:
-    """The line of one decision. What is not known is left out."""
-    at, *texts, remaining, seconds = entry
-    numbers = {"latency_us": round(seconds * 1e6)}
-    return _FORM.line((timestamp(at), *texts), numbers if remaining is None else {"remaining": remaining, **numbers})
 
 
 def trace_id(traceparent: str) -> str:

@@ -1,10 +1,15 @@
-"""Writes lines in the background: whoever offers one never waits, and what cannot be written is lost and counted."""
+"""Writes lines in the background: whoever offers one never waits, and what cannot be written is lost and counted.
+
+An item is formed into its line by whoever offers it: the interpreter's lock lets only one thread work anyway, and what
+waits is bounded in bytes so.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import select
+import stat
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -20,25 +25,28 @@ CAPACITY: Final = 4096
 """How many lines may wait to be written; more are lost."""
 
 _LOG: Final = logging.getLogger(__name__)
-_PAUSE: Final = 0.01
+_PAUSE: Final = 0.02
 """How long the first line of a group waits for more, in seconds."""
+_GROUP: Final = 64 * 1024
+"""How many bytes of lines go into a file at once."""
+_PIPE_BUF: Final = MAX_LINE + 1
 _LOOK_UP_MS: Final = 100
 """How often a writer that waits for a reader looks whether it should give up."""
 
 
 class LineWriter(Generic[T]):
-    """One daemon thread that forms items into lines and writes them, whole lines at a time.
+    """Forms items into lines, which one daemon thread writes, whole lines at a time.
 
-    INVARIANT: it writes only when `poll` says that a pipe has room for all of what it writes (at most PIPE_BUF), so a
-    reader who does not read cannot hold it, unless another process fills the pipe in that very instant. Even then only
-    this thread is held.
+    INVARIANT: to all but a file it writes only when `poll` says that a pipe has room for all of what it writes (at most
+    PIPE_BUF), so a reader who does not read cannot hold it, unless another process fills the pipe in that very instant.
+    Even then only this thread is held.
     """
 
     def __init__(self, name: str, output: Output, form: Callable[[T], bytes], *, capacity: int = CAPACITY) -> None:
         self._output = output
         self._form = form
         self._capacity = capacity
-        self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._lost = 0
         self._torn = False
@@ -63,7 +71,7 @@ class LineWriter(Generic[T]):
         if self._closed or self._queue.qsize() >= self._capacity:
             self._lose(1)
         else:
-            self._queue.put(item)
+            self._queue.put(self._line(item))
 
     def start(self) -> None:
         """Begin to write, also what was offered before."""
@@ -93,29 +101,25 @@ class LineWriter(Generic[T]):
             self._lost += count
 
     def _run(self) -> None:
-        chunk = bytearray()
-        while (item := self._next(waiting=not chunk)) is not None:
-            line = self._line(item)
-            if len(chunk) + len(line) > MAX_LINE:
-                self._write(bytes(chunk))
-                chunk.clear()
-            chunk += line
-            if chunk and self._queue.empty():
-                self._write(bytes(chunk))
-                chunk.clear()
-        if chunk:
-            self._write(bytes(chunk))
+        lines = bytearray()
+        while (line := self._next()) is not None:
+            lines += line
+            if lines and (len(lines) >= _GROUP or self._queue.empty()):
+                self._write(bytes(lines))
+                lines.clear()
+        if lines:
+            self._write(bytes(lines))
         self._output.close()
 
-    def _next(self, *, waiting: bool) -> T | None:
-        """The next item; None at the end."""
-        if waiting and self._queue.empty():
-            # A pause after the first of a group: waking for each line would take time from those who decide.
-            item = self._queue.get()
-            if item is not None:
-                self._ending.wait(_PAUSE)
-            return item
-        return self._queue.get()
+    def _next(self) -> bytes | None:
+        """The next line; None at the end."""
+        if not self._queue.empty():
+            return self._queue.get()
+        # A pause after the first of a group: waking for each line would take time from those who decide.
+        line = self._queue.get()
+        if line is not None:
+            self._ending.wait(_PAUSE)
+        return line
 
     def _line(self, item: T) -> bytes:
         try:
@@ -132,8 +136,10 @@ class LineWriter(Generic[T]):
         problem: str | None = None
         try:
             descriptor = self._output.descriptor()
+            most = len(rest) if stat.S_ISREG(os.fstat(descriptor).st_mode) else _PIPE_BUF
             while rest and self._wait_for_room(descriptor):
-                written = os.write(descriptor, rest)
+                # INVARIANT: a line break is within reach, for a line and one break before it fit into PIPE_BUF.
+                written = os.write(descriptor, rest[: rest.rfind(b"\n", 0, most) + 1])
                 self._torn = not rest[:written].endswith(b"\n") if written else self._torn
                 rest = rest[written:]
         except OSError as error:

@@ -16,7 +16,7 @@ from extauthz.policy.parse import Parsed, parse
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Pepper
 from extauthz.server.answer import Answerer
-from extauthz.telemetry.audit import entry_of, line_of
+from extauthz.telemetry.audit import Entries
 from extauthz.telemetry.observation import Observation
 from extauthz.tokens.verify import Verifier
 from tests.building import anonymous, obj, policy
@@ -90,7 +90,7 @@ class Loaded:
         )
 
     def _observe(self, observation: Observation) -> None:
-        self.line = line_of(entry_of(observation))
+        self.line = Entries().line(observation)
 
     def answer(self, data: bytes) -> bytes:
         """Answer one CheckRequest; its line in the decision log is in `line` then, empty when writing it failed."""

@@ -10,8 +10,8 @@ from extauthz.cli.store.counts import Counts, CountsUnknown
 from extauthz.config import LogSink, Settings
 from extauthz.decide import Admission
 from extauthz.model.time import Instant, Seconds
-from extauthz.telemetry.audit import entry_of, line_of, redaction
-from extauthz.telemetry.observation import Decision, Observation, SpendOutcome
+from extauthz.telemetry.audit import Entries, redaction
+from extauthz.telemetry.observation import Observation, SpendOutcome
 from extauthz.telemetry.output import LogFile, Output, Stream
 
 _STDERR: Final = Stream(2)
@@ -51,9 +51,8 @@ def forgotten(counts: Counts, deleted: int, why: str, at: Instant, settings: Set
     seen = Observation.of(
         decided.allow, draft.view, spends=SpendOutcome.NONE, seconds=Seconds(0.0), at=at, snapshot_version=version
     )
-    entry = entry_of(seen)._replace(decision=Decision.FORGET.word, detail=f"{detail}; {why}" if why else detail)
-    redact = redaction((field.value for field in settings.decision_log_redact), counts.pepper.pseudonym)
-    return line_of(redact(entry))
+    redacted = redaction((field.value for field in settings.decision_log_redact), counts.pepper.pseudonym)
+    return Entries(redacted).forgotten(seen, f"{detail}; {why}" if why else detail)
 
 
 def _output(log: LogSink | Path) -> Output:
