@@ -21,6 +21,9 @@
 -- READONLY (which a server raises at the first write), counts nothing.
 --
 -- Instants are whole microseconds, exact in a double until the year 2255.
+--
+-- A server runs all of this anew for each commit, and making a function costs as much as calling it. So what a kind of
+-- spend needs is made by a function of its own, when the first spend of that kind is met.
 
 local PARTS, COMPACT_ABOVE, FIELDS, SHARES, SWEPT = 60, 256, 5, 1024, 64
 local COMMITTED, REFUSED, LATE, LOOKED, RETURNED, GIVEN = 0, 1, 2, 3, 4, 5
@@ -73,452 +76,490 @@ end
 
 ----- Ties: the value itself
 
-local bind = {}
+local function ties()
+  local bind = {}
 
-function bind.read(raw)
-  return {value = raw, known = raw}
-end
+  function bind.read(raw)
+    return {value = raw, known = raw}
+  end
 
-function bind.refuses(state, value)
-  return state.value and state.value ~= value and -1
-end
+  function bind.refuses(state, value)
+    return state.value and state.value ~= value and -1
+  end
 
-function bind.count(state, value, life)
-  state.value, state.life = value, math.max(state.life or 0, life)
-end
+  function bind.count(state, value, life)
+    state.value, state.life = value, math.max(state.life or 0, life)
+  end
 
-function bind.left()
-  return -1, -1
-end
+  function bind.left()
+    return -1, -1
+  end
 
-function bind.write(key, state)
-  keep(key, state.value, state.life, state.known)
+  function bind.write(key, state)
+    keep(key, state.value, state.life, state.known)
+  end
+
+  return bind
 end
 
 ----- Uses: `COUNT`, which a server holds as a number, or `COUNT END FINGERPRINT` with a leave to repeat
 
-local use = {}
+local function uses()
+  local use = {}
 
-function use.read(raw)
-  if not raw then
-    return {spent = 0, grace_end = 0, fingerprint = ''}
+  function use.read(raw)
+    if not raw then
+      return {spent = 0, grace_end = 0, fingerprint = ''}
+    end
+    local spent, grace_end, fingerprint = string.match(raw, '^(%d+) ?(%d*) ?(.*)$')
+    return {spent = tonumber(spent), grace_end = tonumber(grace_end) or 0, fingerprint = fingerprint, known = true}
   end
-  local spent, grace_end, fingerprint = string.match(raw, '^(%d+) ?(%d*) ?(.*)$')
-  return {spent = tonumber(spent), grace_end = tonumber(grace_end) or 0, fingerprint = fingerprint, known = true}
-end
 
-local function is_repeat(state, fingerprint, grace)
-  -- A clock that was set back must not prolong a leave; a second is its ordinary correction.
-  return fingerprint ~= '' and fingerprint == state.fingerprint and now < state.grace_end
-    and state.grace_end <= now + grace + 1000000
-end
+  local function is_repeat(state, fingerprint, grace)
+    -- A clock that was set back must not prolong a leave; a second is its ordinary correction.
+    return fingerprint ~= '' and fingerprint == state.fingerprint and now < state.grace_end
+      and state.grace_end <= now + grace + 1000000
+  end
 
-function use.refuses(state, max_uses, life, fingerprint, grace)
-  return state.spent >= tonumber(max_uses) and not is_repeat(state, fingerprint, tonumber(grace)) and -1
-end
+  function use.refuses(state, max_uses, life, fingerprint, grace)
+    return state.spent >= tonumber(max_uses) and not is_repeat(state, fingerprint, tonumber(grace)) and -1
+  end
 
-function use.count(state, max_uses, life, fingerprint, grace)
-  if not is_repeat(state, fingerprint, tonumber(grace)) then
-    state.spent = state.spent + 1
-    if fingerprint ~= '' then
-      state.fingerprint, state.grace_end = fingerprint, now + grace
+  function use.count(state, max_uses, life, fingerprint, grace)
+    if not is_repeat(state, fingerprint, tonumber(grace)) then
+      state.spent = state.spent + 1
+      if fingerprint ~= '' then
+        state.fingerprint, state.grace_end = fingerprint, now + grace
+      end
+    end
+    state.life = math.max(state.life or 0, life)
+    return math.max(0, max_uses - state.spent)
+  end
+
+  -- Only where it was counted without a leave to repeat.
+  function use.give_back(key, state)
+    if state.known and state.spent > 1 then
+      redis.call('SET', key, whole(state.spent - 1), 'KEEPTTL')
+    else
+      drop(key)
     end
   end
-  state.life = math.max(state.life or 0, life)
-  return math.max(0, max_uses - state.spent)
-end
 
--- Only where it was counted without a leave to repeat.
-function use.give_back(key, state)
-  if state.known and state.spent > 1 then
-    redis.call('SET', key, whole(state.spent - 1), 'KEEPTTL')
-  else
-    drop(key)
+  function use.left(state, max_uses, life, fingerprint, grace)
+    local before = math.max(0, max_uses - state.spent)
+    return before, is_repeat(state, fingerprint, tonumber(grace)) and before or math.max(0, before - 1)
   end
-end
 
-function use.left(state, max_uses, life, fingerprint, grace)
-  local before = math.max(0, max_uses - state.spent)
-  return before, is_repeat(state, fingerprint, tonumber(grace)) and before or math.max(0, before - 1)
-end
-
-function use.write(key, state)
-  local value = state.spent
-  if now < state.grace_end then
-    value = whole(value) .. ' ' .. whole(state.grace_end) .. ' ' .. state.fingerprint
+  function use.write(key, state)
+    local value = state.spent
+    if now < state.grace_end then
+      value = whole(value) .. ' ' .. whole(state.grace_end) .. ' ' .. state.fingerprint
+    end
+    keep(key, value, state.life, state.known)
   end
-  keep(key, value, state.life, state.known)
+
+  return use
 end
 
 ----- Rates: the log of extauthz/replay/rate.py, as MessagePack: span, its end, the first instant, then for each group
 ----- the gap since the group before, its length in time, and its count
 
-local rate = {}
+local function rates()
+  local rate = {}
 
-function rate.read(raw)
-  local first, last, count = {}, {}, {}
-  local log = {span = 0, span_end = 0, first = first, last = last, count = count}
-  if not raw then
+  function rate.read(raw)
+    local first, last, count = {}, {}, {}
+    local log = {span = 0, span_end = 0, first = first, last = last, count = count, total = 0}
+    if not raw then
+      return log
+    end
+    local packed = cmsgpack.unpack(raw)
+    log.known = true
+    local at, n, total = packed[3], 0, 0
+    for i = 4, #packed, 3 do
+      n = n + 1
+      first[n] = at + packed[i]
+      at = first[n] + packed[i + 1]
+      last[n], count[n] = at, packed[i + 2]
+      total = total + packed[i + 2]
+    end
+    log.total = total
+    log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
+    if at > now then
+      -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
+      -- is now: counting them from now admits nothing too early.
+      for i = 1, n do
+        first[i], last[i] = math.min(first[i], now), math.min(last[i], now)
+      end
+      log.set_back = at > now + 1000000
+    end
     return log
   end
-  local packed = cmsgpack.unpack(raw)
-  log.known = true
-  local at, n = packed[3], 0
-  for i = 4, #packed, 3 do
-    n = n + 1
-    first[n] = at + packed[i]
-    at = first[n] + packed[i + 1]
-    last[n], count[n] = at, packed[i + 2]
-  end
-  log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
-  if at > now then
-    -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
-    -- is now: counting them from now admits nothing too early.
-    for i = 1, n do
-      first[i], last[i] = math.min(first[i], now), math.min(last[i], now)
+
+  -- How many requests count within a window, and which is the oldest group that does. Those that do not are few: they are
+  -- dropped with the next request that is counted.
+  local function counted(log, window)
+    local last, from, sum = log.last, 1, log.total
+    while last[from] and last[from] + window <= now do
+      from, sum = from + 1, sum - log.count[from]
     end
-    log.set_back = at > now + 1000000
+    return sum, from
   end
-  return log
-end
 
--- Where the oldest group that still counts begins.
-local function oldest(log, window)
-  local last = log.last
-  for i = 1, #last do
-    if last[i] + window > now then
-      return i
-    end
-  end
-  return #last + 1
-end
-
-local function counted(log, window)
-  local count, sum = log.count, 0
-  for i = oldest(log, window), #count do
-    sum = sum + count[i]
-  end
-  return sum
-end
-
--- Groups from `from` on; those before `fine` are joined as far as a sixtieth of the span allows.
-local function condense(log, from, fine)
-  local first, last, count = {}, {}, {}
-  for i = from, #log.count do
-    local n = #count
-    if i < fine and n > 0 and log.last[i] - first[n] < log.span / PARTS then
-      last[n], count[n] = log.last[i], count[n] + log.count[i]
-    else
-      first[n + 1], last[n + 1], count[n + 1] = log.first[i], log.last[i], log.count[i]
-    end
-  end
-  log.first, log.last, log.count = first, last, count
-end
-
-function rate.refuses(log, amount, window)
-  window = tonumber(window)
-  local excess = counted(log, window) + 1 - amount
-  if excess <= 0 then
-    return false
-  end
-  for i = oldest(log, window), #log.count do
-    excess = excess - log.count[i]
-    if excess <= 0 then
-      return math.min(window, log.last[i] + window - now)
-    end
-  end
-  return window
-end
-
-function rate.count(log, amount, window)
-  window = tonumber(window)
-  if window >= log.span or now >= log.span_end then
-    log.span, log.span_end = window, now + window
-  end
-  local before, from = counted(log, window), oldest(log, log.span)
-  if from > 1 then
-    condense(log, from, 0)
-  end
-  local n = #log.count
-  if n > 0 and now - log.first[n] < window / PARTS then
-    log.last[n], log.count[n] = now, log.count[n] + 1
-  else
-    log.first[n + 1], log.last[n + 1], log.count[n + 1] = now, now, 1
-    if n + 1 > COMPACT_ABOVE then
-      condense(log, 1, oldest(log, window))
-    end
-  end
-  return math.max(0, amount - before - 1)
-end
-
-function rate.left(log, amount, window)
-  local before = math.max(0, amount - counted(log, tonumber(window)))
-  return before, math.max(0, before - 1)
-end
-
-function rate.write(key, log)
-  local first, last, count = log.first, log.last, log.count
-  local at = first[1] or now
-  local packed, n = {log.span, log.span_end, at}, 3
-  for i = 1, #count do
-    packed[n + 1], packed[n + 2], packed[n + 3] = first[i] - at, last[i] - first[i], count[i]
-    at, n = last[i], n + 3
-  end
-  -- One more than needed: the server drops the fraction of the millisecond in which it is now.
-  local life = math.ceil((at + log.span - now) / 1000) + 1
-  put(key, cmsgpack.pack(packed), life, log.known)
-end
-
--- Take out the request that was counted at this instant. Those that share its group keep the later end of it.
-function rate.give_back(key, log, counted_at)
-  -- As in rate.read: a clock that was set back since, be it by a microsecond, finds it ahead.
-  counted_at = math.min(counted_at, now)
-  for i = 1, #log.count do
-    if log.first[i] <= counted_at and counted_at <= log.last[i] then
-      log.count[i] = log.count[i] - 1
-      if log.count[i] == 0 then
-        for _, list in ipairs({log.first, log.last, log.count}) do
-          table.remove(list, i)
-        end
-      end
-      if #log.count > 0 then
-        rate.write(key, log)
+  -- Groups from `from` on; those before `fine` are joined as far as a sixtieth of the span allows.
+  local function condense(log, from, fine)
+    local first, last, count, total = {}, {}, {}, 0
+    for i = from, #log.count do
+      local n = #count
+      total = total + log.count[i]
+      if i < fine and n > 0 and log.last[i] - first[n] < log.span / PARTS then
+        last[n], count[n] = log.last[i], count[n] + log.count[i]
       else
-        drop(key)
+        first[n + 1], last[n + 1], count[n + 1] = log.first[i], log.last[i], log.count[i]
       end
-      return
+    end
+    log.first, log.last, log.count, log.total = first, last, count, total
+  end
+
+  function rate.refuses(log, amount, window)
+    window = tonumber(window)
+    local sum, from = counted(log, window)
+    local excess = sum + 1 - amount
+    if excess <= 0 then
+      return false
+    end
+    for i = from, #log.count do
+      excess = excess - log.count[i]
+      if excess <= 0 then
+        return math.min(window, log.last[i] + window - now)
+      end
+    end
+    return window
+  end
+
+  function rate.count(log, amount, window)
+    window = tonumber(window)
+    if window >= log.span or now >= log.span_end then
+      log.span, log.span_end = window, now + window
+    end
+    local before = counted(log, window)
+    local _, from = counted(log, log.span)
+    if from > 1 then
+      condense(log, from, 0)
+    end
+    local n = #log.count
+    if n > 0 and now - log.first[n] < window / PARTS then
+      log.last[n], log.count[n] = now, log.count[n] + 1
+    else
+      log.first[n + 1], log.last[n + 1], log.count[n + 1] = now, now, 1
+      if n + 1 > COMPACT_ABOVE then
+        condense(log, 1, select(2, counted(log, window)))
+      end
+    end
+    log.total = log.total + 1
+    return math.max(0, amount - before - 1)
+  end
+
+  function rate.left(log, amount, window)
+    local before = math.max(0, amount - counted(log, tonumber(window)))
+    return before, math.max(0, before - 1)
+  end
+
+  function rate.write(key, log)
+    local first, last, count = log.first, log.last, log.count
+    local at = first[1] or now
+    local packed, n = {log.span, log.span_end, at}, 3
+    for i = 1, #count do
+      packed[n + 1], packed[n + 2], packed[n + 3] = first[i] - at, last[i] - first[i], count[i]
+      at, n = last[i], n + 3
+    end
+    -- One more than needed: the server drops the fraction of the millisecond in which it is now.
+    local life = math.ceil((at + log.span - now) / 1000) + 1
+    put(key, cmsgpack.pack(packed), life, log.known)
+  end
+
+  -- Take out the request that was counted at this instant. Those that share its group keep the later end of it.
+  function rate.give_back(key, log, counted_at)
+    -- As in rate.read: a clock that was set back since, be it by a microsecond, finds it ahead.
+    counted_at = math.min(counted_at, now)
+    for i = 1, #log.count do
+      if log.first[i] <= counted_at and counted_at <= log.last[i] then
+        log.count[i] = log.count[i] - 1
+        if log.count[i] == 0 then
+          for _, list in ipairs({log.first, log.last, log.count}) do
+            table.remove(list, i)
+          end
+        end
+        if #log.count > 0 then
+          rate.write(key, log)
+        else
+          drop(key)
+        end
+        return
+      end
     end
   end
+
+  return rate
 end
 
 ----- Steps: who relies on what an attempt counted
 
-local step = {}
+local function steps()
+  local step = {}
 
-function step.read(raw)
-  local left, counted_at, tries = string.match(raw, '^(%-?%d+) ?(%d*) ?(.*)$')
-  if left then
-    return {left = tonumber(left), counted_at = tonumber(counted_at), tries = tries}
-  end
-  return {tries = string.sub(raw, 3)}
-end
-
--- The tries without this one, and whether it was among them.
-function step.without(tries, try)
-  local others, found = '', false
-  for each in string.gmatch(tries, '%S+') do
-    if each == try then
-      found = true
-    else
-      others = others .. ' ' .. each
+  function step.read(raw)
+    local left, counted_at, tries = string.match(raw, '^(%-?%d+) ?(%d*) ?(.*)$')
+    if left then
+      return {left = tonumber(left), counted_at = tonumber(counted_at), tries = tries}
     end
+    return {tries = string.sub(raw, 3)}
   end
-  return others, found
-end
 
-function step.write(key, state, ...)
-  redis.call('SET', key, whole(state.left) .. ' ' .. whole(state.counted_at) .. state.tries, ...)
+  -- The tries without this one, and whether it was among them.
+  function step.without(tries, try)
+    local others, found = '', false
+    for each in string.gmatch(tries, '%S+') do
+      if each == try then
+        found = true
+      else
+        others = others .. ' ' .. each
+      end
+    end
+    return others, found
+  end
+
+  function step.write(key, state, ...)
+    redis.call('SET', key, whole(state.left) .. ' ' .. whole(state.counted_at) .. state.tries, ...)
+  end
+
+  return step
 end
 
 ----- Rooms for keys that lie elsewhere: an account is a sorted set of their names. A score is the end of one (ms) times
 ----- SHARES, and how many commits hold it. One that is given back holds it no more; a name that nobody holds is taken out
 
-local held = {}
-local first_live = whole((math.floor(now / 1000) + 1) * SHARES)
+local function holds()
+  local held = {}
+  local first_live = whole((math.floor(now / 1000) + 1) * SHARES)
 
-function held.load(key)
-  return {key = key, number = redis.call('ZCOUNT', key, first_live, '+inf'), taken = {}}
-end
-
-function held.names(names, sizes)
-  local found, at = {}, 1
-  for life, size in string.gmatch(sizes, '(%d+) (%d+)') do
-    found[#found + 1] = {name = string.sub(names, at, at + size - 1), life = tonumber(life)}
-    at = at + size
+  function held.load(key)
+    return {key = key, number = redis.call('ZCOUNT', key, first_live, '+inf'), taken = {}}
   end
-  return found
-end
 
--- When a name ends, and how many hold it; 0 and 0 for one that is not there.
-function held.find(key, name)
-  local score = tonumber(redis.call('ZSCORE', key, name) or 0)
-  local ending = math.floor(score / SHARES)
-  if ending * 1000 <= now then
-    return 0, 0
+  function held.names(names, sizes)
+    local found, at = {}, 1
+    for life, size in string.gmatch(sizes, '(%d+) (%d+)') do
+      found[#found + 1] = {name = string.sub(names, at, at + size - 1), life = tonumber(life)}
+      at = at + size
+    end
+    return found
   end
-  return ending, score % SHARES
-end
 
-function held.put(key, name, ending, holders)
-  redis.call('ZADD', key, whole(ending * SHARES + holders), name)
-end
+  -- When a name ends, and how many hold it; 0 and 0 for one that is not there.
+  function held.find(key, name)
+    local score = tonumber(redis.call('ZSCORE', key, name) or 0)
+    local ending = math.floor(score / SHARES)
+    if ending * 1000 <= now then
+      return 0, 0
+    end
+    return ending, score % SHARES
+  end
 
-function held.fresh(state, names, sizes)
-  local number = 0
-  for _, each in ipairs(held.names(names, sizes)) do
-    if held.find(state.key, each.name) == 0 then
-      number = number + 1
+  function held.put(key, name, ending, holders)
+    redis.call('ZADD', key, whole(ending * SHARES + holders), name)
+  end
+
+  function held.fresh(state, names, sizes)
+    local number = 0
+    for _, each in ipairs(held.names(names, sizes)) do
+      if held.find(state.key, each.name) == 0 then
+        number = number + 1
+      end
+    end
+    return number
+  end
+
+  function held.refuses(state, most, _, names, sizes)
+    local new = held.fresh(state, names, sizes)
+    local excess = state.number + new - most
+    if new == 0 or excess <= 0 then
+      return false
+    end
+    local at = redis.call('ZCOUNT', state.key, '-inf', '(' .. first_live) + excess - 1
+    local last = redis.call('ZRANGE', state.key, at, at, 'WITHSCORES')[2]
+    return last and math.floor(last / SHARES) * 1000 - now or -1
+  end
+
+  function held.count(state, _, _, names, sizes)
+    for _, each in ipairs(held.names(names, sizes)) do
+      table.insert(state.taken, each)
     end
   end
-  return number
-end
 
-function held.refuses(state, most, _, names, sizes)
-  local new = held.fresh(state, names, sizes)
-  local excess = state.number + new - most
-  if new == 0 or excess <= 0 then
-    return false
+  function held.left(state, most, _, names, sizes)
+    local before = math.max(0, most - state.number)
+    return before, math.max(0, before - held.fresh(state, names, sizes))
   end
-  local at = redis.call('ZCOUNT', state.key, '-inf', '(' .. first_live) + excess - 1
-  local last = redis.call('ZRANGE', state.key, at, at, 'WITHSCORES')[2]
-  return last and math.floor(last / SHARES) * 1000 - now or -1
-end
 
-function held.count(state, _, _, names, sizes)
-  for _, each in ipairs(held.names(names, sizes)) do
-    table.insert(state.taken, each)
+  function held.write(key, state)
+    for _, each in ipairs(state.taken) do
+      local ending, holders = held.find(key, each.name)
+      held.put(key, each.name, math.max(ending, math.ceil(now / 1000) + each.life), math.min(holders + 1, SHARES - 1))
+    end
+    -- More than a commit takes, so that those that ended never pile up, and few enough to take no time.
+    local ended = redis.call('ZRANGE', key, '-inf', '(' .. first_live, 'BYSCORE', 'LIMIT', 0, SWEPT)
+    if #ended > 0 then
+      redis.call('ZREM', key, unpack(ended))
+    end
+    redis.call('PEXPIREAT', key, whole(math.floor(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] / SHARES)))
   end
-end
 
-function held.left(state, most, _, names, sizes)
-  local before = math.max(0, most - state.number)
-  return before, math.max(0, before - held.fresh(state, names, sizes))
-end
-
-function held.write(key, state)
-  for _, each in ipairs(state.taken) do
-    local ending, holders = held.find(key, each.name)
-    held.put(key, each.name, math.max(ending, math.ceil(now / 1000) + each.life), math.min(holders + 1, SHARES - 1))
-  end
-  -- More than a commit takes, so that those that ended never pile up, and few enough to take no time.
-  local ended = redis.call('ZRANGE', key, '-inf', '(' .. first_live, 'BYSCORE', 'LIMIT', 0, SWEPT)
-  if #ended > 0 then
-    redis.call('ZREM', key, unpack(ended))
-  end
-  redis.call('PEXPIREAT', key, whole(math.floor(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] / SHARES)))
-end
-
--- INVARIANT: whoever held a name and does not give it back has it stay until its end: the key may be there.
-function held.give_back(key, _, _, _, _, names, sizes)
-  for _, each in ipairs(held.names(names, sizes)) do
-    local ending, holders = held.find(key, each.name)
-    if holders == 1 then
-      redis.call('ZREM', key, each.name)
-    elseif holders > 1 and holders < SHARES - 1 then
-      held.put(key, each.name, ending, holders - 1)
+  -- INVARIANT: whoever held a name and does not give it back has it stay until its end: the key may be there.
+  function held.give_back(key, _, _, _, _, names, sizes)
+    for _, each in ipairs(held.names(names, sizes)) do
+      local ending, holders = held.find(key, each.name)
+      if holders == 1 then
+        redis.call('ZREM', key, each.name)
+      elseif holders > 1 and holders < SHARES - 1 then
+        held.put(key, each.name, ending, holders - 1)
+      end
     end
   end
+
+  return held
 end
 
 ----- The commit
 
-local room = {}
-local KINDS = {b = bind, u = use, r = rate, q = room, h = held}
-
 local spends = math.floor((#ARGV - 1) / FIELDS)
 local attempt, try = KEYS[spends + 1], ARGV[2 + spends * FIELDS]
-local states = {}
+local states, kinds, kind_of = {}, {}, nil
 
 local function fields(i)
   local at = 2 + (i - 1) * FIELDS
-  return KINDS[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  return ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
 end
 
 local function load(kind, key)
-  return kind == held and held.load(key) or kind.read(redis.call('GET', key))
+  return kind.load and kind.load(key) or kind.read(redis.call('GET', key))
 end
 
 ----- Rooms: an account is the ends of the keys that it pays for (ms), and how many keys end then, as MessagePack
 
-function room.read(raw)
-  local ends, held = {}, 0
-  local packed = raw and cmsgpack.unpack(raw) or {}
-  for i = 1, #packed, 2 do
-    if packed[i] * 1000 > now then
-      ends[packed[i]] = packed[i + 1]
-      held = held + packed[i + 1]
-    end
-  end
-  return {ends = ends, held = held}
-end
+local function rooms()
+  local room, opened = {}, {}
 
--- How many keys the counts would make.
-local function fresh(first, last)
-  local seen, number = {}, 0
-  for i = first, last do
-    local key, kind = KEYS[i], fields(i)
-    local state = states[key] or kind.read(redis.call('GET', key))
-    if not state.known and not seen[key] then
-      seen[key], number = true, number + 1
-    end
-  end
-  return number
-end
-
-function room.refuses(account, most, _, first, last)
-  local new = fresh(first, last)
-  local excess = account.held + new - most
-  if new == 0 or excess <= 0 then
-    return false
-  end
-  local ends = {}
-  for ending in pairs(account.ends) do
-    ends[#ends + 1] = ending
-  end
-  table.sort(ends)
-  for _, ending in ipairs(ends) do
-    excess = excess - account.ends[ending]
-    if excess <= 0 then
-      return ending * 1000 - now
-    end
-  end
-  return -1
-end
-
-function room.count()
-end
-
-function room.left(account, most, _, first, last)
-  local before = math.max(0, most - account.held)
-  return before, math.max(0, before - fresh(first, last))
-end
-
-function room.write(key, account)
-  if not account.moved then
-    return
-  end
-  local packed, latest = {}, 0
-  for ending, number in pairs(account.ends) do
-    if number > 0 then
-      packed[#packed + 1], packed[#packed + 2] = ending, number
-      latest = math.max(latest, ending)
-    end
-  end
-  redis.call('SET', key, cmsgpack.pack(packed), 'PXAT', latest)
-  account.moved = false
-end
-
--- Have the accounts ready for the keys that they pay for.
-local function open_accounts()
-  for i = 1, spends do
-    local kind, _, _, first, last = fields(i)
-    if kind == room then
-      local account = states[KEYS[i]] or room.read(redis.call('GET', KEYS[i]))
-      states[KEYS[i]] = account
-      for j = first, last do
-        paid[KEYS[j]] = paid[KEYS[j]] or {}
-        table.insert(paid[KEYS[j]], account)
+  function room.read(raw)
+    local ends, held = {}, 0
+    local packed = raw and cmsgpack.unpack(raw) or {}
+    for i = 1, #packed, 2 do
+      if packed[i] * 1000 > now then
+        ends[packed[i]] = packed[i + 1]
+        held = held + packed[i + 1]
       end
     end
+    return {ends = ends, held = held}
+  end
+
+  -- How many keys the counts would make.
+  local function fresh(first, last)
+    local seen, number = {}, 0
+    for i = first, last do
+      local key = KEYS[i]
+      local state = states[key] or kind_of(fields(i)).read(redis.call('GET', key))
+      if not state.known and not seen[key] then
+        seen[key], number = true, number + 1
+      end
+    end
+    return number
+  end
+
+  function room.refuses(account, most, _, first, last)
+    local new = fresh(first, last)
+    local excess = account.held + new - most
+    if new == 0 or excess <= 0 then
+      return false
+    end
+    local ends = {}
+    for ending in pairs(account.ends) do
+      ends[#ends + 1] = ending
+    end
+    table.sort(ends)
+    for _, ending in ipairs(ends) do
+      excess = excess - account.ends[ending]
+      if excess <= 0 then
+        return ending * 1000 - now
+      end
+    end
+    return -1
+  end
+
+  function room.count()
+  end
+
+  function room.left(account, most, _, first, last)
+    local before = math.max(0, most - account.held)
+    return before, math.max(0, before - fresh(first, last))
+  end
+
+  function room.write(key, account)
+    if not account.moved then
+      return
+    end
+    local packed, latest = {}, 0
+    for ending, number in pairs(account.ends) do
+      if number > 0 then
+        packed[#packed + 1], packed[#packed + 2] = ending, number
+        latest = math.max(latest, ending)
+      end
+    end
+    redis.call('SET', key, cmsgpack.pack(packed), 'PXAT', latest)
+    account.moved = false
+  end
+
+  -- Have an account ready for the keys that it pays for.
+  function room.open(i)
+    local key, _, _, _, first, last = KEYS[i], fields(i)
+    states[key] = states[key] or room.read(redis.call('GET', key))
+    opened[#opened + 1] = key
+    for j = first, last do
+      paid[KEYS[j]] = paid[KEYS[j]] or {}
+      table.insert(paid[KEYS[j]], states[key])
+    end
+  end
+
+  -- Write the accounts, once the keys that they pay for are written.
+  function room.close()
+    for _, key in ipairs(opened) do
+      room.write(key, states[key])
+    end
+  end
+
+  return room
+end
+
+local MAKERS = {b = ties, u = uses, r = rates, q = rooms, h = holds}
+
+function kind_of(name)
+  local kind = kinds[name] or MAKERS[name]()
+  kinds[name] = kind
+  return kind
+end
+
+local function close_accounts()
+  if kinds.q then
+    kinds.q.close()
   end
 end
 
 -- Why a spend is not possible: nil when it is, else REFUSED or LATE and how long to wait.
 local function refusal(i)
-  local key, kind, most, life, fingerprint, grace = KEYS[i], fields(i)
+  local key, name, most, life, fingerprint, grace = KEYS[i], fields(i)
   if life == '0' then
     return LATE, 0
   end
+  local kind = kind_of(name)
   states[key] = states[key] or load(kind, key)
   local wait = kind.refuses(states[key], most, life, fingerprint, grace)
   if wait then
@@ -529,8 +570,8 @@ end
 local function look()
   local seen = {LOOKED, now}
   for i = 1, spends do
-    local kind, most, life, fingerprint, grace = fields(i)
-    local no, wait = refusal(i)
+    local name, most, life, fingerprint, grace = fields(i)
+    local kind, no, wait = kind_of(name), refusal(i)
     local state = states[KEYS[i]] or load(kind, KEYS[i])
     local before, after = kind.left(state, most, life, fingerprint, grace)
     for _, each in ipairs({no or 0, wait or 0, before, no and before or after}) do
@@ -540,29 +581,20 @@ local function look()
   return seen
 end
 
--- Write the accounts, once the keys that they pay for are written.
-local function close_accounts()
-  for i = 1, spends do
-    if fields(i) == room then
-      room.write(KEYS[i], states[KEYS[i]])
-    end
-  end
-end
-
 local function write()
   local remaining = -1
   for i = 1, spends do
-    local kind, most, life, fingerprint, grace = fields(i)
-    local left = kind.count(states[KEYS[i]], most, life, fingerprint, grace)
+    local name, most, life, fingerprint, grace = fields(i)
+    local left = kind_of(name).count(states[KEYS[i]], most, life, fingerprint, grace)
     if left and (remaining < 0 or left < remaining) then
       remaining = left
     end
   end
   for i = 1, spends do
-    local key, kind = KEYS[i], fields(i)
+    local key, name = KEYS[i], fields(i)
     -- A key that two spends share is written once.
-    if states[key] and kind ~= room then
-      kind.write(key, states[key])
+    if states[key] and name ~= 'q' then
+      kind_of(name).write(key, states[key])
       states[key] = nil
     end
   end
@@ -576,6 +608,7 @@ local function before()
   if not raw then
     return nil
   end
+  local step = steps()
   local state = step.read(raw)
   local others, known = step.without(state.tries, try)
   if not state.left then
@@ -593,6 +626,7 @@ end
 
 -- INVARIANT: what this try counted or relied on is given back once, and only when no other try relies on it.
 local function give_back()
+  local step = steps()
   local state = step.read(redis.call('GET', attempt) or 'x')
   local others, known = step.without(state.tries, try)
   if state.left and (others ~= '' or not known) then
@@ -603,7 +637,7 @@ local function give_back()
     return {GIVEN, 0, 0, now}
   end
   for i = 1, state.left and spends or 0 do
-    local kind = fields(i)
+    local kind = kind_of(fields(i))
     kind.give_back(KEYS[i], load(kind, KEYS[i]), state.counted_at, select(2, fields(i)))
   end
   redis.call('SET', attempt, 'x' .. others .. ' ' .. try, 'PX', whole(-ARGV[1]))
@@ -620,13 +654,17 @@ end
 if ARGV[1] == '0' then
   return look()
 end
-open_accounts()
+for i = 1, spends do
+  if fields(i) == 'q' then
+    kind_of('q').open(i)
+  end
+end
 for i = 1, spends do
   local no, wait = refusal(i)
   if no then
     -- Written as of now, a log from before the clock was set back is over in one window.
     if no == REFUSED and states[KEYS[i]].set_back then
-      rate.write(KEYS[i], states[KEYS[i]])
+      kinds.r.write(KEYS[i], states[KEYS[i]])
       close_accounts()
     end
     return {no, i - 1, wait, now}
@@ -634,7 +672,7 @@ for i = 1, spends do
 end
 local remaining = write()
 if try then
-  step.write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try}, 'PX', ARGV[1])
+  steps().write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try}, 'PX', ARGV[1])
 elseif attempt then
   redis.call('SET', attempt, remaining, 'PX', ARGV[1])
 end
