@@ -24,7 +24,9 @@ _DIGITS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 _LAST: Final = (_DIGITS, "", _DIGITS[::16], _DIGITS[::4])
 """By the length modulo 4, the last characters that leave no bit unused but zeros (RFC 4648, section 3.5)."""
 _ALPHABET: Final = _DIGITS.encode("ascii")
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# INVARIANT: linear, on unsigned garbage too. So a string that nothing ends is one as well: were it none, the search
+# would begin anew at each quote in it, and each time go to the end.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MAX_DIGITS: Final = 400
 

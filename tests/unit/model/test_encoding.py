@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,17 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
 
 def test_brackets_inside_text_are_not_depth() -> None:
     assert parse_json(b'["' + b"[" * 100 + b'\\"' + b"{" * 100 + b'"]')
+
+
+@pytest.mark.parametrize(
+    "rest", [b'"' + b'\\"' * 10_000, b'"' + b'\\"[{' * 5_000, b'"' * 20_001, b'"' + b"\\" * 20_001]
+)
+def test_a_string_that_nothing_ends_is_refused_in_one_pass(rest: bytes) -> None:
+    """A quadratic search takes many seconds. Whoever sends a request chooses these octets, without any signature."""
+    begun = process_time()
+    with pytest.raises(Ambiguous, match="not JSON"):
+        parse_json(b"[" + b"[]," * 40 + rest)
+    assert process_time() - begun < 1.0
 
 
 def test_an_escaped_pair_of_surrogates_is_one_character() -> None:
