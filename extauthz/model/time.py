@@ -15,6 +15,9 @@ Instant = NewType("Instant", float)
 Seconds = NewType("Seconds", float)
 """A length of time in seconds, never negative."""
 
+MAX_CLOCK_SKEW: Final = Seconds(300)
+"""The most that an issuer's settings may allow clocks to differ."""
+
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?(?:(\d{1,6})ms)?", re.ASCII)
 
@@ -66,7 +69,8 @@ class SystemClock:
 class AcceptanceWindow:
     """When a token is accepted, and until when its use must be remembered.
 
-    INVARIANT: both answers come from this one object, so no token is accepted after its replay key is forgotten.
+    INVARIANT: both answers come from this one object, so no token is accepted after its replay key is forgotten. And the
+    settings of no other object, nor later ones of this, accept a token for longer than `latest`.
     """
 
     opens: Instant
@@ -74,7 +78,8 @@ class AcceptanceWindow:
     closes: Instant
     """First instant at which it is refused (`exp` plus the clock skew); the boundary itself is refused."""
     latest: Instant | None = None
-    """Where `closes` may still move, as when an issuer prolongs a token: the instant that it never moves beyond."""
+    """Where `closes` may still move, as when an issuer prolongs a token or a skew is edited: the instant that it never
+    moves beyond. None where it cannot move."""
 
     def accepts(self, now: Instant) -> bool:
         """Whether a token with this window is accepted at `now`."""

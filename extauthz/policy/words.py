@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from extauthz.model.target import parse_method, parse_policy_path
-from extauthz.model.time import Seconds, format_duration, parse_duration
+from extauthz.model.time import MAX_CLOCK_SKEW, Seconds, format_duration, parse_duration
 from extauthz.model.token import ClaimPath
 from extauthz.policy.incluster import InCluster
 from extauthz.policy.path import regex, template
@@ -219,7 +219,7 @@ CaPem: TypeAlias = Annotated[str, shaped("-----BEGIN CERTIFICATE-----", "certifi
 """Certificates in PEM."""
 
 TokenLifetime: TypeAlias = Annotated[Seconds, Between(1, 400 * 86400)]
-ClockSkew: TypeAlias = Annotated[Seconds, Between(0, 300)]
+ClockSkew: TypeAlias = Annotated[Seconds, Between(0, MAX_CLOCK_SKEW)]
 Window: TypeAlias = Annotated[Seconds, Between(1, 31 * 86400)]
 RetryWithin: TypeAlias = Annotated[Seconds, Between(0.1, 5)]
 RefreshInterval: TypeAlias = Annotated[Seconds, Between(30, 86400)]

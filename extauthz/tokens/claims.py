@@ -15,7 +15,7 @@ from typing import Final
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
-from extauthz.model.time import AcceptanceWindow, Instant, Seconds
+from extauthz.model.time import MAX_CLOCK_SKEW, AcceptanceWindow, Instant, Seconds
 from extauthz.model.token import ClaimPath, RolesShape, Tenants, Trust, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.quoting import quote
@@ -112,9 +112,12 @@ def _times(claims: Mapping[str, Json], trust: Trust) -> tuple[Instant, Instant |
         raise _Unfit(f"`exp` is {quote(expires)}, not after `iat`, which is {quote(issued)}")
     begins = max((time for time in (issued, not_before) if time is not None), default=0.0)
     skew = trust.clock_skew
-    # INVARIANT: an endpoint may prolong a token that was used already. However often, it never lives for longer in all.
-    prolonged = trust.introspected is not None and issued is not None
-    latest = Instant(issued + trust.max_lifetime + skew) if prolonged and issued is not None else None
+    last = expires
+    if trust.introspected is not None and issued is not None:
+        # INVARIANT: an endpoint may prolong a token that was used already. However often, it never lives for longer.
+        last = Instant(max(expires, issued + trust.max_lifetime))
+    # INVARIANT: another object for this issuer, or this one after an edit, may allow more skew: the token is the same.
+    latest = Instant(last + MAX_CLOCK_SKEW)
     return expires, issued, AcceptanceWindow(Instant(begins - skew), Instant(expires + skew), latest)
 
 

@@ -263,8 +263,8 @@ def test_F10_a_full_store_forgets_nobody() -> None:
         refused(guarded.present(numbered(number), "/once"), DOWN, "store_unavailable")
     for number in range(5):
         refused(guarded.present(numbered(number), "/once"), USED)
-    clock.advance(332)
-    fresh = numbered(501, iat=NOW + 330, exp=NOW + 600)
+    clock.advance(602)
+    fresh = numbered(501, iat=NOW + 600, exp=NOW + 870)
     admitted(guarded.present(fresh, "/once"))
 
 
@@ -276,6 +276,32 @@ def test_F11_a_replay_within_the_leeway(guarded: Guarded, late: float) -> None:
     refused(guarded.present(text, "/once"), USED)
     guarded.clock.advance(30 - late)
     refused(guarded.present(text, "/once"), INVTOK, "token_expired")
+
+
+@pytest.mark.parametrize("order", [("tight", "wide"), ("wide", "tight")], ids=" ".join)
+@pytest.mark.parametrize("late", [1.5, 40, 299])
+def test_F11_a_replay_within_the_leeway_of_another_object(order: tuple[str, str], late: float) -> None:
+    """One issuer, described by two objects: what the first counted holds for as long as the second accepts."""
+    both = at("both", reuse={**ONCE, "scope": "Global"})
+    both["token"]["issuers"] = [{"name": name} for name in order]
+    alone = at("alone", issuer="wide", reuse={**ONCE, "scope": "Global"})
+    guarded = Guarded(
+        api(both), api(alone, name="other"), issuer("tight", clockSkew="0s"), issuer("wide", clockSkew="5m")
+    )
+    text = token(claims(exp=NOW + 10))
+    admitted(guarded.present(text, "/both"))
+    guarded.clock.advance(10 + late)
+    refused(guarded.present(text, "/both"), USED)
+    refused(guarded.present(text, "/alone"), USED)
+
+
+def test_F11_a_replay_within_a_leeway_that_was_edited() -> None:
+    guarded = Guarded(api(at("own", issuer="own", reuse=ONCE)), issuer("own", clockSkew="0s"))
+    text = token(claims(exp=NOW + 10))
+    admitted(guarded.present(text, "/own"))
+    guarded.load(api(at("own", issuer="own", reuse=ONCE)), issuer("own", clockSkew="5m"))
+    guarded.clock.advance(50)
+    refused(guarded.present(text, "/own"), USED)
 
 
 class _Hands:
