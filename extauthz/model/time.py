@@ -69,8 +69,8 @@ class SystemClock:
 class AcceptanceWindow:
     """When a token is accepted, and until when its use must be remembered.
 
-    INVARIANT: both answers come from this one object, so no token is accepted after its replay key is forgotten. And the
-    settings of no other object, nor later ones of this, accept a token for longer than `latest`.
+    INVARIANT: both answers come from this one object, so no token is accepted after its replay key is forgotten. And
+    no other object's settings, nor later ones of this object, accept a token for longer than `latest`.
     """
 
     opens: Instant

@@ -6,6 +6,7 @@ so no client can send one that an upstream would believe.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from extauthz.model.verdict import NO_GROUND, Allow, Ground, Refusal
 from extauthz.policy.rule import Rule
 
 _MAX_VALUE: Final = 4096
+_WRITABLE: Final = re.compile(r"[\t\x20-\x7e]*")
+"""Header values that an answer can hold in every one of Envoy's forms."""
 
 
 def depends_on_request(rule: Rule) -> bool:
@@ -32,7 +35,8 @@ def changes_of(
 
     `view` is None where the changes do not depend on the request; then they last, unless the rule counts.
 
-    Refuses with `claim_refused` when a claim cannot be a header value.
+    Refuses with `claim_refused` when a claim cannot be a header value, with `credential_malformed` when a cookie is to
+    be taken out from among others that cannot be written again.
     """
     headers: list[tuple[str, str]] = []
     for name, claim in rule.claim_headers:
@@ -49,7 +53,9 @@ def changes_of(
             # Whether or not the token may go upstream: URLs end up in logs.
             query = (name,)
         case Slot(SlotKind.COOKIE, name) if not rule.forward_token:
-            _keep_other_cookies(view.headers if view is not None else {}, name, headers, removed)
+            refusal = _keep_other_cookies(view.headers if view is not None else {}, name, headers, removed)
+            if refusal is not None:
+                return refusal
         case Slot(_, name) if not rule.forward_token:
             removed.append(name)
         case _:
@@ -90,11 +96,19 @@ def _header_value(claim: ClaimPath, value: Json) -> str | Refusal:
 
 def _keep_other_cookies(
     sent: Mapping[str, tuple[str, ...]], name: str, headers: list[tuple[str, str]], removed: list[str]
-) -> None:
+) -> Refusal | None:
     """Take one cookie out of the `cookie` header (RFC 6265, section 5.4) and leave the others as they are."""
     pairs = [pair.strip() for value in sent.get("cookie", ()) for pair in value.split(";")]
-    others = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != name]
+    others = "; ".join(pair for pair in pairs if pair and pair.partition("=")[0].strip() != name)
+    # INVARIANT: asked here, before anything is spent. Left to the answer, it would be a bug that had counted the token.
+    if _WRITABLE.fullmatch(others) is None:
+        words = (
+            f"beside the cookie `{name}` stands one with a control character or one outside ASCII, which cannot be "
+            "written again without the token; `forwardToken: true` leaves `Cookie` as it is"
+        )
+        return Refusal(Reason.CREDENTIAL_MALFORMED, words, at=Step.UPSTREAM)
     if others:
-        headers.append(("cookie", "; ".join(others)))
+        headers.append(("cookie", others))
     else:
         removed.append("cookie")
+    return None

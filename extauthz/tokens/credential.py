@@ -7,6 +7,7 @@ the upstream might believe the other one: it is refused, never resolved.
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Final, assert_never
 from urllib.parse import unquote, unquote_plus
 
@@ -25,6 +26,11 @@ QUERY_NAME: Final = "access_token"
 
 KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key", "api-key")
 """Where servers of AI models and their gateways take a credential besides `Authorization`."""
+
+# Many servers take `_` for `-` in the names of headers (CGI, RFC 3875, section 4.1.18, makes both one variable).
+_KEY_SPELLINGS: Final = frozenset(
+    "".join(spelling) for name in KEY_HEADERS for spelling in product(*("-_" if sign == "-" else sign for sign in name))
+)
 
 _TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
@@ -76,7 +82,7 @@ def _plain(view: RequestView) -> str | None:
     query = view.target.query
     if len(values) != 1 or view.form or QUERY_NAME in query or "%" in query:
         return None
-    if not view.headers.keys().isdisjoint(KEY_HEADERS):
+    if not view.headers.keys().isdisjoint(_KEY_SPELLINGS):
         return None
     value = values[0]
     token = value[len("Bearer ") :]
@@ -194,9 +200,14 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
     """Another place of the request that holds a credential."""
     if slot.kind is not SlotKind.AUTHORIZATION and any(v.strip(" ") for v in view.headers.get("authorization", ())):
         return "`Authorization`"
-    for name in KEY_HEADERS:
-        if name != slot.name and name not in alongside and any(v.strip(" ") for v in view.headers.get(name, ())):
-            return f"`{name}`, which the rule does not list in `alongside`,"
+    mine = slot.name if slot.kind is SlotKind.HEADER else ""
+    for name, values in view.headers.items():
+        if name != mine and any(v.strip(" ") for v in values):
+            folded = name.replace("_", "-")
+            if folded == mine.replace("_", "-"):
+                return f"`{name}`, which many servers take for `{mine}`,"
+            if folded in KEY_HEADERS and folded not in alongside:
+                return f"`{name}`, which the rule does not list in `alongside`,"
     # RFC 6750, section 2.2: a third way to send a token, which no slot reads.
     if view.form and _leniently(view.form, "&;", QUERY_NAME):
         return f"the form parameter `{QUERY_NAME}`"

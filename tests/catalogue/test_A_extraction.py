@@ -159,6 +159,47 @@ def test_A12_authorization_and_an_api_key_that_the_rule_does_not_expect(raw: boo
         refused(guarded.send(*lines, (other, "k"), path="/lenient", raw=raw), INVREQ)
 
 
+@pytest.mark.parametrize("name", ["x_api_key", "x_api-key", "X-Goog_Api-Key", "api_key"])
+def test_A12_a_key_in_a_header_that_many_servers_take_for_another(raw: bool, name: str) -> None:
+    guarded = Guarded(api(at("plain"), at("key", slot={"header": "x-api-key"})))
+    refused(guarded.send(authorization("Bearer TOKEN"), (name, "k"), raw=raw), INVREQ)
+    refused(guarded.send(("x-api-key", TOKEN), (name, "k"), path="/key", raw=raw), INVREQ)
+    admitted(guarded.send(authorization("Bearer TOKEN"), (name, ""), raw=raw))
+
+
+def test_A12_the_other_spelling_of_the_slot_is_a_second_token(raw: bool) -> None:
+    rule = at("own", slot={"header": "x-own-token"})
+    rule["token"]["alongside"] = ["x-api-key"]
+    guarded = Guarded(api(rule))
+    own = ("x-own-token", TOKEN)
+    refused(guarded.send(own, ("x_own_token", TOKEN), path="/own", raw=raw), INVREQ)
+    admitted(guarded.send(own, ("x_api_key", "k"), path="/own", raw=raw))
+
+
+@pytest.mark.parametrize("slot", [{"cookie": "x-api-key"}, {"query": "x-api-key"}], ids=str)
+def test_A12_a_key_beside_a_cookie_or_parameter_of_its_name(raw: bool, slot: dict[str, str]) -> None:
+    guarded = Guarded(api(at("named", slot=slot)))
+    lines = [("cookie", f"x-api-key={TOKEN}")] if "cookie" in slot else []
+    path = "/named" if "cookie" in slot else f"/named?x-api-key={TOKEN}"
+    refused(guarded.send(*lines, ("x-api-key", "k"), path=path, raw=raw), INVREQ)
+    admitted(guarded.send(*lines, path=path, raw=raw))
+
+
+@pytest.mark.parametrize("other", ["lang=fran\xe7ais", "a=\x01", "a=\x7f"])
+def test_A14_a_cookie_that_cannot_be_written_again(raw: bool, other: str) -> None:
+    counted, whole = (
+        at("counted", slot={"cookie": "session"}, reuse={"maxUses": 1}),
+        at("whole", slot={"cookie": "session"}),
+    )
+    whole["upstream"] = {"forwardToken": True}
+    guarded = Guarded(api(counted, whole))
+    cookie = ("cookie", f"{other}; session={TOKEN}")
+    refused(guarded.send(cookie, path="/counted", raw=raw), INVREQ)
+    admitted(guarded.send(cookie, path="/whole", raw=raw))
+    # What was refused has used nothing up.
+    admitted(guarded.send(("cookie", f"a=1; session={TOKEN}"), path="/counted", raw=raw))
+
+
 def test_A13_a_token_beyond_the_bound(guarded: Guarded, raw: bool) -> None:
     for length in (MAX_TOKEN + 1, 16_384, 1 << 20):
         refused(guarded.send(authorization("Bearer " + "a" * length), raw=raw), INVTOK, "token_malformed")

@@ -14,7 +14,7 @@ import pytest
 from extauthz.keys.jwk import KeyRules, parse_key_set, signature_holds
 from extauthz.keys.jwks import KeyState
 from extauthz.model.reason import Reason
-from extauthz.model.time import AcceptanceWindow, Instant, Seconds
+from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import (
     ClaimMapping,
     ClaimPath,
