@@ -30,6 +30,9 @@ MOST_WAITING: Final = 32
 MOST_ASKING: Final = 64
 """Threads that may ask for the issuers of one namespace."""
 
+_MAX_TIME: Final = 2**53
+"""Seconds beyond which no token's end is believed, nor always to be reckoned with."""
+
 
 @dataclass(frozen=True, slots=True)
 class LineReadings:
@@ -137,7 +140,8 @@ class Desk:
                 until = now + endpoint.cache_for
                 expires = claims.get("exp")
                 if isinstance(expires, int | float):
-                    until = min(until, now + (expires - self._clock.now()))
+                    left = expires - self._clock.now() if abs(expires) < _MAX_TIME else 0.0
+                    until = min(until, now + left)
                 if now < until:
                     self._memory.keep(job.key, answer, until)
             case Inactive():

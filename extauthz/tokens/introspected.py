@@ -25,8 +25,11 @@ from extauthz.tokens.claims import Verified, read_claims
 from extauthz.tokens.jws import parse_jws, read_payload
 from extauthz.tokens.quoting import quote, quote_all
 
-_JSON_BLANKS: Final = b" \t\r\n"
-_BASE64URL: Final = str.maketrans("+/", "-_")
+_AROUND: Final = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
+"""What may stand before a JSON object for a lenient parser: blanks, byte order marks, the other octets of UTF-16 and
+UTF-32."""
+_BASE64URL: Final = str.maketrans("+/", "-_", "=~")
+"""To the one alphabet, without what a lenient decoder skips."""
 _KINDS: Final = ("token_type", "token_use", "typ")
 """Members in which servers say what kind of token it is."""
 
@@ -45,7 +48,7 @@ def looks_signed(token: str) -> bool:
     """Whether a token can be read as a JWS or JWE in compact form, leniently: then it is no opaque one.
 
     INVARIANT: what some server would read as a JWT counts as one here, however oddly it is written, or another
-    issuer's token could be sent to an endpoint that it does not belong to.
+    issuer's token could be sent to an endpoint that it does not belong to, and a JWT be used again as an opaque token.
     """
     header, dot, rest = token.partition(".")
     if not dot or "." not in rest:
@@ -53,12 +56,12 @@ def looks_signed(token: str) -> bool:
     # What nearly every JWT begins with: `{"` in base64url.
     if header.startswith("eyJ"):
         return True
-    text = header.rstrip("=").translate(_BASE64URL)
+    text = header.translate(_BASE64URL)
     try:
         octets = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         return False
-    return octets.lstrip(_JSON_BLANKS).startswith(b"{")
+    return octets.lstrip(_AROUND).startswith(b"{")
 
 
 def asked_about(token: str, demand: Demand) -> Asked | Refusal | None:

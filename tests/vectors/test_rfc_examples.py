@@ -133,7 +133,7 @@ def test_the_claims_of_joe_are_accepted_until_they_expire(alg: str) -> None:
     key, text = SIGNED[alg]
     verified = verify(alg, key, text, EXPIRES - 1)
     assert isinstance(verified, VerifiedToken)
-    assert (verified.window.opens, verified.window.closes) == (0.0, EXPIRES)
+    assert (verified.window.opens, verified.window.closes) == (Instant(0.0), Instant(EXPIRES))
     late = verify(alg, key, text, EXPIRES)
     assert isinstance(late, Refusal)
     assert late.reason is Reason.TOKEN_EXPIRED

@@ -63,6 +63,15 @@ def test_an_answer_is_never_remembered_past_the_tokens_end() -> None:
         assert made.look(question(server.url)) is None
 
 
+@pytest.mark.parametrize("exp", [10**399, -(10**398), 1e308], ids=["far", "before", "float"])
+def test_an_end_beyond_all_time_costs_nobody_a_thread(exp: float) -> None:
+    clock = SystemClock()
+    with endpoint() as server, desk(server.url, clock, cache_for=Seconds(10), most_at_once=1) as made:
+        server.answers |= {"token-1": active(exp=exp), "token-2": active()}
+        assert isinstance(ask(made, question(server.url), clock, 2.0), Active)
+        assert isinstance(ask(made, question(server.url, "token-2"), clock, 2.0), Active)
+
+
 def test_nothing_is_remembered_where_the_issuer_says_so() -> None:
     clock = FakeClock()
     with endpoint() as server, desk(server.url, clock, cache_for=Seconds(0)) as made:
