@@ -53,11 +53,11 @@ class RequireAuthentication:
             return Refusal(Reason.STEP_UP_REQUIRED, "the token has no `auth_time`")
         if isinstance(authenticated, bool) or not isinstance(authenticated, int | float):
             return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is not a number", at=Step.AUTHENTICATION)
-        # A number without bound would not even subtract.
-        if authenticated < 0:
-            return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is before 1970", at=Step.AUTHENTICATION)
         if authenticated > now + token.trust.clock_skew:
             return Refusal(Reason.TOKEN_MALFORMED, "`auth_time` is in the future", at=Step.AUTHENTICATION)
+        # Not every number in JSON can be subtracted from a time.
+        if authenticated < 0:
+            return Refusal(Reason.STEP_UP_REQUIRED, "`auth_time` is before 1970")
         if now - authenticated <= max_age:
             return None
         age = format_duration(round(now - authenticated))
