@@ -248,6 +248,7 @@ local function rates()
       condense(log, from, 0)
     end
     local n = #log.count
+    log.total = log.total + 1
     if n > 0 and now - log.first[n] < window / PARTS then
       log.last[n], log.count[n] = now, log.count[n] + 1
     else
@@ -256,7 +257,6 @@ local function rates()
         condense(log, 1, select(2, counted(log, window)))
       end
     end
-    log.total = log.total + 1
     return math.max(0, amount - before - 1)
   end
 

@@ -267,3 +267,13 @@ def test_a_short_window_over_a_long_one_takes_bounded_room(
     looked = store.look((rate(amount=10_000, window=36_000),))
     assert isinstance(looked, tuple)
     assert looked[0].before == 10_000 - 601
+
+
+@pytest.mark.redis
+def test_what_is_left_is_told_rightly_by_the_very_commit_that_joins_a_log(
+    store: RedisStore, clock: ServerClock
+) -> None:
+    short, long = rate(amount=10_000, window=1.0), rate(amount=10_000, window=36_000)
+    for number in range(1, 301):
+        clock.advance(0.1)
+        assert store.commit((short, long), None) == Committed(10_000 - 2 * number)
