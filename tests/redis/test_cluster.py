@@ -232,6 +232,36 @@ def test_a_commit_whose_reply_was_lost_is_repeated_and_counted_once(cluster: Clu
                 assert [left.before for left in looked] == [2, 4, 4][: len(spends)]
 
 
+def test_a_count_whose_reply_was_lost_keeps_its_room_though_its_slot_moved_to_a_node_that_is_down_meanwhile(
+    cluster: Cluster,
+) -> None:
+    old, new, third = cluster.members
+    with connected_to(cluster, CLOCK, replace(STEADY, deadline=Seconds(20.0), check_every=Seconds(0.1))) as store:
+        limit, room = rate(), Room(key=os.urandom(16), most=5, label="q")
+        while cluster.holder(slot(limit)) is not old:
+            limit = rate()
+        while cluster.holder(slot(room)) is not third:
+            room = replace(room, key=os.urandom(16))
+        new.proxy.befall(Fault.LOSE)
+        wait_for(lambda: store.note() is not None, "the node to be down")
+        old.proxy.befall(Fault.HOLD)
+        outcomes: list[Outcome] = []
+        commit = threading.Thread(target=lambda: outcomes.append(store.commit((limit, room), None)))
+        commit.start()
+        key = limit.key + b"r"
+        wait_for(lambda: any(each.endswith(key) for each in cluster.held_keys()), "the count")
+        cluster.move(slot(limit), new)
+        old.proxy.reset_all()
+        old.proxy.befall(Fault.NONE)
+        commit.join()
+        assert isinstance(outcomes[0], Unavailable)
+        assert store.state().given_back == {"made": 0, "lost": 2}
+        looked = store.look((at(cluster, third), room))
+        assert isinstance(looked, tuple), looked
+        assert looked[1].before == 4  # what lives is paid for
+        assert any(each.endswith(key) for each in cluster.held_keys())
+
+
 def test_a_node_that_hangs_denies_what_it_counts_within_the_deadline_and_the_others_give_back(
     cluster: Cluster,
 ) -> None:

@@ -146,7 +146,7 @@ class ClusterStore:
         self, request: Request, tag: bytes, until: float, waiting: Waiting, ask: _Ask[_Answer]
     ) -> _Answer | Trouble:
         """Bring a request to the node that holds its slot, wherever that is by now."""
-        slot, pause, hops = slot_of(tag), _PAUSE, 0
+        slot, pause, hops, sent = slot_of(tag), _PAUSE, 0, False
         node = self._survey.at(slot)
         if self._is_late(until):
             return Trouble("timeout", f"the store {self._target} left no time for a step", sent=False)
@@ -154,6 +154,9 @@ class ClusterStore:
             found = node if isinstance(node, Trouble) else await ask(node, request, until, waiting)
             if not isinstance(found, Trouble):
                 return found
+            # A node that was left may have counted it, and the slot have moved with the count.
+            sent = sent or found.sent
+            found = replace(found, sent=sent)
             self._survey.notice()
             if self._is_late(until) or hops == _MOST_HOPS or self._stopping.is_set():
                 return found

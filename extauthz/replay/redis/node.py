@@ -118,12 +118,16 @@ class Node:
         trouble = self._breaker.trouble()
         if trouble is not None:
             return replace(trouble, sent=False)
+        found = await self._carry(request, deadline, waiting)
         # Every connection may have been cut while it was idle, and the next is new.
         for _ in range(self._connections if request.repeatable else 0):
-            found = await self._carry(request, deadline, waiting)
             if not isinstance(found, Trouble) or found.kind != "connection" or self._clock.monotonic() >= deadline:
-                return found
-        return await self._carry(request, deadline, waiting)
+                break
+            found = await self._carry(request, deadline, waiting)
+            if isinstance(found, Trouble):
+                # Not where this one came, but the one before may have been counted, and gone elsewhere with its slot.
+                found = replace(found, sent=True)
+        return found
 
     async def _carry(self, request: Request, deadline: float, waiting: Waiting) -> Crossed | Trouble:
         """Wait for a lane or a place in a batch, and for what comes back."""

@@ -43,7 +43,7 @@ class Trouble:
     """A word for metrics, of a small closed set."""
     detail: str
     sent: bool = field(default=True, kw_only=True)
-    """Whether the commit may have come to the server: False when it surely did not."""
+    """Whether the commit may be counted: False when it surely is not."""
 
     @property
     def needs_reconnect(self) -> bool:
@@ -58,6 +58,7 @@ class Redirect(Trouble):
     to: tuple[str, int] | None
     """The node to ask; None to ask again soon: the slot is on its way."""
     asking: bool
+    sent: bool = field(default=False, kw_only=True)
 
     @property
     def needs_reconnect(self) -> bool:
