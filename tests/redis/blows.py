@@ -35,6 +35,7 @@ class Kind(Enum):
     HOLD = "replies held"
     HOLD_AND_CUT = "replies held, then connections cut"
     HANG = "replies held past the deadline"
+    PAUSE = "server paused past the deadline"
     RESTART = "server killed and restarted"
     KILL = "replica killed in mid-commit"
 
@@ -45,7 +46,7 @@ class Blow:
 
     kind: Kind
     victims: tuple[int, ...]
-    """Numbers of replicas; that one is killed which is the first."""
+    """Numbers of replicas, or of servers where there are several; what befalls one befalls the first."""
     after: float
     """Seconds after the race has begun; 0 for before its first Check."""
     lasting: float
@@ -57,6 +58,7 @@ class Blow:
         """Let it come. Tells when it has `begun`, and waits for nothing once the race is `over`. What else to count."""
         over.wait(self.after)
         victims = [fleet.replicas[number] for number in self.victims]
+        server = fleet.servers[self.victims[0] % len(fleet.servers)]
         match self.kind:
             case Kind.CUT:
                 _cut(victims)
@@ -71,11 +73,15 @@ class Blow:
                 if self.kind is Kind.HOLD_AND_CUT:
                     _cut(victims)
                 _befall(victims, Fault.NONE)
+            case Kind.PAUSE:
+                with server.paused():
+                    begun.set()
+                    over.wait(self.lasting)
             case Kind.RESTART:
-                fleet.server.kill()
+                server.kill()
                 begun.set()
                 over.wait(self.lasting)
-                fleet.server.start()
+                server.start()
             case Kind.KILL:
                 return self._kill(victims[0], begun, over)
         begun.set()
@@ -110,7 +116,7 @@ def draw(kind: Kind, chance: random.Random, replicas: int) -> Blow:
     """A blow of this kind. Half of them come before the first Check, the rest early rather than late."""
     victims = chance.sample(range(replicas), chance.choice((1, 1, replicas)))
     after = 0.0 if chance.random() < 0.5 else _RACE * chance.random() ** 2
-    lasting = _HELD * chance.random() + (DEADLINE if kind is Kind.HANG else 0.0)
+    lasting = _HELD * chance.random() + (DEADLINE if kind in {Kind.HANG, Kind.PAUSE} else 0.0)
     return Blow(kind, tuple(victims), after, lasting, chance.randint(1, 5))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,7 +19,7 @@ from tests.building import policy, with_token
 from tests.checks import check_request, read_response
 from tests.contract.running import PATIENCE, Serve, serving, write
 from tests.redis.cluster import Cluster
-from tests.redis.proxy import Fault, Proxy, before
+from tests.redis.proxy import Proxy, before
 from tests.redis.servers import Server, wait_for
 from tests.redis.test_serving import readiness
 from tests.unit.server.serving import channel, check
@@ -79,10 +78,12 @@ class Asked:
 
 @dataclass
 class Fleet:
-    """All replicas, and their server."""
+    """All replicas, and their server, or those of a cluster."""
 
-    server: Server
+    servers: Sequence[Server]
     replicas: list[Replica] = field(default_factory=list)
+    settled: Callable[[], bool] = lambda: True
+    """Whether the servers agree, where there are several."""
     _streams: Iterator[int] = field(default_factory=count)
 
     def ask(self, replica: Replica, token: str) -> Any:
@@ -110,7 +111,8 @@ class Fleet:
         self.replicas = [each.start_another() if each.killed else each for each in self.replicas]
 
     def wait(self) -> None:
-        """Until every living replica is ready."""
+        """Until every living replica is ready, and all servers."""
+        wait_for(self.settled, "the servers to agree")
         for each in self.replicas:
             wait_for(lambda each=each: each.killed or readiness(each.served)[0] == 200, "readiness")  # type: ignore[misc]
 
@@ -134,7 +136,7 @@ def fleet(server: Server, folder: Path, **reuse: Any) -> Iterator[Fleet]:
     with ExitStack() as stack:
         proxies = [stack.enter_context(before(server.port)) for _ in range(REPLICAS)]
         urls = [f"redis://127.0.0.1:{proxy.port}/0" for proxy in proxies]
-        yield Fleet(server, stack.enter_context(_replicas(zip(urls, proxies, strict=True), folder, reuse)))
+        yield Fleet((server,), stack.enter_context(_replicas(zip(urls, proxies, strict=True), folder, reuse)))
 
 
 @contextmanager
@@ -142,13 +144,13 @@ def cluster_fleet(cluster: Cluster, folder: Path, **reuse: Any) -> Iterator[Flee
     """The same before a cluster. A proxy stands before each node, for all replicas."""
     proxies = [member.proxy for member in cluster.members[:REPLICAS]]
     with _replicas(((cluster.url, proxy) for proxy in proxies), folder, reuse) as replicas:
-        yield Fleet(cluster.members[0].server, replicas)
+        yield Fleet([member.server for member in cluster.members], replicas, cluster.settled)
 
 
 @contextmanager
 def _replicas(stores: Iterable[tuple[str, Proxy]], folder: Path, reuse: dict[str, Any]) -> Iterator[list[Replica]]:
     policies = folder / "fleet"
-    policies.mkdir()
+    policies.mkdir(parents=True)
     write(policies, "all.yaml", CORP, policy("p", with_token("counted", reuse=reuse)))
     pepper = folder / "fleet-pepper"
     pepper.write_bytes(b"p" * 32)
@@ -161,24 +163,6 @@ def _replicas(stores: Iterable[tuple[str, Proxy]], folder: Path, reuse: dict[str
             return Replica(served, proxy, connection, lambda: start(url, proxy))
 
         yield [start(url, proxy) for url, proxy in stores]
-
-
-def disturb(fleet: Fleet, chance: random.Random) -> str:
-    """Something that happens to a network or a server, before a round or in it. What it was."""
-    victim = chance.choice(fleet.replicas)
-    match chance.choice(("nothing", "nothing", "cut before", "cut all before", "cut reply", "lose reply")):
-        case "cut before" as what:
-            victim.proxy.reset_all()
-        case "cut all before" as what:
-            for each in fleet.replicas:
-                each.proxy.reset_all()
-        case "cut reply" as what:
-            victim.proxy.befall(Fault.CUT, times=1)
-        case "lose reply" as what:
-            victim.proxy.befall(Fault.LOSE, times=1)
-        case what:
-            pass
-    return what
 
 
 def judge(answers: Counter[str], what: str) -> None:

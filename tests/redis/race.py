@@ -20,7 +20,7 @@ import click
 
 from tests.redis.blows import Blow, Blows, Kind, draw
 from tests.redis.fleet import DURABLE, GONE, REPLICAS, UNSURE, Asked, Fleet, answer, fleet, fresh_token, judge
-from tests.redis.saturating import rate_race
+from tests.redis.saturating import LIMIT, rate_race
 from tests.redis.servers import KINDS, running
 
 _UNDISTURBED: Final = 5
@@ -111,10 +111,14 @@ class Race:
         self.told["admitted at a repetition"] += bool(round_.admitted) and not at_first
         if blows:
             self._recover()
-        round_.take(self.fleet.begin_race(round_.token, REPLICAS))
+        round_.take(self.ask_again(round_.token))
         self._rounds.append(round_)
         earlier = self.chance.choice(self._rounds)
         earlier.take(self.fleet.begin_race(earlier.token, 1))
+
+    def ask_again(self, token: str) -> list[Asked]:
+        """Once a race is over: a few Checks more of its token."""
+        return self.fleet.begin_race(token, REPLICAS)
 
     def _repeat(self, answers: Answers) -> Iterator[Asked]:
         """As Envoy would, at another replica: what was lost, and what was admitted."""
@@ -173,7 +177,8 @@ def main(rounds: int, seconds: int, seed: int, kind: str) -> None:
             race.run(rounds)
         told = {"answers": dict(race.answers), "most attempts to recover": race.most_attempts}
         click.echo(json.dumps(told | dict(race.told) | {"seconds": round(time.monotonic() - started)}, indent=1))
-        click.echo(json.dumps(rate_race(server, Path(folder), random.Random(seed), seconds), indent=1))
+        with fleet(server, Path(folder, "rate"), **LIMIT) as ours:
+            click.echo(json.dumps(rate_race(ours, random.Random(seed), seconds), indent=1))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
 from tests.contract.running import PATIENCE
 from tests.redis.blows import Blow, Blows, Kind, draw
-from tests.redis.fleet import GONE, REPLICAS, UNSURE, Asked, Fleet, answer, fleet, fresh_token
-from tests.redis.servers import Server
+from tests.redis.fleet import GONE, REPLICAS, UNSURE, Asked, Fleet, answer, fresh_token
 
 WINDOW: Final = 2.0
 AMOUNT: Final = 20
@@ -104,17 +102,19 @@ class Breaking(threading.Thread):
             raise self._failed
 
 
-def rate_race(server: Server, folder: Path, chance: random.Random, seconds: float) -> dict[str, Any]:
+LIMIT: Final[dict[str, Any]] = {"maxUses": AMOUNT, "window": f"{WINDOW:g}s"}
+"""The `reuse` of a fleet whose rate is raced for."""
+
+
+def rate_race(ours: Fleet, chance: random.Random, seconds: float) -> dict[str, Any]:
     """Fill a rate while blows come, and for two windows after the last. INVARIANT: AMOUNT at most in any window."""
-    (folder / "rate").mkdir()
-    with fleet(server, folder / "rate", maxUses=AMOUNT, window=f"{WINDOW:g}s") as ours:
-        load, breaking = Load(ours, fresh_token()), Breaking(ours, chance, seconds)
-        try:
-            load.run(breaking.is_alive)
-        finally:
-            breaking.end()
-        rest = time.monotonic()
-        load.run(lambda: time.monotonic() < rest + 2 * WINDOW)
+    load, breaking = Load(ours, fresh_token()), Breaking(ours, chance, seconds)
+    try:
+        load.run(breaking.is_alive)
+    finally:
+        breaking.end()
+    rest = time.monotonic()
+    load.run(lambda: time.monotonic() < rest + 2 * WINDOW)
     most = most_in_a_window(load.admitted, WINDOW)
     assert most <= AMOUNT, f"{most} admissions in one window, where {AMOUNT} are"
     after = sum(asked >= rest for asked, _ in load.admitted)

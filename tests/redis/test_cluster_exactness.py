@@ -1,52 +1,74 @@
-"""Exactness over three replicas as processes before a cluster, while slots move, nodes are killed and answers lost."""
+"""Exactness over three replicas as processes before a cluster: the race, where slots move besides."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from extauthz.replay.redis.slots import slot_of
-from tests.redis.cluster import NODES, Cluster, Member, clustered
-from tests.redis.fleet import DURABLE, REPLICAS, Fleet, cluster_fleet, disturb, fresh_token, judge
+from tests.redis.blows import Kind
+from tests.redis.cluster import NODES, Cluster, clustered
+from tests.redis.fleet import DURABLE, RACERS, Asked, answer, cluster_fleet
+from tests.redis.race import HAND, Race
+from tests.redis.saturating import LIMIT, rate_race
 from tests.redis.servers import wait_for
+from tests.redis.test_exactness import seed
+
+__all__ = ["seed"]
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow, pytest.mark.timeout(400)]
-
-ROUNDS = 6
 
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """Nodes that forget nothing that they answered, so that a restart may not give a use back."""
-    with clustered("valkey", *DURABLE, timeout_ms=3000) as cluster:
+    with clustered("valkey", *DURABLE, timeout_ms=5000) as cluster:
         yield cluster
 
 
-def test_F02_of_two_hundred_racing_checks_one_is_admitted_while_slots_move_and_nodes_are_killed(
-    cluster: Cluster, tmp_path: Path
+def test_F02_of_two_hundred_racing_checks_before_a_cluster_one_is_admitted_whatever_breaks_and_moves(
+    cluster: Cluster, tmp_path: Path, seed: int
 ) -> None:
-    chance, moved = random.Random(7), 0
     with cluster_fleet(cluster, tmp_path, maxUses=1) as ours:
-        for number in range(ROUNDS):
-            before, token = uses(cluster), fresh_token()
-            what = disturb(ours, chance)
-            answers = killing(cluster.members[number % NODES], ours, token) if number % 2 else ours.race(token)
-            judge(answers, what)
-            wait_for(cluster.settled, "the cluster to agree")
-            ours.wait()
-            # Neither a cut nor a restart gives it back, nor that its slot moves.
-            for slot in uses(cluster) - before:
-                answers += moving(cluster, slot, ours, token)
-                moved += 1
-            wait_for(cluster.settled, "the cluster to agree")
-            ours.wait()
-            judge(answers + ours.race(token, REPLICAS), what)
-        assert moved > ROUNDS / 2
+        race = MovingRace(ours, random.Random(seed), cluster=cluster)
+        race.run(HAND)
+    assert {each.value for each in Kind} <= set(race.told)
+    assert race.told["slots moved"] > HAND / 2
+
+
+def test_no_window_admits_more_than_its_amount_before_a_cluster_whatever_breaks(
+    cluster: Cluster, tmp_path: Path, seed: int
+) -> None:
+    with cluster_fleet(cluster, tmp_path, **LIMIT) as ours:
+        told = rate_race(ours, random.Random(seed), seconds=1.0)
+    assert {each.value for each in Kind} <= set(told)
+
+
+@dataclass(kw_only=True)
+class MovingRace(Race):
+    """After each race, the slots of its tokens go from node to node while others ask for the token again."""
+
+    cluster: Cluster
+    _seen: set[int] = field(default_factory=set)
+    """Slots of earlier rounds."""
+
+    def ask_again(self, token: str) -> list[Asked]:
+        """As many Checks as in the race."""
+        fresh = uses(self.cluster) - self._seen
+        self._seen |= fresh
+        with moving(self.cluster, sorted(fresh)) as moved:
+            asked = self.fleet.begin_race(token, RACERS)
+            for each in asked:
+                answer(each.call)
+        self.told["slots moved"] += len(set(moved))
+        self.fleet.wait()
+        return asked
 
 
 def uses(cluster: Cluster) -> set[int]:
@@ -55,34 +77,24 @@ def uses(cluster: Cluster) -> set[int]:
     return {slot_of(key.partition(b"{")[2].partition(b"}")[0]) for key in keys}
 
 
-def killing(member: Member, ours: Fleet, token: str) -> Counter[str]:
-    """A race in which a node is killed and started again."""
-
-    def kill() -> None:
-        member.server.kill()
-        member.server.start()
-
-    killer = threading.Timer(0.05, kill)
-    killer.start()
-    answers = ours.race(token)
-    killer.join()
-    return answers
-
-
-def moving(cluster: Cluster, slot: int, ours: Fleet, token: str) -> Counter[str]:
-    """A race while a slot goes from node to node."""
-    stop = threading.Event()
+@contextmanager
+def moving(cluster: Cluster, slots: list[int]) -> Iterator[list[int]]:
+    """Slots go from node to node, each once at least. Which have moved."""
+    stop, moved = threading.Event(), list[int]()
 
     def move() -> None:
         number = 0
-        while not stop.is_set():
+        while not (stop.is_set() and number > NODES):
+            for slot in slots:
+                cluster.move(slot, cluster.members[number % NODES])
+                moved.append(slot)
             number += 1
-            cluster.move(slot, cluster.members[number % NODES])
 
     mover = threading.Thread(target=move)
     mover.start()
     try:
-        return ours.race(token)
+        yield moved
     finally:
         stop.set()
         mover.join()
+    wait_for(cluster.settled, "the cluster to agree")

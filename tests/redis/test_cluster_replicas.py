@@ -12,7 +12,7 @@ from extauthz.replay.store import Committed, Refused
 from tests.redis.cluster import NODES, Cluster, clustered, connected_to
 from tests.redis.servers import KINDS, wait_for
 from tests.redis.test_cluster import CLOCK, at, detail, rate, slot
-from tests.redis.test_replicas import FOLLOWED, UNWATCHED, WAITING, standing_still
+from tests.redis.test_replicas import FOLLOWED, UNWATCHED, WAITING
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(240)]
 
@@ -31,7 +31,7 @@ def test_a_count_that_a_nodes_replica_lacks_is_not_admitted_and_other_nodes_admi
     first, second, *_ = cluster.members
     lost, kept = at(cluster, first), at(cluster, second)
     with connected_to(cluster, CLOCK, UNWATCHED) as store, connected_to(cluster, CLOCK, UNWATCHED) as other:
-        with standing_still(cluster.members[NODES].server):
+        with cluster.members[NODES].server.paused():
             assert "only 0 of the 1 replicas" in detail(store.commit((lost,), b"attempt"))
             # Envoy's repetition, over a connection that has written nothing.
             assert "only 0 of the 1 replicas" in detail(other.commit((lost,), b"attempt"))
@@ -46,11 +46,11 @@ def test_a_step_that_a_replica_lacks_is_given_back_with_those_before_it(cluster:
     limit = next(each for each in iter(rate, None) if cluster.holder(slot(each)) is second)
     with connected_to(cluster, CLOCK, IN_STEPS) as store:
         # The rate is counted first. Without a replica that has it, the token is not spent.
-        with standing_still(cluster.members[NODES + 1].server):
+        with cluster.members[NODES + 1].server.paused():
             assert "only 0 of the 1 replicas" in detail(store.commit((token, limit), b"one"))
         assert store.state().given_back == {"made": 1, "lost": 0}
         # Then the token, which is never given back: it is spent for nobody, and the rate is free again.
-        with standing_still(cluster.members[NODES].server):
+        with cluster.members[NODES].server.paused():
             assert "only 0 of the 1 replicas" in detail(store.commit((token, limit), b"two"))
         assert store.state().given_back == {"made": 2, "lost": 0}
         assert isinstance(store.commit((token, limit), b"three"), Refused)

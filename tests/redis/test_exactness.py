@@ -15,7 +15,7 @@ from tests.redis.blows import Kind
 from tests.redis.fleet import DURABLE, GONE, REPLICAS, Fleet, answer, fleet, fresh_token, judge
 from tests.redis.proxy import Fault
 from tests.redis.race import HAND, Race
-from tests.redis.saturating import AMOUNT, WINDOW, Load, most_in_a_window, rate_race
+from tests.redis.saturating import AMOUNT, LIMIT, WINDOW, Load, most_in_a_window, rate_race
 from tests.redis.servers import Server, running, wait_for
 
 ROUNDS = max(HAND, int(os.environ.get("RACE_ROUNDS", "0")))
@@ -55,7 +55,8 @@ def test_F02_of_two_hundred_racing_checks_over_three_replicas_one_is_admitted_wh
 
 
 def test_no_window_admits_more_than_its_amount_whatever_breaks(durable: Server, tmp_path: Path, seed: int) -> None:
-    told = rate_race(durable, tmp_path, random.Random(seed), seconds=1.0)
+    with fleet(durable, tmp_path, **LIMIT) as ours:
+        told = rate_race(ours, random.Random(seed), seconds=1.0)
     assert {each.value for each in Kind} <= set(told)
 
 
@@ -84,7 +85,7 @@ def test_replicas_killed_in_the_middle_of_a_race_leave_at_most_one_admission(onc
 
 
 def test_no_window_admits_more_than_its_amount_under_a_load_on_three_replicas(durable: Server, tmp_path: Path) -> None:
-    with fleet(durable, tmp_path, maxUses=AMOUNT, window=f"{WINDOW:g}s") as ours:
+    with fleet(durable, tmp_path, **LIMIT) as ours:
         load = Load(ours, fresh_token())
         load.run(lambda: time.monotonic() < load.began + 3 * WINDOW)
     assert set(load.answers) == {"allow", "rate_exceeded"}

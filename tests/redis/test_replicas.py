@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -41,17 +40,6 @@ def following(primary: Server) -> Iterator[Server]:
         yield replica
 
 
-@contextmanager
-def standing_still(replica: Server) -> Iterator[None]:
-    """The replica neither reads nor answers, and its connections stand."""
-    assert replica.process is not None
-    os.kill(replica.process.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(replica.process.pid, signal.SIGCONT)
-
-
 def once(name: bytes) -> tuple[Use]:
     """A use of a token that is good once."""
     return (Use(key=name, max_uses=1, until=Instant(CLOCK.now() + 300)),)
@@ -64,7 +52,7 @@ def test_a_count_that_the_replica_does_not_have_in_time_is_counted_and_not_admit
         connected(primary.target, CLOCK, UNWATCHED) as other,
     ):
         assert isinstance(store.commit(once(b"a"), None), Committed)
-        with standing_still(replica):
+        with replica.paused():
             lost = store.commit(once(b"b"), b"attempt")
             assert isinstance(lost, Unavailable)
             assert "only 0 of the 1 replicas" in lost.detail
@@ -79,7 +67,7 @@ def test_a_count_that_the_replica_does_not_have_in_time_is_counted_and_not_admit
 
 def test_replicas_that_stay_away_open_the_breaker_and_their_return_closes_it(primary: Server) -> None:
     with following(primary) as replica, connected(primary.target, CLOCK, WAITING) as store:
-        with standing_still(replica):
+        with replica.paused():
             wait_for(lambda: not _is_admitted(store) and not store.ready(), "the breaker to open")
             assert "have the count in time" in (store.trouble() or "")
         wait_for(store.ready, "the breaker to close")
