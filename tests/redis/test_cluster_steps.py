@@ -152,6 +152,14 @@ def tie() -> Bind:
 KINDS: tuple[Callable[[], Spend], ...] = (rate, some_use, single_use, tie)
 
 
+def apart(*kinds: Callable[[], Spend]) -> tuple[Spend, ...]:
+    """Spends of these kinds, each in a slot of its own. Random keys share one now and then."""
+    while True:
+        spends = tuple(kind() for kind in kinds)
+        if len(groups_of(spends)) == len(spends):
+            return spends
+
+
 def attempted(ways: Ways, spends: tuple[Spend, ...], attempt: bytes) -> tuple[Outcome | Trouble, Steps]:
     """One try of a commit, each spend of which is a step."""
     groups = groups_of(spends)
@@ -164,10 +172,7 @@ def plans(count: int) -> Iterator[tuple[int, tuple[Spend, ...]]]:
     """Spends of every mixture of kinds, each in a slot of its own; and each step that the fault may befall."""
     for kinds in combinations_with_replacement(KINDS, count):
         for at in range(count):
-            spends = tuple(kind() for kind in kinds)
-            while len(groups_of(spends)) < count:
-                spends = tuple(kind() for kind in kinds)
-            yield at, spends
+            yield at, apart(*kinds)
 
 
 @pytest.mark.timeout(300)
@@ -216,7 +221,7 @@ def counted_up(spend: Spend) -> int:
 
 
 def test_what_can_be_given_back_is_committed_before_what_cannot(lane: Lane) -> None:
-    given: tuple[Spend, ...] = (tie(), single_use(), rate(), some_use(), graced_use())
+    given = apart(tie, single_use, rate, some_use, graced_use)
     for spends in permutations(given):
         kinds = [can_be_given_back(group.spends[0]) for group in groups_of(spends)]
         assert kinds == sorted(kinds, reverse=True)
@@ -229,7 +234,7 @@ def test_a_use_with_leave_to_repeat_a_tie_and_a_single_use_cannot_be_given_back(
 
 
 def test_a_used_token_takes_nothing_from_a_rate_on_its_way(lane: Lane) -> None:
-    token, limit = single_use(), rate()
+    token, limit = apart(single_use, rate)
     assert isinstance(attempted(Ways(lane), (token, limit), os.urandom(16))[0], Committed)
     ways = Ways(lane)
     refused, steps = attempted(ways, (token, limit), os.urandom(16))
@@ -239,7 +244,7 @@ def test_a_used_token_takes_nothing_from_a_rate_on_its_way(lane: Lane) -> None:
 
 
 def test_the_first_spend_in_the_order_of_the_request_is_the_one_reported(lane: Lane) -> None:
-    given: tuple[Spend, ...] = (rate(), some_use(), rate())
+    given = apart(rate, some_use, rate)
     for spends in permutations(given):
         for full in (spends[:1], spends[1:], spends[1:2], spends):
             use_up(lane, full)
@@ -249,12 +254,12 @@ def test_the_first_spend_in_the_order_of_the_request_is_the_one_reported(lane: L
 
 
 def test_giving_back_takes_out_one_request_and_no_other(lane: Lane) -> None:
-    limit, tokens = rate(), [single_use() for _ in range(3)]
-    for token in tokens:
+    limit, *tokens = apart(rate, *[single_use] * (3 + len(Fault)))
+    for token in tokens[:3]:
         assert isinstance(attempted(Ways(lane), (token, limit), os.urandom(16))[0], Committed)
-    for fault in Fault:
+    for token, fault in zip(tokens[3:], Fault, strict=True):
         ways = Ways(lane, fault, at=1)
-        attempted(ways, (single_use(), limit), os.urandom(16))
+        attempted(ways, (token, limit), os.urandom(16))
         ways.finish()
         assert counted(lane, limit) == 3
 
@@ -314,10 +319,7 @@ def test_two_tries_of_one_check_at_once_share_a_count_and_neither_is_admitted_wi
     # The first suffers the fault, and gives back what the second may rely on by then.
     for places in combinations(range(2 * _MOST_STEPS), _MOST_STEPS):
         order = "".join("N" if at in places else "M" for at in range(2 * _MOST_STEPS))
-        attempt, turns = os.urandom(16), Turns("NM")
-        spends: tuple[Spend, ...] = ()
-        while len(groups_of(spends)) < len(make):
-            spends = tuple(each() for each in make)
+        spends, attempt, turns = apart(*make), os.urandom(16), Turns("NM")
         ways = {"N": InTurn(lane, fault, at, name="N", turns=turns), "M": InTurn(lane, name="M", turns=turns)}
         outcomes: dict[str, Outcome | Trouble] = {}
 
