@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
@@ -28,6 +28,7 @@ from extauthz.tokens.jws import Jws, parse_jws, read_payload
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import find_signer
 
+_TIME: Final = frozenset({Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID})
 _Keys: TypeAlias = Mapping[IssuerRef, KeyState]
 
 
@@ -68,6 +69,7 @@ class Verifier:
 
         Issuers that share one `iss` are asked in the demand's order. The first that accepts the token decides, or else
         the first refusal; but when the keys of one are missing nobody can tell, and `keys_unavailable` is the answer.
+        And what the first would accept but for the time, the next one's skew does not bring back.
         """
         digest = hashlib.sha256(credential.token.encode("utf-8", "surrogatepass")).digest()
         known = self._recall(digest, demand, keys, now)
@@ -152,6 +154,14 @@ class Verifier:
             self.hits += known is not None
             verified = self._verify_for(trust, jws, claims, key_set, now) if known is None else known
             refusal = verified if isinstance(verified, Refusal) else refuse(verified, demand, now)
+            if (
+                refusal is not None
+                and isinstance(verified, Verified)
+                and _only_late_or_early(verified, demand, refusal)
+            ):
+                # INVARIANT: time alone never changes who answers for a token: uses by id, and revocations, go by the
+                # issuer's object, and a token that one counted or revoked would be new to the next.
+                return refusal
             if refusal is not None:
                 refusals.append(refusal)
             elif isinstance(verified, Verified):
@@ -174,6 +184,11 @@ class Verifier:
         identity = signed.copy()
         identity.update(b"\0" + signer.encode("ascii"))
         return read_claims(claims, trust, identity.digest(), signed.digest(), now)
+
+
+def _only_late_or_early(verified: Verified, demand: Demand, refusal: Refusal) -> bool:
+    """Whether the token is refused for the time alone, and was or will be accepted at another."""
+    return refusal.reason in _TIME and refuse(verified, demand, verified.token.window.opens) is None
 
 
 def candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] | Refusal:

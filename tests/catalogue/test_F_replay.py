@@ -291,8 +291,35 @@ def test_F11_a_replay_within_the_leeway_of_another_object(order: tuple[str, str]
     text = token(claims(exp=NOW + 10))
     admitted(guarded.present(text, "/both"))
     guarded.clock.advance(10 + late)
-    refused(guarded.present(text, "/both"), USED)
+    refused(guarded.present(text, "/both"), *((INVTOK, "token_expired") if order[0] == "tight" else (USED,)))
     refused(guarded.present(text, "/alone"), USED)
+
+
+@pytest.mark.parametrize("late", [1.5, 299])
+def test_F11_the_leeway_of_another_object_makes_no_token_new(late: float) -> None:
+    """Ids are counted, and tokens revoked, for each object: none of them may hand a token on to the next."""
+    by_id, plain = at("id", reuse={**ONCE, "key": "Jti"}), at("plain")
+    for rule in (by_id, plain):
+        rule["token"]["issuers"] = [{"name": "tight"}, {"name": "wide"}]
+    revoked = revocation("gone", issuer={"name": "tight"}, jti="gone")
+    guarded = Guarded(api(by_id, plain), issuer("tight", clockSkew="0s"), issuer("wide", clockSkew="5m"), revoked)
+    used, gone = token(claims(exp=NOW + 10)), token(claims(exp=NOW + 10, jti="gone"))
+    admitted(guarded.present(used, "/id"))
+    refused(guarded.present(gone), REVOKED)
+    guarded.clock.advance(10 + late)
+    refused(guarded.present(used, "/id"), INVTOK, "token_expired")
+    refused(guarded.present(gone), INVTOK, "token_expired")
+
+
+def test_F11_a_token_that_the_first_object_never_takes_is_the_seconds_alone() -> None:
+    both = at("both", reuse=ONCE)
+    both["token"].pop("audiences", None)
+    both["token"]["issuers"] = [{"name": "tight"}, {"name": "wide"}]
+    tight = issuer("tight", clockSkew="0s", audiences=["another-api"])
+    guarded = Guarded(api(both), tight, issuer("wide", clockSkew="5m", audiences=["orders-api"]))
+    late = token(claims(exp=NOW - 10))
+    admitted(guarded.present(late, "/both"))
+    refused(guarded.present(late, "/both"), USED)
 
 
 def test_F11_a_replay_within_a_leeway_that_was_edited() -> None:
