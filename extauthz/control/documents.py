@@ -15,6 +15,7 @@ import yaml
 
 from extauthz.control.scalars import Scalar, plain
 from extauthz.policy.problem import FieldPath
+from extauthz.policy.scope import tells_hosts
 
 MAX_NODES: Final = 100_000
 MAX_DEPTH: Final = 64
@@ -25,8 +26,14 @@ _TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value")
 )
 _JWK_MEMBERS: Final = frozenset({"n", "y"})
-_HOSTS: Final = re.compile(r"\bhosts[\"']?\s*:\s*(\[[^\]]*|(?:\s*-[^\n]*)+)")
-_HOST: Final = re.compile(r"[\w*][\w*.:-]*")
+# A list of hosts and nothing beside it: after it comes the end of its line, or of its mapping, or another name.
+_NAME: Final = r"[\"']?\w+[\"']?\s*:"
+_FLOW: Final = rf"\[([^\[\]]*)\][ \t]*(?=\s*\Z|#|\r?\n|\}}|,\s*{_NAME})"
+_BLANK: Final = r"(?:[ \t]*(?:#[^\n]*|\r)?\n)"
+_BLOCK: Final = rf"{_BLANK}++((?:[ \t]*-[ \t][^\n]*(?:\n|\Z){_BLANK}*+)++)(?=\s*(?:\Z|---|\.\.\.|(?:-[ \t]+)?{_NAME}))"
+_NAMED: Final = re.compile(r"\bhosts[\"']?\s*:")
+_HOSTS: Final = re.compile(rf"{_NAMED.pattern}[ \t]*(?:{_FLOW}|{_BLOCK})")
+_ITEM: Final = re.compile(r"^[ \t]*-[ \t]+([^\n#]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ def _why(error: Exception, data: bytes) -> tuple[int, str]:
         case _Refused():
             return error.line, str(error)
         case UnicodeDecodeError():
-            return data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8"
+            return data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8; save it as that"
         case yaml.MarkedYAMLError():
             mark = error.problem_mark or error.context_mark
             return mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"
@@ -88,13 +95,20 @@ def _why(error: Exception, data: bytes) -> tuple[int, str]:
 
 
 def _hosts_in(text: str) -> tuple[str, ...] | None:
-    """The hosts named in a text that cannot be read, as far as words after `hosts:` tell."""
-    if "TokenRevocation" in text:
+    """The hosts named in a text that cannot be read, as far as its lists after `hosts:` tell.
+
+    INVARIANT: one that cannot be told is as good as all: a template not filled in, or UTF-16, which shows no word.
+    """
+    lower = text.lower()
+    if "tokenrevocation" in lower or "\0" in text:
         return None
-    found = [host for block in _HOSTS.findall(text) for host in _HOST.findall(block)]
-    if text.count("AccessPolicy") > len(_HOSTS.findall(text)):
+    lists = [flow.split(",") if flow else _ITEM.findall(block) for flow, block in _HOSTS.findall(text)]
+    if max(lower.count("accesspolicy"), len(_NAMED.findall(text))) > len(lists):
         return None
-    return tuple(dict.fromkeys(found))
+    hosts = [host for listed in lists for each in listed if (host := each.strip(" \t\r\n\"'"))]
+    if lists and not tells_hosts({"hosts": hosts}):
+        return None
+    return tuple(dict.fromkeys(hosts))
 
 
 class _Refused(ValueError):

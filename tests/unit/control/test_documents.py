@@ -107,6 +107,48 @@ def test_a_policy_whose_hosts_cannot_be_told_is_said_to_be_so() -> None:
     assert fault.hosts is None
 
 
+POLICY = "kind: AccessPolicy\nspec:\n  hosts: [a.example]\n  rules: [\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        POLICY.encode("utf-16"),  # what `>` of Windows PowerShell writes
+        POLICY.encode("utf-16-le"),
+        POLICY.replace("a.example", "{{ .Values.host }}").encode(),
+        POLICY.replace("a.example", "a.example, ${HOST}").encode(),
+        POLICY.replace("a.example", "a.example, *h").encode(),
+        POLICY.replace("[a.example]", "*h\n  # hosts: [old.example]").encode(),
+        POLICY.replace("[a.example]", "a.example").replace("AccessPolicy", "accesspolicy").encode(),
+        POLICY.replace("[a.example]", "[a.example").encode(),
+        POLICY.replace("[a.example]", "[a.example], b.example]").encode(),
+        POLICY.replace("a.example", "å.example").encode("latin-1"),
+        POLICY.replace(" [a.example]", "\n  - a.example\n  * b.example").encode(),
+        POLICY.replace(" [a.example]", "\n  - a.example\n  - {{ .Values.host }}").encode(),
+    ],
+)
+def test_hosts_of_which_one_cannot_be_told_are_not_told(data: bytes) -> None:
+    documents, fault = read_documents(data)
+    assert documents == []
+    assert fault is not None
+    assert fault.hosts is None
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        "\n  - a.example\n  # the old name\n\n  - b.example  # for long",
+        '\r\n  - "a.example"\r\n  - b.example\r',
+        " # ours\n\t- a.example\n\t- b.example",
+        " [\n    a.example,\n    'b.example',\n  ]",
+    ],
+)
+def test_comments_and_lines_between_hosts_hide_none(hosts: str) -> None:
+    _, fault = read_documents(POLICY.replace(" [a.example]", hosts).encode())
+    assert fault is not None
+    assert fault.hosts == ("a.example", "b.example")
+
+
 def test_a_byte_order_mark_and_empty_documents_are_nothing() -> None:
     assert read_documents(b"\xef\xbb\xbf---\n---\n# nothing\n") == ([], None)
     assert read_documents(b"") == ([], None)
