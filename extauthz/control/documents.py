@@ -87,7 +87,8 @@ def _why(error: Exception, data: bytes) -> tuple[int, str]:
             return data.count(b"\n", 0, error.start) + 1, "the file is not UTF-8; save it as that"
         case yaml.MarkedYAMLError():
             mark = error.problem_mark or error.context_mark
-            return mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}"
+            alias = "; a text that begins with `*` needs quotes" if error.context == "while scanning an alias" else ""
+            return mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}{alias}"
         case RecursionError():
             return 1, "nested too deeply"
         case _:
@@ -166,7 +167,8 @@ class _Reader:
                 continue
             name = _name(key)
             if name in own:
-                raise _Refused(key, f"`{name[:80]}` stands twice in one mapping")
+                hint = "" if path or name not in {"apiVersion", "kind"} else "; is a line `---` missing before it?"
+                raise _Refused(key, f"`{name[:80]}` stands twice in one mapping{hint}")
             self.lines[*path, name] = key.start_mark.line + 1
             own[name] = self.read(value, (*path, name), depth + 1)
         return {**merged, **own}
@@ -181,7 +183,7 @@ class _Reader:
 
 def _name(key: yaml.Node) -> str:
     if not isinstance(key, yaml.ScalarNode):
-        raise _Refused(key, "a name must be a text")
+        raise _Refused(key, "a name must be a text; a template such as `{{ x }}` is not filled in here")
     # A JWK has members of these names, and most tools that write YAML leave them bare. As a name they can mean nothing
     # else here; a cluster would take them for truth values.
     if key.value in _JWK_MEMBERS:

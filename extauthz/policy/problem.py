@@ -133,7 +133,7 @@ def _message(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> 
         case "string_too_short" | "string_too_long":
             return f"has {len(str(detail['input']))} characters, allowed is {_bound(context)}"
         case _:
-            return f"found `{found}`, which is {_kind(detail['input'])}: {detail['msg'].lower()}{_quote_hint(detail)}"
+            return f"found `{found}`, which is {_kind(detail['input'])}: {_wanted(detail, known)}"
 
 
 def shown(value: object) -> str:
@@ -166,8 +166,17 @@ def _kind(value: object) -> str:
     return names.get(type(value), "nothing")
 
 
-def _quote_hint(detail: ErrorDetails) -> str:
-    """YAML 1.1 reads `on`, `yes` or `1` as something else than text."""
-    if detail["type"] == "string_type" and isinstance(detail["input"], bool | int | float):
-        return "; put it in quotes"
-    return ""
+def _wanted(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> str:
+    """Of which kind the value must be, and how it is written."""
+    found = detail["input"]
+    match detail["type"]:
+        case "tuple_type" | "list_type":
+            return "a list is needed; write each entry after `- `, or all within `[` and `]`"
+        case "dataclass_type" | "dict_type":
+            return "names with values are needed" + closest("", known.get(_generic(detail["loc"]), ()))
+        case "string_type" if isinstance(found, bool | int | float):  # YAML 1.1 reads `on`, `yes` or `1` so
+            return "a text is needed; put it in quotes"
+        case "int_type" | "bool_type" if isinstance(found, str):
+            return f"{detail['msg'].lower()}; write it without quotes"
+        case _:
+            return detail["msg"].lower()

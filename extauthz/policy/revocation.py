@@ -23,7 +23,6 @@ Moment: TypeAlias = Annotated[
     shaped(
         rf"^20[0-9]{{2}}-[01][0-9]-[0-3][0-9]T{_HOUR}:[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{_HOUR}:[0-5][0-9])$",
         "a time of this century with its zone, such as `2030-01-31T12:00:00Z`",
-        low=20,
         high=32,
     ),
     checked(datetime.fromisoformat),
@@ -36,7 +35,6 @@ TokenHash: TypeAlias = Annotated[
     shaped(
         r"^([0-9a-f]{64}|[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$",
         "SHA-256 in 64 lower-case hexadecimal digits, or in base64url without padding",
-        low=43,
         high=64,
     ),
 ]

@@ -40,7 +40,9 @@ class Between:
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.str_schema(strict=True, min_length=1, max_length=32)
-        return core_schema.no_info_after_validator_function(self._read, text)
+        return core_schema.no_info_before_validator_function(
+            _with_unit, core_schema.no_info_after_validator_function(self._read, text)
+        )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         low, high = format_duration(self.low), format_duration(self.high)
@@ -54,6 +56,13 @@ class Between:
         if not self.low <= seconds <= self.high:
             raise ValueError(f"allowed is {format_duration(self.low)} to {format_duration(self.high)}")
         return seconds
+
+
+def _with_unit(value: object) -> object:
+    """YAML reads `60` as a number, and quotes alone would not make a duration of it."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError("a duration has a unit; write it like `90s`, `10m` or `1h30m`")
+    return value
 
 
 def checked(check: Callable[[str], object]) -> AfterValidator:
@@ -108,13 +117,21 @@ HostPattern: TypeAlias = Annotated[
 ]
 """A host in lower case without port, `*.` before it for its subdomains, or `*` for every host."""
 
+
+def _method(text: str) -> None:
+    parse_method(text)
+    if text != text.upper():
+        raise ValueError(f"methods are in upper case; did you mean `{text.upper()}`?")
+
+
 Method: TypeAlias = Annotated[
     str,
-    Field(min_length=1, max_length=32, description="A request method."),
-    checked(parse_method),
-    ApiServer(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"),
+    Field(min_length=1, max_length=32, description="A request method in upper case, such as `POST`."),
+    checked(_method),
+    ApiServer(r"^[A-Z0-9!#$%&'*+.^_`|~-]+$"),
 ]
-"""A request method; case matters."""
+"""A request method. Case matters, and no method in use has lower case: `post` would take no request at all, and leave
+those that it means to a laxer rule."""
 
 LiteralPath: TypeAlias = Annotated[
     str, shaped("^/", "a path that begins with `/`", high=1024), checked(parse_policy_path), LITERAL_PATH

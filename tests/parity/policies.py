@@ -211,6 +211,7 @@ def _matches() -> list[Row]:
     heads.breaks("a header without value", "match[0].headers[0]", "exactly one of", {"name": "x"})
     methods = _RuleRows("match", lambda method: [{"methods": [method]}])
     methods.breaks("a method with a space", "match[0].methods[0]", "", "GET POST")
+    methods.breaks("a method in lower case", "match[0].methods[0]", "", "post")
     methods.breaks("a method that is a truth value", "match[0].methods[0]", "", True)
     methods.breaks("a method of 33 characters", "match[0].methods[0]", "", "A" * 33)
     return [*paths.rows, *heads.rows, *methods.rows]

@@ -148,6 +148,12 @@ def test_a_broken_policy_keeps_a_host_written_with_a_port() -> None:
     assert rule_of(loaded).policy.name == "broken"
 
 
+def test_a_method_in_lower_case_leaves_nothing_to_a_laxer_rule() -> None:
+    strict = anonymous("strict", methods=["get"], path={"exact": "/a"})
+    loaded = snapshot(policy("a", strict, anonymous("lax")))
+    assert "did you mean `GET`?" in (rule_of(loaded, view("/a")).broken or "")
+
+
 def test_a_pinned_policy_beats_the_host() -> None:
     loaded = snapshot(policy("a", anonymous("r")), policy("b", anonymous("r"), hosts=("b.example",)))
     assert rule_of(loaded, view("/", pinned="shop/b")).policy.name == "b"

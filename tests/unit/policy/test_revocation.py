@@ -84,6 +84,13 @@ def test_a_refusal_says_how_time_came_in(iat: Any, words: str) -> None:
     assert words in refusal.detail
 
 
+@pytest.mark.parametrize("expires", ["2030-01-31T12:00:00", "2030-01-31", "tomorrow"])
+def test_a_time_that_is_none_is_told_how_times_are_written(expires: str) -> None:
+    found = parse(revocation("one", subject="alice", expires=expires))
+    assert isinstance(found, Broken)
+    assert "such as `2030-01-31T12:00:00Z`" in found.problems[0].message
+
+
 def test_nothing_is_asked_when_there_are_none() -> None:
     assert loaded().revocations is None
     assert loaded(policy("p", anonymous("r"))).revocations is None
