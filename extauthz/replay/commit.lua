@@ -14,8 +14,9 @@
 -- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after;
 -- {4, 0, 0, now} this try gave the step back before; to giving back {5, 1 when something was counted, 0, now}.
 --
--- An attempt holds what was left; for a step also when it counted, and the tries that rely on it: `LEFT WHEN TRY TRY`.
--- Or `x TRY`, when the last of them gave it back: should its commit arrive only now, it counts nothing.
+-- An attempt holds what was left; for a step also when it counted, and the tries that rely on it, and behind a `!` those
+-- that gave it back: `LEFT WHEN TRY !TRY`. Or `x TRY`, when the last gave it back. Should the commit of one that gave it
+-- back arrive only now, it counts nothing and relies on nothing.
 --
 -- INVARIANT: everything is checked before anything is written, so that a refusal, and an error such as OOM or
 -- READONLY (which a server raises at the first write), counts nothing.
@@ -316,17 +317,17 @@ local function steps()
     return {tries = string.sub(raw, 3)}
   end
 
-  -- The tries without this one, and whether it was among them.
+  -- The tries without this one, and whether it was among them; then the same of those that gave it back.
   function step.without(tries, try)
-    local others, found = '', false
-    for each in string.gmatch(tries, '%S+') do
+    local names, found = {[''] = '', ['!'] = ''}, {}
+    for mark, each in string.gmatch(tries, '(!?)(%S+)') do
       if each == try then
-        found = true
+        found[mark] = true
       else
-        others = others .. ' ' .. each
+        names[mark] = names[mark] .. ' ' .. mark .. each
       end
     end
-    return others, found
+    return names[''], found[''], names['!'], found['!']
   end
 
   function step.write(key, state, ...)
@@ -602,6 +603,9 @@ local function write()
   return remaining
 end
 
+-- Tries that gave back what the attempt counted before.
+local returned = ''
+
 -- What the attempt was answered before; nil when it is new. A step has one more try that relies on it.
 local function before()
   local raw = attempt and redis.call('GET', attempt)
@@ -610,12 +614,16 @@ local function before()
   end
   local step = steps()
   local state = step.read(raw)
-  local others, known = step.without(state.tries, try)
+  local others, known, gone, is_gone = step.without(state.tries, try)
+  if is_gone or not state.left and known then
+    return {RETURNED, 0, 0, now}
+  end
   if not state.left then
-    return known and {RETURNED, 0, 0, now} or nil
+    returned = string.gsub(others, ' ', ' !')
+    return nil
   end
   if try and ARGV[1] ~= '0' and state.counted_at and not known then
-    state.tries = others .. ' ' .. try
+    state.tries = others .. ' ' .. try .. gone
     step.write(attempt, state, 'KEEPTTL')
   elseif ARGV[1] ~= '0' then
     -- A write, so that who waits for replicas waits for what the first try wrote.
@@ -628,10 +636,10 @@ end
 local function give_back()
   local step = steps()
   local state = step.read(redis.call('GET', attempt) or 'x')
-  local others, known = step.without(state.tries, try)
+  local others, known, gone = step.without(state.tries, try)
   if state.left and (others ~= '' or not known) then
-    if known then
-      state.tries = others
+    if state.counted_at then
+      state.tries = others .. gone .. ' !' .. try
       step.write(attempt, state, 'KEEPTTL')
     end
     return {GIVEN, 0, 0, now}
@@ -640,7 +648,8 @@ local function give_back()
     local kind = kind_of(fields(i))
     kind.give_back(KEYS[i], load(kind, KEYS[i]), state.counted_at, select(2, fields(i)))
   end
-  redis.call('SET', attempt, 'x' .. others .. ' ' .. try, 'PX', whole(-ARGV[1]))
+  gone = string.gsub(gone, '!', '')
+  redis.call('SET', attempt, 'x' .. others .. gone .. ' ' .. try, 'PX', whole(-ARGV[1]))
   return {GIVEN, state.left and 1 or 0, 0, now}
 end
 
@@ -672,7 +681,7 @@ for i = 1, spends do
 end
 local remaining = write()
 if try then
-  steps().write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try}, 'PX', ARGV[1])
+  steps().write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try .. returned}, 'PX', ARGV[1])
 elseif attempt then
   redis.call('SET', attempt, remaining, 'PX', ARGV[1])
 end

@@ -16,6 +16,7 @@ import pytest
 
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.replay.redis.connect import Lane
+from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.redis.steps import Steps, can_be_given_back, groups_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.waiting import at_once
@@ -262,6 +263,22 @@ def test_giving_back_takes_out_one_request_and_no_other(lane: Lane) -> None:
         attempted(ways, (token, limit), os.urandom(16))
         ways.finish()
         assert counted(lane, limit) == 3
+
+
+@pytest.mark.parametrize("make", [rate, some_use])
+def test_a_try_that_gave_a_step_back_neither_counts_nor_holds_it_whenever_its_commit_arrives(
+    lane: Lane, make: Callable[[], Spend]
+) -> None:
+    # The commit of N was sent twice, for its connection broke. M gives back what it was answered.
+    for order in {*permutations(("N", "N", "N gives back", "M", "M gives back"))}:
+        if order.index("M gives back") < order.index("M"):
+            continue
+        spend, attempt = make(), os.urandom(16)
+        tries = {n: CODEC.write_step((spend,), attempt, CLOCK.now(), tag_of(spend), n.encode()) for n in "NM"}
+        for what in order:
+            step = tries[what[0]]
+            lane.run([CODEC.write_giving_back(step) if "back" in what else step], CLOCK.monotonic() + 20)
+        assert counted(lane, spend) == 0, order
 
 
 class Turns:
