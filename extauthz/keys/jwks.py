@@ -194,7 +194,9 @@ class KeyRing:
 
     def _work(self) -> None:
         while (entry := self._next()) is not None:
+            problem = entry.state.problem
             if self._settle(entry, _attempt(entry.keys, self._fetcher, entry.loaded, entry.state.keys)):
+                _log_turn(entry.keys.ref, problem, entry.state.problem)
                 self._tell()
 
     def _settle(self, entry: _Entry, outcome: _Read | str) -> bool:
@@ -260,6 +262,14 @@ class KeyRing:
             self._on_change()
         except Exception:  # noqa: BLE001 # a listener's mistake must not end the thread that keeps keys fresh
             _LOG.exception("a listener of the key ring failed")
+
+
+def _log_turn(ref: IssuerRef, before: str | None, problem: str | None) -> None:
+    """Say once that fetching fails, and why, and once that it no longer does."""
+    if problem is not None and problem != before:
+        _LOG.warning("the keys of %s cannot be fetched: %s", ref, problem)
+    elif problem is None and before is not None:
+        _LOG.warning("the keys of %s are fetched again", ref)
 
 
 def _attempt(keys: IssuerKeys, fetcher: Fetcher, loaded: Loaded | None, known: KeySet | None) -> _Read | str:

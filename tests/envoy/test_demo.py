@@ -74,6 +74,7 @@ def test_what_is_kept_serves_until_a_signal_and_then_nothing_is_left(number: sig
             port, token = re.search(r"127\.0\.0\.1:(\d+)/orders", said), re.search(r"TOKEN=(\S+)", said)
             assert port is not None
             assert token is not None
+            assert "# good for ten minutes" in said
             assert _status(int(port[1]), token[1]) == 200
         finally:
             demo.send_signal(number)

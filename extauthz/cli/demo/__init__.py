@@ -89,7 +89,7 @@ def _invite(stage: Stage) -> None:
 Running until ctrl-c. Policies: {stage.policies}
 Edit them and see: what you save is in force a moment later. Lines to try:
 
-  TOKEN={stage.issuer.token()}
+  TOKEN={stage.issuer.token(lifetime=600)}    # good for ten minutes
   curl -i -H 'host: api.example' {url}/orders
   curl -i -H 'host: api.example' -H "authorization: Bearer $TOKEN" {url}/orders
   curl -i -H 'host: api.example' -H "authorization: Bearer $TOKEN" -X POST {url}/orders    # once, then 401

@@ -148,6 +148,8 @@ def _header(text: str) -> tuple[str, str] | None:
         return text[:-1].strip(), ""
     if not colon:
         raise NotUnderstood("a header of the curl command is not written as `name: value`")
+    if name.strip().lower() == "authorization" and "$" in value:
+        raise NotUnderstood("variables of a shell are not filled in here; put the token itself in place of `$…`")
     return (name.strip(), value.strip()) if value.strip() else None
 
 

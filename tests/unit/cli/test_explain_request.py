@@ -116,6 +116,8 @@ def test_a_host_header_of_curl_beats_the_url_and_its_port() -> None:
         (f"curl -x {SECRET} https://a.example", "`-x` of curl is not understood"),
         (f"curl --{SECRET} https://a.example", "of curl is not understood"),
         (f"curl -H '{SECRET}' https://a.example", "not written as `name: value`"),
+        ('curl -H "authorization: Bearer $TOKEN" https://a.example', "variables of a shell are not filled in"),
+        ("curl -H 'Authorization: Bearer ${TOKEN}' https://a.example", "variables of a shell are not filled in"),
         (f"curl -H @{SECRET} https://a.example", "headers from a file"),
         (f"curl -b {SECRET} https://a.example", "cookies from a file"),
         (f"curl -G -d @{SECRET} https://a.example", "data from a file"),

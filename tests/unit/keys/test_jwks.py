@@ -514,6 +514,26 @@ def test_a_file_is_read_again_when_it_changes(watched: Watched, tmp_path: Path) 
     assert watched.until(has("two")).fetched_at == watched.clock.now()
 
 
+def test_the_log_says_once_that_keys_fail_and_once_that_they_are_back(
+    watched: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(ONE)
+    watched.keep(issuer(KeyFile(file)))
+    watched.until(has("one"))
+    assert caplog.messages == []
+    file.unlink()
+    watched.later(2)
+    watched.until(failed)
+    watched.later(2)
+    file.write_bytes(ONE)
+    watched.until_turned(lambda found: found.problem is None)
+    watched.until(lambda _: len(caplog.messages) == 2)
+    failure, end = caplog.messages
+    assert failure.startswith(f"the keys of TokenIssuer shop/a cannot be fetched: the key file `{file}` cannot be read")
+    assert end == "the keys of TokenIssuer shop/a are fetched again"
+
+
 def test_an_unreadable_file_serves_its_last_good_keys_until_they_are_stale(watched: Watched, tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_bytes(ONE)
