@@ -20,8 +20,8 @@ _ENCODED: Final = "|".join(
     )
 )
 """Octets that are UTF-8 and no control characters (RFC 3629, section 4), percent-encoded."""
-_LITERAL: Final = r"[^\x00-\x1f#%?\x7f]"
-_PLAIN: Final = r"[^\x00-\x1f#%/?{}\x7f]"
+_LITERAL: Final = r"[^\x00-\x1f#%*?{}\x7f]"
+_PLAIN: Final = r"[^\x00-\x1f#%*/?{}\x7f]"
 _NAME: Final = r"\{[A-Za-z0-9_-]+\}"
 
 _SLASH: Final = r"(/|\\|%2[Ff]|%5[Cc])"

@@ -133,8 +133,30 @@ Method: TypeAlias = Annotated[
 """A request method. Case matters, and no method in use has lower case: `post` would take no request at all, and leave
 those that it means to a laxer rule."""
 
+_NO_PATTERN: Final = (
+    "write `prefix` for all below a path, `template` with `{name}` for a segment; for the character, `%2A`"
+)
+
+
+def _literal(text: str) -> None:
+    """Refuses what looks like a pattern: taken as it stands it would fit no request, and leave what it means to a laxer
+    rule."""
+    found = next((sign for sign in "*{}" if sign in text), None)
+    if found is not None:
+        raise ValueError(
+            f"`{found}` stands for nothing but itself here; {_NO_PATTERN.replace('2A', f'{ord(found):2X}')}"
+        )
+    parse_policy_path(text)
+
+
+def _template(text: str) -> None:
+    if "*" in text:
+        raise ValueError(f"`*` stands for nothing but itself here; {_NO_PATTERN}")
+    template(text)
+
+
 LiteralPath: TypeAlias = Annotated[
-    str, shaped("^/", "a path that begins with `/`", high=1024), checked(parse_policy_path), LITERAL_PATH
+    str, shaped("^/", "a path that begins with `/`", high=1024), checked(_literal), LITERAL_PATH
 ]
 """A path without query."""
 
@@ -144,7 +166,7 @@ Pattern: TypeAlias = Annotated[str, Field(min_length=1, max_length=512), checked
 Template: TypeAlias = Annotated[
     str,
     shaped("^/.", "a path that begins with `/`, with `{name}` for a segment", high=1024),
-    checked(template),
+    checked(_template),
     PATH_TEMPLATE,
 ]
 """A path in which a whole segment may be `{name}`, standing for any one segment that is not empty."""

@@ -198,6 +198,10 @@ def _matches() -> list[Row]:
         ("513", "a" * 513),
     ):
         paths.breaks(f"a pattern with {title}", "match[0].path.regex", "", {"regex": text})
+    paths.breaks("a star in a prefix", "match[0].path.prefix", "", {"prefix": "/api/*"})
+    paths.breaks("a name in an exact path", "match[0].path.exact", "", {"exact": "/users/{id}"})
+    paths.breaks("a star in a template", "match[0].path.template", "", {"template": "/*/{id}"})
+    paths.holds("a star that is one", {"exact": "/a/%2A"})
     paths.breaks("two ways to match a path", "match[0].path", "exactly one of", {"exact": "/a", "prefix": "/b"})
     paths.breaks("no way to match a path", "match[0].path", "exactly one of", {})
     heads = _RuleRows("match", lambda header: [{"headers": [header], "methods": ["GET", "M-SEARCH"]}])

@@ -148,10 +148,17 @@ def test_a_broken_policy_keeps_a_host_written_with_a_port() -> None:
     assert rule_of(loaded).policy.name == "broken"
 
 
-def test_a_method_in_lower_case_leaves_nothing_to_a_laxer_rule() -> None:
-    strict = anonymous("strict", methods=["get"], path={"exact": "/a"})
-    loaded = snapshot(policy("a", strict, anonymous("lax")))
-    assert "did you mean `GET`?" in (rule_of(loaded, view("/a")).broken or "")
+@pytest.mark.parametrize(
+    ("strict", "words"),
+    [
+        ({"methods": ["get"], "path": {"exact": "/a/b"}}, "did you mean `GET`?"),
+        ({"path": {"prefix": "/a/*"}}, "`prefix` for all below"),
+        ({"path": {"exact": "/a/{id}"}}, "`template` with `{name}`"),
+    ],
+)
+def test_what_would_fit_no_request_leaves_nothing_to_a_laxer_rule(strict: Any, words: str) -> None:
+    loaded = snapshot(policy("a", anonymous("strict", **strict), anonymous("lax")))
+    assert words in (rule_of(loaded, view("/a/b")).broken or "")
 
 
 def test_a_pinned_policy_beats_the_host() -> None:
