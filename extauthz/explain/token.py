@@ -19,7 +19,7 @@ from extauthz.tokens.claims import Verified, read_claims
 from extauthz.tokens.jws import Jws, parse_jws, read_payload
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import check_signature, find_keys, refuse_algorithm
-from extauthz.tokens.verify import candidates, refuse_type, usable_keys
+from extauthz.tokens.verify import candidates, is_untimely_alone, refuse_type, usable_keys
 
 _BY_ISSUER = (Step.KEYS, Step.ALGORITHM, Step.KEY, Step.SIGNATURE, Step.TYPE, Step.SENDER, Step.CLAIMS)
 _ACCEPTANCE = (Step.TIME, Step.AUDIENCE, Step.LIFETIME)
@@ -46,8 +46,18 @@ def tell_token(
     yield told(Step.ISSUER, trusts, found=_said(claims), wanted=f"one of {names}")
     for trust in () if isinstance(trusts, Refusal) else trusts:
         yield from _tell_for(trust, jws, claims, demand, keys, now)
-        if isinstance(accepted, VerifiedToken) and accepted.trust is trust:
+        if _decides(trust, claims, demand, accepted, now):
             return
+
+
+def _decides(
+    trust: Trust, claims: Mapping[str, Json], demand: Demand, answer: VerifiedToken | Refusal, now: Instant
+) -> bool:
+    """Whether the answer is this issuer's last word, so that no other with the same `iss` was asked."""
+    if isinstance(answer, VerifiedToken):
+        return answer.trust is trust
+    verified = read_claims(claims, trust, b"", b"", now)
+    return answer.issuer == trust.ref and isinstance(verified, Verified) and is_untimely_alone(verified, demand, answer)
 
 
 def _tell_for(

@@ -154,11 +154,7 @@ class Verifier:
             self.hits += known is not None
             verified = self._verify_for(trust, jws, claims, key_set, now) if known is None else known
             refusal = verified if isinstance(verified, Refusal) else refuse(verified, demand, now)
-            if (
-                refusal is not None
-                and isinstance(verified, Verified)
-                and _only_late_or_early(verified, demand, refusal)
-            ):
+            if refusal is not None and isinstance(verified, Verified) and is_untimely_alone(verified, demand, refusal):
                 # INVARIANT: time alone never changes who answers for a token: uses by id, and revocations, go by the
                 # issuer's object, and a token that one counted or revoked would be new to the next.
                 return refusal
@@ -186,7 +182,7 @@ class Verifier:
         return read_claims(claims, trust, identity.digest(), signed.digest(), now)
 
 
-def _only_late_or_early(verified: Verified, demand: Demand, refusal: Refusal) -> bool:
+def is_untimely_alone(verified: Verified, demand: Demand, refusal: Refusal) -> bool:
     """Whether the token is refused for the time alone, and was or will be accepted at another."""
     return refusal.reason in _TIME and refuse(verified, demand, verified.token.window.opens) is None
 

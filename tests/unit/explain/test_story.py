@@ -269,6 +269,20 @@ def test_no_issuer_is_told_after_the_one_that_accepts() -> None:
     assert {each.issuer for each in told.steps} == {"", "TokenIssuer shop/corp"}
 
 
+def test_no_issuer_is_told_after_the_one_that_refuses_for_the_time_alone() -> None:
+    lenient = obj(
+        "TokenIssuer",
+        "lenient",
+        {"issuer": "https://corp.example", "keys": {"inline": {"keys": [jwk("rsa")]}}, "clockSkew": "5m"},
+    )
+    both = {"issuers": [{"name": "corp"}, {"name": "lenient"}], "audiences": ["orders-api"]}
+    told = story(
+        Asked(lenient, policy("p", {"name": "r", "token": both})), "/", token(claims(iat=NOW - 500, exp=NOW - 200))
+    )
+    assert {each.issuer for each in told.steps} == {"", "TokenIssuer shop/corp"}
+    assert (told.verdict.reason, told.verdict.step) == (Reason.TOKEN_EXPIRED.label, Step.TIME)
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [(token(head=header(typ="JWT")), Step.TYPE), (token(claims(scope="")), Step.SCOPES)],
