@@ -526,7 +526,9 @@ def test_the_log_says_once_that_keys_fail_and_once_that_they_are_back(
     watched.later(2)
     watched.until(failed)
     watched.later(2)
-    file.write_bytes(ONE)
+    # At one stroke: a file that is being written is another failure, with words of its own.
+    (tmp_path / "next.json").write_bytes(ONE)
+    (tmp_path / "next.json").replace(file)
     watched.until_turned(lambda found: found.problem is None)
     watched.until(lambda _: len(caplog.messages) == 2)
     failure, end = caplog.messages
