@@ -10,6 +10,7 @@ from extauthz.explain.told import skipped, told, told_in_order
 from extauthz.keys.jwk import Key, KeySet
 from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import Json
+from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant, format_duration
 from extauthz.model.token import ClaimPath, Demand, IssuerRef, Trust, VerifiedToken, claim_at
@@ -56,6 +57,8 @@ def _decides(
     """Whether the answer is this issuer's last word, so that no other with the same `iss` was asked."""
     if isinstance(answer, VerifiedToken):
         return answer.trust is trust
+    if answer.issuer == trust.ref and answer.reason is Reason.KEYS_UNAVAILABLE:
+        return True
     verified = read_claims(claims, trust, b"", b"", now)
     return answer.issuer == trust.ref and isinstance(verified, Verified) and is_untimely_alone(verified, demand, answer)
 

@@ -67,9 +67,9 @@ class Verifier:
     def verify(self, credential: Credential, demand: Demand, keys: _Keys, now: Instant) -> VerifiedToken | Refusal:
         """The verified token, or why it is refused. Never raises.
 
-        Issuers that share one `iss` are asked in the demand's order. The first that accepts the token decides, or else
-        the first refusal; but when the keys of one are missing nobody can tell, and `keys_unavailable` is the answer.
-        And what the first would accept but for the time, the next one's skew does not bring back.
+        Issuers that share one `iss` are asked in the demand's order. The first that accepts the token decides, or would
+        but for the time; or else the first refusal. Where the keys of one are missing before that, nobody can tell, and
+        `keys_unavailable` is the answer.
         """
         digest = hashlib.sha256(credential.token.encode("utf-8", "surrogatepass")).digest()
         known = self._recall(digest, demand, keys, now)
@@ -144,26 +144,25 @@ class Verifier:
         trusts = candidates(claims, demand)
         if isinstance(trusts, Refusal):
             return trusts
+        # INVARIANT: neither time alone nor keys that are out of reach change who answers for a token. Uses by id, and
+        # revocations, go by the issuer's object: a token that one counted or revoked would be new to the next.
         refusals: list[Refusal] = []
         for trust in trusts:
             key_set = usable_keys(keys, trust, now)
             if isinstance(key_set, Refusal):
-                refusals.append(key_set)
-                continue
+                return key_set
             known = self._look_up(digest, trust, key_set)
             self.hits += known is not None
             verified = self._verify_for(trust, jws, claims, key_set, now) if known is None else known
             refusal = verified if isinstance(verified, Refusal) else refuse(verified, demand, now)
             if refusal is not None and isinstance(verified, Verified) and is_untimely_alone(verified, demand, refusal):
-                # INVARIANT: time alone never changes who answers for a token: uses by id, and revocations, go by the
-                # issuer's object, and a token that one counted or revoked would be new to the next.
                 return refusal
             if refusal is not None:
                 refusals.append(refusal)
             elif isinstance(verified, Verified):
                 self._cache.put((digest, trust.ref), _Entry(key_set.generation, verified))
                 return verified.token
-        return next((r for r in refusals if r.reason is Reason.KEYS_UNAVAILABLE), refusals[0])
+        return refusals[0]
 
     def _verify_for(
         self, trust: Trust, jws: Jws, claims: Mapping[str, Json], key_set: KeySet, now: Instant

@@ -279,6 +279,13 @@ def test_while_one_of_two_issuers_has_no_keys_nobody_is_told_to_drop_the_token()
     assert reason(token(), CORP, other, keys=keys) is Reason.KEYS_UNAVAILABLE
 
 
+def test_while_the_first_of_two_issuers_has_no_keys_the_second_does_not_answer_in_its_place() -> None:
+    other = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "other"))
+    keys = {CORP.ref: KeyState(problem="down"), other.ref: state()}
+    assert reason(token(), CORP, other, keys=keys) is Reason.KEYS_UNAVAILABLE
+    assert isinstance(verify(token(), other, CORP, keys=keys), VerifiedToken)
+
+
 def test_a_rule_without_issuers_trusts_nobody() -> None:
     demand = Demand(slot=SLOT, issuers=())
     refusal = Verifier().verify(Credential(token(), SLOT), demand, {CORP.ref: state()}, Instant(NOW))
