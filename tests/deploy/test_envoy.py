@@ -13,6 +13,7 @@ import yaml
 from extauthz.cli.demo.envoy import Proxy, envoy_binary
 from extauthz.cli.demo.issuer import Issuer
 from extauthz.config import Settings
+from extauthz.model.target import parse_host
 from extauthz.model.time import SystemClock
 from tests.deploy import probes
 from tests.deploy.altered import GONE, altered
@@ -28,6 +29,7 @@ PAGE = (FOLDER / "README.md").read_text()
 FORMS = ("sidecar", "central")
 NAME = "extauthz.extauthz-system.svc"
 MANAGER = "static_resources.listeners.0.filter_chains.0.filters.0.typed_config"
+ROUTES = f"{MANAGER}.route_config"
 FILTER = f"{MANAGER}.http_filters.0.typed_config"
 OWN_CLUSTER = "static_resources.clusters.0"
 
@@ -81,6 +83,39 @@ def test_everything_that_the_checks_need_is_done(form: str, tmp_path: Path) -> N
 def test_without_an_option_something_is_missed(path: str, value: Any, probe: Probe, tmp_path: Path) -> None:
     with Scene(altered(bootstrap("sidecar"), path, value), tmp_path) as scene, pytest.raises(AssertionError):
         probe(scene)
+
+
+def two_hosts(config: Config) -> Config:
+    """A host of its own beside all others, each with its answer."""
+    hosts = [
+        {
+            "name": name,
+            "domains": [domain],
+            "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": status}}],
+        }
+        for name, domain, status in (("open", "open.example", 201), ("all", "*", 202))
+    ]
+    changed: Config = altered(config, f"{ROUTES}.virtual_hosts", hosts)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("host", "option"),
+    [
+        (b"open.example.", f"{MANAGER}.strip_trailing_host_dot"),
+        (b"open.example:99", f"{ROUTES}.ignore_port_in_host_matching"),
+    ],
+)
+def test_a_route_is_chosen_for_the_host_that_a_policy_is_chosen_for(host: bytes, option: str, tmp_path: Path) -> None:
+    config = two_hosts(bootstrap("sidecar"))
+    asked = b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % host
+    with Scene(config, tmp_path) as scene:
+        assert ask(scene.port, asked).status == 201
+        assert parse_host(scene.recorder.last().request.http.host) == "open.example"
+    with Scene(altered(config, option), tmp_path) as scene:
+        assert ask(scene.port, asked).status == 202
+        assert parse_host(scene.recorder.last().request.http.host) == "open.example"
+    assert f"`{option.rpartition('.')[2]}" in PAGE
 
 
 def test_the_two_forms_differ_in_one_cluster_alone() -> None:
