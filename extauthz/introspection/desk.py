@@ -83,7 +83,7 @@ class Desk:
         found = self._lines.get(question.issuer)
         if found is None or found.line.endpoint.url != question.endpoint:
             return None
-        return self._memory.look(self._key(found, question), self._clock.monotonic())
+        return self._remembered(self._key(found, question))
 
     def recall(self, question: Question) -> Active | Inactive | None:
         """The answer, when it is remembered, counted as one that was given."""
@@ -128,7 +128,11 @@ class Desk:
             self._remember(endpoint, job, answer)
 
         crew = self._crews[endpoint.ref.namespace]
-        return _Open(Line(endpoint, self._clock, crew, answered, allow_loopback=self._allow_loopback), mark)
+        line = Line(endpoint, self._clock, crew, answered, self._remembered, allow_loopback=self._allow_loopback)
+        return _Open(line, mark)
+
+    def _remembered(self, key: bytes) -> Active | Inactive | None:
+        return self._memory.look(key, self._clock.monotonic())
 
     def _key(self, found: _Open, question: Question) -> bytes:
         return hmac.digest(self._secret, found.mark + question.token.encode("utf-8", "surrogatepass"), "sha256")

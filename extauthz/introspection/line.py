@@ -82,16 +82,18 @@ class Line:
         clock: Clock,
         crew: Crew,
         answered: Callable[[Job, Answer], None],
+        remembered: Callable[[bytes], Answer | None],
         *,
         allow_loopback: bool,
     ) -> None:
-        """`answered` is told of each answer before anyone else is."""
+        """`answered` is told of each answer before anyone else is; `remembered` is what it keeps for a key."""
         self.endpoint = endpoint
         self.told: Counter[Told] = Counter()
         self.latencies = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
         self._clock = clock
         self._answered = answered
+        self._remembered = remembered
         self._crew = crew
         self._allow_loopback = allow_loopback
         self._wake = threading.Condition()
@@ -115,6 +117,11 @@ class Line:
         with self._wake:
             job = self._jobs.get(key)
             if job is None:
+                # The answer may have come since the caller looked, and with it ended the question to be joined.
+                known = self._remembered(key)
+                if known is not None:
+                    self.told[Told.REMEMBERED] += 1
+                    return known
                 refusal = self._refuse()
                 if refusal is not None:
                     self.told[Told.REFUSED] += 1

@@ -113,6 +113,16 @@ class _Gate:
         return self.answer
 
 
+def test_an_answer_that_came_since_it_was_looked_for_is_not_asked_for_again() -> None:
+    clock = SystemClock()
+    with endpoint() as server, desk(server.url, clock) as made:
+        server.answers["token-1"] = active(exp=int(clock.now()) + 60)
+        asked = question(server.url)
+        for _ in range(3):
+            assert isinstance(made.ask(asked, clock.monotonic() + 5), Active)
+        assert server.asked == ["token-1"]
+
+
 def test_requests_with_one_token_share_one_question() -> None:
     clock = SystemClock()
     with endpoint() as server, desk(server.url, clock, timeout=Seconds(5)) as made, ThreadPoolExecutor(16) as pool:
