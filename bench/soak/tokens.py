@@ -18,6 +18,7 @@ from bench.requests import check
 from bench.service import Service
 from bench.soak.growth import LONG_RUN, SHORT_RUN, Growth
 from bench.soak.outcome import Outcome
+from extauthz.model.time import MAX_CLOCK_SKEW
 from tests import issuing
 from tests.building import obj, policy, with_token
 from tests.checks import read_response
@@ -25,7 +26,7 @@ from tests.clock import FakeClock
 
 _LIFETIME: Final = 60
 _SKEW: Final = 1.0
-_REMEMBERED: Final = _LIFETIME + _SKEW + 1.0
+_REMEMBERED: Final = _LIFETIME + MAX_CLOCK_SKEW + 1.0
 """Seconds for which a use is remembered, to the next whole one."""
 _TURNOVERS: Final = 16
 """How many times the store fills with new keys and loses the old ones."""
@@ -64,7 +65,7 @@ class Tokens:
             bearer = _token(expires, number)
             self._ask("first use", bearer, "allow")
             if number % _SAMPLED == 0:
-                self._plan(bearer, expires + _SKEW)
+                self._plan(bearer, expires)
             self._ask_again()
             if number % every == 0:
                 self._look(number / self._count)
@@ -83,13 +84,13 @@ class Tokens:
             tuple(self._wrong()),
         )
 
-    def _plan(self, bearer: str, closes: float) -> None:
+    def _plan(self, bearer: str, expires: int) -> None:
         """Have the token come again: accepted but for its use, expired but remembered, and forgotten."""
-        now = self._clock.now()
+        now, closes = self._clock.now(), expires + _SKEW
         times = (
             (self._random.uniform(now, closes - 2 * self._step), "token_reused"),
             (closes, "token_expired"),
-            (closes + self._random.uniform(2.0, 5.0), "token_expired"),
+            (expires + MAX_CLOCK_SKEW + self._random.uniform(2.0, 5.0), "token_expired"),
         )
         for due, wanted in times:
             heapq.heappush(self._again, (due, wanted, bearer))
