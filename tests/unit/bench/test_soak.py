@@ -20,8 +20,9 @@ def test_a_store_with_too_little_room_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_same_tokens_once_more_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh = tokens._token
-    monkeypatch.setattr(tokens, "_token", lambda expires, number: fresh(expires - number % 2, number - number % 2))
+    fresh, ends = tokens._token, dict[int, int]()
+    # Each odd number brings the token of the even one before it.
+    monkeypatch.setattr(tokens, "_token", lambda end, number: fresh(ends.setdefault(number // 2, end), number // 2))
     wrong = Tokens(1000).run().wrong
     assert any("first use: token_reused in place of allow" in each for each in wrong)
 
