@@ -9,7 +9,7 @@ from extauthz.explain.story import ToldStep
 from extauthz.explain.told import told
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
-from extauthz.model.time import Instant, format_duration
+from extauthz.model.time import BEYOND_TIME, Instant, format_duration
 from extauthz.model.token import ClaimPath, VerifiedToken, claim_at
 from extauthz.model.verdict import Allow, Refusal
 from extauthz.policy.clause import Clause
@@ -22,7 +22,6 @@ from extauthz.policy.rule import Rule
 from extauthz.tokens.quoting import quote, quote_all
 
 _LONGEST: Final = 200
-_LONGEST_TIME: Final = 2**53
 _PRIVATE: Final = frozenset({"jti", "sid", "nonce", "cnf"})
 """Claims whose values name one token or session, or prove something: never shown."""
 
@@ -104,7 +103,7 @@ def _authenticated(spec: AuthenticationSpec, token: VerifiedToken, now: Instant)
         yield f"`acr` is {quote(token.claims['acr'])}" if "acr" in token.claims else "no `acr`"
     if spec.max_age is not None:
         match token.claims.get("auth_time"):
-            case int() | float() as at if not isinstance(at, bool) and abs(at) < _LONGEST_TIME:
+            case int() | float() as at if not isinstance(at, bool) and abs(at) < BEYOND_TIME:
                 yield f"{format_duration(round(max(0.0, now - at)))} ago"
             case _:
                 yield "no time of it"

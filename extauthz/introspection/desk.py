@@ -20,7 +20,7 @@ from extauthz.introspection.endpoint import Endpoint
 from extauthz.introspection.line import Crew, Job, Line, Told
 from extauthz.introspection.memory import Memory
 from extauthz.model.question import Active, Answer, Inactive, Question, Unanswered
-from extauthz.model.time import Clock, Seconds
+from extauthz.model.time import BEYOND_TIME, Clock, Seconds
 from extauthz.model.token import IssuerRef
 
 NEGATIVE: Final = 2.0
@@ -29,9 +29,6 @@ MOST_WAITING: Final = 32
 """Requests that may wait for the endpoints of one namespace's issuers, so that none can keep all others waiting."""
 MOST_ASKING: Final = 64
 """Threads that may ask for the issuers of one namespace."""
-
-_MAX_TIME: Final = 2**53
-"""Seconds beyond which no token's end is believed, nor always to be reckoned with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +141,7 @@ class Desk:
                 until = now + endpoint.cache_for
                 expires = claims.get("exp")
                 if isinstance(expires, int | float):
-                    left = expires - self._clock.now() if abs(expires) < _MAX_TIME else 0.0
+                    left = expires - self._clock.now() if abs(expires) < BEYOND_TIME else 0.0
                     until = min(until, now + left)
                 if now < until:
                     self._memory.keep(job.key, answer, until)

@@ -27,6 +27,7 @@ _ALPHABET: Final = _DIGITS.encode("ascii")
 # INVARIANT: linear, on unsigned garbage too. So a string that nothing ends is one as well: were it none, the search
 # would begin anew at each quote in it, and each time go to the end.
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MAX_DIGITS: Final = 400
 
@@ -84,6 +85,11 @@ def parse_json_object(data: bytes) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise Ambiguous("not a JSON object")
     return value
+
+
+def is_field_value(text: str) -> bool:
+    """Whether every form of Envoy's answer can hold the text as the value of a header (RFC 9110, section 5.5)."""
+    return _FIELD_VALUE.fullmatch(text) is not None
 
 
 def printable(text: str, also: str = "") -> str:

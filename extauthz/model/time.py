@@ -18,6 +18,9 @@ Seconds = NewType("Seconds", float)
 MAX_CLOCK_SKEW: Final = Seconds(300)
 """The most that an issuer's settings may allow clocks to differ."""
 
+BEYOND_TIME: Final = 2**53
+"""No instant that is told in seconds reaches this one: the first whole number whose next one a double cannot hold."""
+
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?(?:(\d{1,6})ms)?", re.ASCII)
 

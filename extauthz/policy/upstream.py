@@ -6,11 +6,10 @@ so no client can send one that an upstream would believe.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from extauthz.model.encoding import Json, printable
+from extauthz.model.encoding import Json, is_field_value, printable
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
@@ -19,8 +18,6 @@ from extauthz.model.verdict import NO_GROUND, Allow, Ground, Refusal
 from extauthz.policy.rule import Rule
 
 _MAX_VALUE: Final = 4096
-_WRITABLE: Final = re.compile(r"[\t\x20-\x7e]*")
-"""Header values that an answer can hold in every one of Envoy's forms."""
 
 
 def depends_on_request(rule: Rule) -> bool:
@@ -101,7 +98,7 @@ def _keep_other_cookies(
     pairs = [pair.strip() for value in sent.get("cookie", ()) for pair in value.split(";")]
     others = "; ".join(pair for pair in pairs if pair and pair.partition("=")[0].strip() != name)
     # INVARIANT: asked here, before anything is spent. Left to the answer, it would be a bug that had counted the token.
-    if _WRITABLE.fullmatch(others) is None:
+    if not is_field_value(others):
         words = (
             f"beside the cookie `{name}` stands one with a control character or one outside ASCII, which cannot be "
             "written again without the token; `forwardToken: true` leaves `Cookie` as it is"

@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from extauthz._pb.envoy.config.core.v3.base_pb2 import HeaderValueOption
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckResponse
-from extauthz.model.encoding import printable
+from extauthz.model.encoding import is_field_value, printable
 from extauthz.model.reason import OK, Reason
 from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
@@ -25,7 +25,6 @@ NAMESPACE: Final = "extauthz"
 """Under which key of the filter's dynamic metadata the decision stands."""
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _MAX_RETRY_AFTER: Final = 2**31 - 1
 _OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
@@ -98,7 +97,7 @@ def _overwrite(option: HeaderValueOption, name: str, value: str) -> None:
 
 
 def _put_value(option: HeaderValueOption, name: str, value: str) -> None:
-    if _VALUE.fullmatch(value) is None:
+    if not is_field_value(value):
         raise ValueError(_uncarried(name))
     option.header.value = value
 

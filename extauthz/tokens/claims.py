@@ -15,14 +15,13 @@ from typing import Final
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
-from extauthz.model.time import MAX_CLOCK_SKEW, AcceptanceWindow, Instant, Seconds
+from extauthz.model.time import BEYOND_TIME, MAX_CLOCK_SKEW, AcceptanceWindow, Instant, Seconds
 from extauthz.model.token import ClaimPath, RolesShape, Tenants, Trust, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.quoting import quote
 
 MAX_AUDIENCES: Final = 64
 MAX_JTI: Final = 512
-_MAX_TIME: Final = 2**53
 _AUD: Final = ClaimPath("aud")
 _SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]+(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+", re.ASCII)
 
@@ -128,7 +127,7 @@ def _time(claims: Mapping[str, Json], name: str) -> Instant | None:
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Unfit(f"`{name}` is {quote(value)}, not a number")
-    if not 0 < value < _MAX_TIME:
+    if not 0 < value < BEYOND_TIME:
         raise _Unfit(f"`{name}` is {quote(value)}, not a time between 1 and 2^53 seconds")
     return Instant(value)
 

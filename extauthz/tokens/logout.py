@@ -15,7 +15,7 @@ from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
-from extauthz.model.time import Instant
+from extauthz.model.time import BEYOND_TIME, Instant
 from extauthz.model.token import BackChannel, ClaimPath, IssuerRef, Trust, claim_at
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.jws import Jws
@@ -120,7 +120,7 @@ def _check_audience(aud: Json, clients: frozenset[str]) -> None:
 
 def _time(claims: Mapping[str, Json], name: str) -> Instant:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 2**53:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < BEYOND_TIME:
         raise _Unfit(f"`{name}` is {quote(value)}, not a time")
     return Instant(value)
 

@@ -69,6 +69,16 @@ def test_what_is_offered_before_the_start_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"early\n"
 
 
+def test_what_waits_is_the_line_and_no_longer_the_item(tmp_path: Path) -> None:
+    lines: LineWriter[bytearray] = LineWriter("test-log", LogFile(tmp_path / "log"), lambda item: bytes(item) + b"\n")
+    item = bytearray(b"as it was offered")
+    lines.offer(item)
+    item[:] = b"as it is now"
+    lines.start()
+    lines.stop(PATIENCE)
+    assert (tmp_path / "log").read_bytes() == b"as it was offered\n"
+
+
 def test_a_pipe_that_nobody_reads_loses_lines_and_holds_up_neither_offers_nor_the_stop(pipe: tuple[int, int]) -> None:
     filled = fill(pipe[1])
     lines = writer_to(Stream(pipe[1]), capacity=8)
