@@ -25,7 +25,7 @@ from bench.measure import CPU, Effort, Figure, Reading, Report, Row, Target, Var
 from bench.peers import DECODE_MICROSECONDS, EMPTY_PER_SECOND, PEERS
 from bench.requests import check, policies, token
 from extauthz.model.reason import Reason
-from extauthz.server.client import METHOD
+from extauthz.server.grpcio import METHOD
 from tests.checks import read_response
 
 IN_FLIGHT: Final = 32
@@ -78,11 +78,13 @@ def run(effort: Effort) -> Report:
         server_core, client_core = cores()
         with on_core(server_core):
             empty = stack.enter_context(empty_server())
+            bare_calls = stack.enter_context(empty_server("calls"))
             ours = stack.enter_context(extauthz_server())
         stack.enter_context(on_core(client_core))
         one = [check(token()) for _ in range(2)][:1]
         variants = [
             Variant("empty handler", lambda: empty.ask(one * _WARM, one * effort.of(_CALLS), _empty)),
+            Variant("empty handler, our calls", lambda: bare_calls.ask(one * _WARM, one * effort.of(_CALLS), _empty)),
             Variant("extauthz, one token", partial(_ask_with_one, ours, effort)),
             Variant("extauthz, new RS256", partial(_ask_with_new, ours, effort)),
             Variant("PyJWT's decode, RS256", partial(bare, "RS256", effort)),
@@ -96,7 +98,11 @@ def run(effort: Effort) -> Report:
         rows,
         (Target("one token / an empty handler's rate", SHARE, share, at_least=True),),
         standing=(_our_standing(by_name), *_peers()),
-        notes=("the other servers were measured elsewhere, beside that machine's own yardsticks", *_doubts(rows)),
+        notes=(
+            "the empty handler is a plain grpcio server; with `our calls` it takes its calls as extauthz does",
+            "the other servers were measured elsewhere, beside that machine's own yardsticks",
+            *_doubts(rows),
+        ),
     )
 
 
@@ -124,9 +130,9 @@ def _empty(answer: bytes) -> None:
 
 
 @contextmanager
-def empty_server() -> Iterator[Server]:
-    """The yardstick."""
-    command = [sys.executable, "-m", "bench.empty", str(_THREADS)]
+def empty_server(kind: str = "grpcio") -> Iterator[Server]:
+    """A yardstick of this kind (`bench.empty`)."""
+    command = [sys.executable, "-m", "bench.empty", kind, str(_THREADS)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -19,7 +19,7 @@ from bench.choosing import typical
 from bench.measure import Effort, Figure, Reading, Report, Target, row_of
 from bench.memory import resident
 from bench.requests import issuer
-from extauthz.server.client import METHOD
+from extauthz.server.grpcio import METHOD
 from tests.building import anonymous, obj, policy
 from tests.checks import check_request, read_response
 from tests.cluster.apiserver import ApiServer

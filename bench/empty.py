@@ -1,6 +1,7 @@
-"""The yardstick for calls: a grpcio server whose method does nothing but return ready bytes.
+"""The yardsticks for calls: servers whose method does nothing but return ready bytes.
 
-`python -m bench.empty THREADS` listens on loopback and prints the port. It ends when its standard input does.
+`python -m bench.empty grpcio THREADS` is a plain grpcio server, `python -m bench.empty calls THREADS` takes its calls
+as `extauthz serve` does. Each listens on loopback and prints the port, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from typing import Final
 import grpc
 
 from extauthz.model.reason import Reason
+from extauthz.model.time import SystemClock
 from extauthz.model.verdict import Deny, Refusal
+from extauthz.server.calls import Answering, Calls
 from extauthz.server.codec import write_verdict
-from extauthz.server.grpcio import SERVICE
+from extauthz.server.crowd import Crowd
+from extauthz.server.grpcio import METHOD, SERVICE
 
 ANSWER: Final = write_verdict(Deny(refusal=Refusal(Reason.NO_POLICY, "nothing is decided here")))
 
@@ -23,17 +27,30 @@ def _answer(_data: bytes, _context: grpc.ServicerContext) -> bytes:
     return ANSWER
 
 
-def main(threads: int) -> None:
-    """Serve until standard input ends."""
+def plain(threads: int) -> tuple[grpc.Server, int]:
+    """A server as grpcio's documents write it, not started."""
     server = grpc.server(ThreadPoolExecutor(threads), options=[("grpc.so_reuseport", 0)])
     method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(_answer)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Check": method}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
+    return server, server.add_insecure_port("127.0.0.1:0")
+
+
+def main(kind: str, threads: int) -> None:
+    """Serve until standard input ends."""
+    if kind == "calls":
+        server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
+        port = server.add_insecure_port("127.0.0.1:0")
+        answering = Answering(lambda _data, _ticket: ANSWER, Crowd(threads).submit, ANSWER)
+        calls = Calls(server, METHOD, answering, SystemClock(), 512)
+        server.start()
+        calls.start()
+    else:
+        server, port = plain(threads)
+        server.start()
     print(port, flush=True)
     sys.stdin.read()
     server.stop(0).wait()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))

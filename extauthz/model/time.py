@@ -35,6 +35,14 @@ class Clock(Protocol):
         """Seconds from an arbitrary start, for measuring how long something took."""
 
 
+def seconds_until(instant: float) -> float:
+    """Until an instant that something else has just reckoned by the machine's own clock, however that is set.
+
+    Negative when it is past, infinite when it is.
+    """
+    return instant - _time.time()
+
+
 class SystemClock:
     """The machine's clock, kept from going back.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeAlias
 
 from extauthz.decide import Admission, World, decide, settle
 from extauthz.model.question import Active, Answer, Answered, Ask, Inactive, Question, Unanswered
@@ -19,6 +20,7 @@ from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
 from extauthz.replay.store import Committed, Refused, Store, Unavailable
+from extauthz.server.calls import Later
 from extauthz.server.codec import INTERNAL_DENIAL, read_check, write_verdict
 from extauthz.server.crowd import MOST_ASIDE, stepping_aside
 from extauthz.telemetry.log import frames_of
@@ -32,6 +34,9 @@ _CHANGED: Final = Deny(
     refusal=Refusal(Reason.INTROSPECTION_UNAVAILABLE, "the policies changed while the endpoint was asked")
 )
 _SHARE: Final = 0.9
+
+_Thought: TypeAlias = tuple[Verdict, SpendOutcome]
+_Think: TypeAlias = "Callable[[_Check], _Thought | _Think]"
 
 
 class Asking(Protocol):
@@ -58,6 +63,19 @@ class NobodyAsks:
 NOBODY: Final = NobodyAsks()
 
 
+class _Check:
+    """One Check on its way to its verdict."""
+
+    __slots__ = ("deadline", "now", "started", "view", "world")
+
+    def __init__(self, started: float, now: Instant, budget: Seconds) -> None:
+        self.started = started
+        self.now = now
+        self.deadline = started + budget
+        self.world: World | None = None
+        self.view: RequestView | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answerer:
     """Answers Checks, from any number of threads."""
@@ -72,32 +90,21 @@ class Answerer:
     """Is told when a token names a key that its issuer's set lacks; must not wait."""
     desk: Asking = NOBODY
     """Who asks the endpoints of issuers."""
+    store_waits: bool = False
+    """Whether the store is one that a commit waits for."""
     _written: GenerationalCache[int, tuple[Allow, bytes]] = field(
         default_factory=lambda: GenerationalCache(10_000), init=False, repr=False
     )
     """Answers that last, in bytes; each with the value that it was written for."""
 
     def answer(self, data: bytes, budget: Seconds) -> bytes:
-        """Answer one serialised CheckRequest, within `budget` seconds from now."""
-        started, now = self.clock.monotonic(), self.clock.now()
-        world: World | None = None
-        view: RequestView | None = None
-        outcome = SpendOutcome.NONE
-        try:
-            world = self.world()
-            read = read_check(data)
-            if isinstance(read, Refusal):
-                verdict: Verdict = Deny(refusal=read)
-            else:
-                view = read
-                verdict, outcome = self._decide(view, world, now, started + budget)
-            response = write_verdict(verdict) if isinstance(verdict, Deny) else self._write(verdict)
-        except Exception as error:  # noqa: BLE001  # INVARIANT: the one broad except: a bug denies
-            _LOG.error("a bug denied a request: %s", _where(error))
-            verdict = Deny(refusal=Refusal(Reason.INTERNAL, type(error).__name__))
-            response = INTERNAL_DENIAL
-        self._tell(verdict, view, outcome, started, now, world)
-        return response
+        """Answer one serialised CheckRequest, within `budget` seconds from now, waiting for whom it must."""
+        begun = self.begin(data, budget)
+        return begun if isinstance(begun, bytes) else begun()
+
+    def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
+        """The same without waiting for anybody: the answer, or what finishes it on a thread that may wait."""
+        return self._respond(_Check(self.clock.monotonic(), self.clock.now(), budget), partial(self._decide, data))
 
     def refuse(self, refusal: Refusal) -> bytes:
         """The recorded denial of a request that is not even read, and for which no policy is asked."""
@@ -105,10 +112,57 @@ class Answerer:
         self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), self.clock.now(), None)
         return write_verdict(verdict)
 
-    def _decide(self, view: RequestView, world: World, now: Instant, deadline: float) -> tuple[Verdict, SpendOutcome]:
-        decided = decide(view, world, now)
+    def _respond(self, check: _Check, think: _Think) -> bytes | Later:
+        """The bytes of a verdict, which is recorded; or what finishes them."""
+        try:
+            thought = think(check)
+            if callable(thought):
+                return partial(self._finish, check, thought)
+            verdict, outcome = thought
+            response = write_verdict(verdict) if isinstance(verdict, Deny) else self._write(verdict)
+        except Exception as error:  # noqa: BLE001  # INVARIANT: the one broad except: a bug denies
+            _LOG.error("a bug denied a request: %s", _where(error))
+            verdict, outcome = Deny(refusal=Refusal(Reason.INTERNAL, type(error).__name__)), SpendOutcome.NONE
+            response = INTERNAL_DENIAL
+        self._tell(verdict, check.view, outcome, check.started, check.now, check.world)
+        return response
+
+    def _finish(self, check: _Check, think: _Think) -> bytes:
+        response = self._respond(check, think)
+        return response if isinstance(response, bytes) else response()
+
+    def _decide(self, data: bytes, check: _Check) -> _Thought | _Think:
+        """The verdict, or how to come by it where somebody must be waited for."""
+        world = check.world = self.world()
+        view = read_check(data)
+        if isinstance(view, Refusal):
+            return Deny(refusal=view), SpendOutcome.NONE
+        check.view = view
+        decided = decide(view, world, check.now)
         if isinstance(decided, Ask):
-            decided = self._ask(view, decided.question, deadline)
+            answer = self.desk.recall(decided.question)
+            if answer is None:
+                return partial(self._ask, view, decided.question)
+            decided = self._informed(view, decided.question, answer)
+        if self.store_waits and isinstance(decided, Admission) and decided.spends:
+            return partial(self._settle, decided)
+        return self._settle(decided, check)
+
+    def _ask(self, view: RequestView, question: Question, check: _Check) -> _Thought:
+        """The verdict with the answer of an issuer's endpoint."""
+        now = self.clock.monotonic()
+        with stepping_aside() as room:
+            # Something is left of the time for what comes after.
+            answer = self.desk.ask(question, now + _SHARE * (check.deadline - now)) if room else _TOO_MANY
+        return self._settle(self._informed(view, question, answer), check)
+
+    def _informed(self, view: RequestView, question: Question, answer: Answer) -> Deny | Admission:
+        """Decide with this answer, by what is loaded, and the time it is, when it has come."""
+        decided = decide(view, self.world(), self.clock.now(), Answered(question, answer))
+        return _CHANGED if isinstance(decided, Ask) else decided
+
+    def _settle(self, decided: Deny | Admission, check: _Check) -> _Thought:
+        """The verdict, once what the request spends is counted."""
         if isinstance(decided, Deny):
             issuer = decided.refusal.issuer
             if decided.reason is Reason.KEY_UNKNOWN and issuer is not None:
@@ -116,21 +170,10 @@ class Answerer:
             return decided, SpendOutcome.NONE
         if not decided.spends:
             return decided.allow, SpendOutcome.NONE
-        if self.clock.monotonic() >= deadline:
+        if self.clock.monotonic() >= check.deadline:
             return _LATE, SpendOutcome.NONE
         committed = self.store.commit(decided.spends, decided.attempt)
         return settle(decided, committed), _outcome(committed)
-
-    def _ask(self, view: RequestView, question: Question, deadline: float) -> Deny | Admission:
-        """Decide with the answer of an issuer's endpoint, by what is loaded, and the time it is, when it has come."""
-        answer: Answer | None = self.desk.recall(question)
-        if answer is None:
-            now = self.clock.monotonic()
-            with stepping_aside() as room:
-                # Something is left of the time for what comes after.
-                answer = self.desk.ask(question, now + _SHARE * (deadline - now)) if room else _TOO_MANY
-        decided = decide(view, self.world(), self.clock.now(), Answered(question, answer))
-        return _CHANGED if isinstance(decided, Ask) else decided
 
     def _write(self, allow: Allow) -> bytes:
         if not allow.lasting:

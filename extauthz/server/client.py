@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import grpc
 from google.protobuf.json_format import MessageToDict
@@ -13,10 +13,8 @@ from google.protobuf.json_format import MessageToDict
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.model.reason import OK
 from extauthz.server.codec import PINNED_POLICY
-from extauthz.server.grpcio import SERVICE
+from extauthz.server.grpcio import METHOD
 from extauthz.server.respond import NAMESPACE
-
-METHOD: Final = f"/{SERVICE}/Check"
 
 
 class Unanswered(Exception):

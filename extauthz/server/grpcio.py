@@ -6,9 +6,7 @@ An RPC error would let the request through an Envoy that fails open.
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +20,18 @@ from extauthz.config import Address, TcpAddress, UnixAddress
 from extauthz.model.reason import Reason
 from extauthz.model.time import Clock, Seconds
 from extauthz.model.verdict import Refusal
+from extauthz.server.calls import Answering, Calls, Later, Ticket
 from extauthz.server.codec import INTERNAL_DENIAL
 from extauthz.server.crowd import Crowd
 from extauthz.server.sockets import SocketRefused, created_with, make_room
 from extauthz.server.tls import TlsFiles, server_credentials
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
+METHOD: Final = f"/{SERVICE}/Check"
 HARD_CAP: Final = 64 * 1024 * 1024
 """Messages beyond this many bytes are refused by gRPC itself, with an RPC error. Envoy's own bound on what it sends
 (`max_request_bytes`, header limits) lies far below."""
 
-_LOG: Final = logging.getLogger(__name__)
 _PING_INTERVAL_MS: Final = 5000
 """The least time between two pings of a client: Envoy's keepalive must not be taken for abuse."""
 
@@ -40,8 +39,8 @@ _PING_INTERVAL_MS: Final = 5000
 class Answers(Protocol):
     """Who answers Checks."""
 
-    def answer(self, data: bytes, budget: Seconds) -> bytes:
-        """Answer one serialised CheckRequest within `budget` seconds."""
+    def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
+        """Answer one serialised CheckRequest within `budget` seconds. Does not wait: what must finishes the answer."""
 
     def refuse(self, refusal: Refusal) -> bytes:
         """The recorded denial of a request that is not even read."""
@@ -91,12 +90,13 @@ class Server:
         self._answers = answers
         self._serving = serving
         self._clock = clock
-        self._crowd = Crowd(clock, serving.threads, serving.max_concurrent)
+        self._crowd = Crowd(serving.threads)
         self._others = ThreadPoolExecutor(max_workers=2, thread_name_prefix="health")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._others)
         self._sockets: list[Path] = []
         self._server = grpc.server(self._others, options=serving.options())
-        self._server.add_generic_rpc_handlers((_handler(self._check, self._crowd),))
+        answering = Answering(self._check, self._crowd.submit, INTERNAL_DENIAL)
+        self._calls = Calls(self._server, METHOD, answering, clock, serving.max_concurrent)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self.say_serving(serving=False)
@@ -115,6 +115,7 @@ class Server:
             self._stop(Seconds(0.0))
             raise
         self._server.start()
+        self._calls.start()
         return bound
 
     def say_serving(self, *, serving: bool) -> None:
@@ -162,38 +163,18 @@ class Server:
                 f"cannot listen on {address}: it is in use, or not an address of this machine"
             ) from error
 
-    def _check(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        try:
-            ticket = self._crowd.ticket()
-            if ticket.crowded:
-                most = self._serving.max_concurrent
-                return self._answers.refuse(Refusal(Reason.OVERLOADED, f"more than {most} Checks at once"))
-            budget = self._budget(ticket.since, context.time_remaining())
-            if budget <= 0.0:
-                return self._answers.refuse(Refusal(Reason.OVERLOADED, "the Check waited until its time was over"))
-            if len(data) > self._serving.max_request_bytes:
-                words = f"the CheckRequest has {len(data)} bytes, allowed are {self._serving.max_request_bytes}"
-                return self._answers.refuse(Refusal(Reason.REQUEST_MALFORMED, words))
-            return self._answers.answer(data, budget)
-        except Exception as error:  # noqa: BLE001  # the last line: what failed must still not be an RPC error
-            _LOG.error("a Check could not be answered: %s", type(error).__name__)
-            return INTERNAL_DENIAL
-
-    def _budget(self, since: float, caller: float | None) -> Seconds:
-        """What is left of our own time for a Check since it arrived, or of the caller's when that is less."""
-        ours = self._serving.check_budget - (self._clock.monotonic() - since)
-        return Seconds(ours if caller is None else min(ours, caller))
-
-
-def _handler(check: Callable[[bytes, grpc.ServicerContext], bytes], crowd: Crowd) -> grpc.GenericRpcHandler:
-    """Hands bytes to `check` and its bytes back, on the threads of the crowd."""
-
-    def behavior(data: bytes, context: grpc.ServicerContext) -> bytes:
-        return check(data, context)
-
-    # gRPC runs a method on the pool that its function carries under this name.
-    behavior.experimental_thread_pool = crowd  # type: ignore[attr-defined]
-    return grpc.method_handlers_generic_handler(SERVICE, {"Check": grpc.unary_unary_rpc_method_handler(behavior)})
+    def _check(self, data: bytes, ticket: Ticket) -> bytes | Later:
+        if ticket.crowded:
+            most = self._serving.max_concurrent
+            return self._answers.refuse(Refusal(Reason.OVERLOADED, f"more than {most} Checks at once"))
+        # What is left of our own time for a Check since it arrived, or of the caller's when that is less.
+        budget = Seconds(min(ticket.since + self._serving.check_budget, ticket.until) - self._clock.monotonic())
+        if budget <= 0.0:
+            return self._answers.refuse(Refusal(Reason.OVERLOADED, "the Check waited until its time was over"))
+        if len(data) > self._serving.max_request_bytes:
+            words = f"the CheckRequest has {len(data)} bytes, allowed are {self._serving.max_request_bytes}"
+            return self._answers.refuse(Refusal(Reason.REQUEST_MALFORMED, words))
+        return self._answers.begin(data, budget)
 
 
 def _ms(seconds: Seconds) -> int:

@@ -17,8 +17,8 @@ import pytest
 from extauthz.cli.demo.process import Process, poll_until
 from extauthz.control.rbac import Mode
 from extauthz.model.time import SystemClock
-from extauthz.server.client import METHOD
 from extauthz.server.events import PATH
+from extauthz.server.grpcio import METHOD
 from extauthz.tokens.logout import EVENT
 from tests import issuing
 from tests.building import obj, policy

@@ -9,7 +9,7 @@ import pytest
 
 from bench.http2 import Connection, Refused
 from extauthz.model.time import Seconds
-from extauthz.server.client import METHOD
+from extauthz.server.grpcio import METHOD
 from tests.unit.server.serving import Running, running
 
 

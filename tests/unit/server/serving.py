@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import grpc
 from extauthz.config import TcpAddress
 from extauthz.model.time import Clock, Seconds, SystemClock
 from extauthz.model.verdict import Deny, Refusal
-from extauthz.server.client import METHOD
+from extauthz.server.calls import Later
 from extauthz.server.codec import write_verdict
-from extauthz.server.grpcio import Server, Serving
+from extauthz.server.grpcio import METHOD, Server, Serving
 from extauthz.server.tls import TlsFiles
 from tests.unit.keys.servers import ca_pem, server_tls
 
@@ -44,7 +45,7 @@ class Echo:
     budgets: list[float] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
-    def answer(self, data: bytes, budget: Seconds) -> bytes:
+    def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
         self.budgets.append(budget)
         return data
 
@@ -61,11 +62,14 @@ class Gate(Echo):
     """Released by each request that waits."""
     opened: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, data: bytes, budget: Seconds) -> bytes:
-        if data.startswith(b"wait"):
-            self.entered.release()
-            assert self.opened.wait(PATIENCE)
-        return super().answer(data, budget)
+    def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
+        answer = super().begin(data, budget)
+        return partial(self._wait, data) if data.startswith(b"wait") else answer
+
+    def _wait(self, data: bytes) -> bytes:
+        self.entered.release()
+        assert self.opened.wait(PATIENCE)
+        return data
 
 
 @dataclass(frozen=True)

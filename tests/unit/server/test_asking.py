@@ -236,7 +236,7 @@ def test_a_request_waits_for_an_endpoint_no_longer_than_its_time() -> None:
 
 
 def test_no_more_calls_than_there_is_room_for_wait_aside_and_threads_go_when_they_are_back() -> None:
-    crowd, gate = Crowd(SystemClock(), threads=2, most=500), threading.Event()
+    crowd, gate = Crowd(threads=2), threading.Event()
     rooms: list[bool] = []
     ran = threading.Semaphore(0)
 
@@ -263,7 +263,7 @@ def test_no_more_calls_than_there_is_room_for_wait_aside_and_threads_go_when_the
 
 
 def test_calls_that_are_aside_when_the_pool_closes_are_finished() -> None:
-    crowd, gate, done = Crowd(SystemClock(), threads=1, most=10), threading.Event(), threading.Event()
+    crowd, gate, done = Crowd(threads=1), threading.Event(), threading.Event()
 
     def wait() -> None:
         with stepping_aside():

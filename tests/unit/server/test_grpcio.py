@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from extauthz.config import TcpAddress, UnixAddress
 from extauthz.model.reason import Reason
 from extauthz.model.time import Seconds
 from extauthz.model.verdict import Refusal
+from extauthz.server.calls import Later, Ticket
 from extauthz.server.codec import INTERNAL_DENIAL
-from extauthz.server.grpcio import SERVICE, CannotListen
+from extauthz.server.grpcio import METHOD, SERVICE, CannotListen, Server
 from tests.checks import read_response
 from tests.clock import FakeClock
 from tests.unit.server.serving import PATIENCE, Echo, Gate, ask, channel, running
+from tests.unit.server.serving import SERVING as SERVING_LOOPBACK
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -132,7 +135,7 @@ def test_when_one_listener_cannot_be_opened_none_is_left_open(tmp_path: Path) ->
 class Breaks(Echo):
     """An answerer with bugs everywhere."""
 
-    def answer(self, data: bytes, budget: Seconds) -> bytes:
+    def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
         raise ValueError("not-to-be-told")
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -155,6 +158,55 @@ def test_an_oversized_message_is_an_explicit_denial(size: int) -> None:
         assert (answer.http_status, answer.metadata["reason"]) == (400, "request_malformed")
         assert ask(served.target, b"x" * 4096) == b"x" * 4096
     assert [refusal.detail for refusal in echo.refusals] == [f"the CheckRequest has {size} bytes, allowed are 4096"]
+    assert len(echo.budgets) == 1
+
+
+class FailsLater(Echo):
+    """An answerer whose bug shows only after it has waited."""
+
+    def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
+        return self._fail
+
+    def _fail(self) -> bytes:
+        raise ValueError("not-to-be-told")
+
+
+def test_a_bug_on_a_thread_that_waits_is_an_explicit_denial(caplog: pytest.LogCaptureFixture) -> None:
+    with running(FailsLater()) as served:
+        assert ask(served.target) == INTERNAL_DENIAL
+    assert "a Check could not be answered: ValueError" in caplog.text
+    assert "not-to-be-told" not in caplog.text
+
+
+class StopsOnce(FakeClock):
+    """A clock that fails when it is first read."""
+
+    def monotonic(self) -> float:
+        if not self.failed:
+            self.failed = True
+            raise ValueError("not-to-be-told")
+        return super().monotonic()
+
+    failed = False
+
+
+def test_a_call_that_cannot_be_taken_in_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    with running(Echo(), StopsOnce()) as served:
+        with pytest.raises(grpc.RpcError):
+            ask(served.target, timeout=0.5)
+        assert ask(served.target) == b"data"
+    assert "a call failed: ValueError" in caplog.text
+    assert "not-to-be-told" not in caplog.text
+
+
+def test_a_call_without_a_message_is_no_check() -> None:
+    echo = Echo()
+    with running(echo) as served, channel(served.target) as connection:
+        call = connection.stream_unary(METHOD, request_serializer=bytes, response_deserializer=bytes)
+        with pytest.raises(grpc.RpcError) as error:
+            call(iter(()), timeout=PATIENCE)
+        assert code_of(error) is grpc.StatusCode.UNIMPLEMENTED
+        assert ask(served.target) == b"data"
     assert len(echo.budgets) == 1
 
 
@@ -186,53 +238,19 @@ def test_a_shorter_deadline_of_the_caller_is_the_budget() -> None:
     assert 0.0 < budget < PATIENCE * 1.1
 
 
-def test_the_time_that_a_check_waited_is_taken_from_its_budget(callers: ThreadPoolExecutor) -> None:
-    gate, clock = Gate(), Counting()
-    with running(gate, clock, threads=1, check_budget=Seconds(10.0)) as served:
-        first = callers.submit(ask, served.target, b"wait")
-        assert gate.entered.acquire(timeout=PATIENCE)
-        seen = clock.calls
-        second = callers.submit(ask, served.target, b"second")
-        clock.wait_for(seen + 1)
-        clock.advance(4.0)
-        gate.opened.set()
-        assert (first.result(PATIENCE), second.result(PATIENCE)) == (b"wait", b"second")
-    assert gate.budgets == [10.0, 6.0]
-
-
-def test_a_check_that_waited_until_its_time_was_over_is_refused_unread(callers: ThreadPoolExecutor) -> None:
-    gate, clock = Gate(), Counting()
-    with running(gate, clock, threads=1, check_budget=Seconds(10.0)) as served:
-        first = callers.submit(ask, served.target, b"wait")
-        assert gate.entered.acquire(timeout=PATIENCE)
-        seen = clock.calls
-        second = callers.submit(ask, served.target, b"second")
-        clock.wait_for(seen + 1)
-        clock.advance(10.0)
-        gate.opened.set()
-        assert first.result(PATIENCE) == b"wait"
-        assert read_response(second.result(PATIENCE)).metadata["reason"] == "overloaded"
-    assert len(gate.budgets) == 1
-
-
-class Counting(FakeClock):
-    """A clock that tells when it was looked at."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-        self._looked = threading.Condition()
-
-    def monotonic(self) -> float:
-        with self._looked:
-            self.calls += 1
-            self._looked.notify_all()
-        return super().monotonic()
-
-    def wait_for(self, calls: int) -> None:
-        """Wait until it was looked at so often."""
-        with self._looked:
-            assert self._looked.wait_for(lambda: self.calls >= calls, PATIENCE)
+@pytest.mark.parametrize(
+    ("waited", "left", "budget"), [(0, 60, 10), (4, 60, 6), (4, 5, 5), (9, -1, None), (10, 60, None)]
+)
+def test_the_time_that_a_check_waited_is_taken_from_its_budget(
+    waited: float, left: float, budget: float | None
+) -> None:
+    echo, clock = Echo(), FakeClock()
+    server = Server(echo, replace(SERVING_LOOPBACK, check_budget=Seconds(10.0)), clock)
+    now = clock.monotonic()
+    server._check(b"data", Ticket(now - waited, now + left, crowded=False))
+    assert echo.budgets == ([] if budget is None else [budget])
+    assert [refusal.reason for refusal in echo.refusals] == ([Reason.OVERLOADED] if budget is None else [])
+    server.drain(Seconds(0.0), Seconds(0.0))
 
 
 # Too many at once
@@ -262,6 +280,17 @@ def test_as_many_as_are_allowed_wait_for_their_turn(callers: ThreadPoolExecutor)
         gate.opened.set()
         assert [each.result(PATIENCE) for each in held] == [b"wait %d" % number for number in range(8)]
     assert gate.refusals == []
+
+
+def test_a_call_that_waits_for_somebody_holds_up_none_that_does_not(callers: ThreadPoolExecutor) -> None:
+    gate = Gate()
+    with running(gate, threads=1) as served:
+        held = [callers.submit(ask, served.target, b"wait %d" % number) for number in range(3)]
+        assert gate.entered.acquire(timeout=PATIENCE)
+        assert [ask(served.target) for _ in range(3)] == [b"data"] * 3
+        assert not any(each.done() for each in held)
+        gate.opened.set()
+        assert [each.result(PATIENCE) for each in held] == [b"wait %d" % number for number in range(3)]
 
 
 def test_health_is_told_while_every_thread_is_busy(callers: ThreadPoolExecutor) -> None:
