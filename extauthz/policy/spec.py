@@ -88,7 +88,7 @@ class PathSpec(Union):
     template: Template | None = None
     """A path with `{name}` for any one segment: `/users/{id}/orders`."""
     regex: Pattern | None = None
-    """An RE2 pattern that matches the whole path."""
+    """An RE2 pattern that matches the whole path, percent-encoded in upper case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,13 @@ class HeaderMatchSpec(Union):
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     members: ClassVar[tuple[str, ...]] = ("exact", "present")
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            "self.name != 'host'",
+            "Envoy tells the host apart from the headers; name it in `hosts`",
+            lambda spec: spec.name == "host",
+        ),
+    )
     name: HeaderName
     """Header name in lower case."""
     exact: HeaderValue | None = None
@@ -106,10 +113,17 @@ class HeaderMatchSpec(Union):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MatchSpec:
+class MatchSpec(Ruled):
     """One alternative of a rule's `match`; all of its parts must hold."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    cel_rules: ClassVar[tuple[CelRule, ...]] = (
+        CelRule(
+            once_named("self.headers"),
+            "`headers` has one name twice, and no request holds both; write an alternative of `match` for each value",
+            lambda spec: twin(header.name for header in spec.headers),
+        ),
+    )
     methods: Annotated[tuple[Method, ...], Field(max_length=16)] = ()
     """Request methods; none means every method."""
     path: PathSpec | None = None

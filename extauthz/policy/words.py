@@ -5,6 +5,7 @@ Every bound stands in the type, so that the parser, the reference page and the C
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
@@ -20,7 +21,7 @@ from extauthz.model.time import MAX_CLOCK_SKEW, Seconds, format_duration, parse_
 from extauthz.model.token import ClaimPath
 from extauthz.policy.incluster import InCluster
 from extauthz.policy.path import regex, template
-from extauthz.policy.path_shape import LITERAL_PATH, PATH_PATTERN, PATH_TEMPLATE
+from extauthz.policy.path_shape import COLON_NAME, LITERAL_PATH, METHOD, PATH_PATTERN, PATH_TEMPLATE, PATTERN_BREACHES
 from extauthz.policy.ruled import ApiServer
 
 STRICT: Final = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -118,21 +119,27 @@ HostPattern: TypeAlias = Annotated[
 """A host in lower case without port, `*.` before it for its subdomains, or `*` for every host."""
 
 
+_METHOD: Final = re.compile(METHOD, re.ASCII)
+
+
 def _method(text: str) -> None:
     parse_method(text)
     if text != text.upper():
         raise ValueError(f"methods are in upper case; did you mean `{text.upper()}`?")
+    if _METHOD.fullmatch(text) is None:
+        raise ValueError("a method has letters, digits, `-` and `_`; name each by itself, and none for every method")
 
 
 Method: TypeAlias = Annotated[
     str,
     Field(min_length=1, max_length=32, description="A request method in upper case, such as `POST`."),
     checked(_method),
-    ApiServer(r"^[A-Z0-9!#$%&'*+.^_`|~-]+$"),
+    ApiServer(METHOD),
 ]
-"""A request method. Case matters, and no method in use has lower case: `post` would take no request at all, and leave
-those that it means to a laxer rule."""
+"""A request method. Case matters, and no method in use has lower case or a sign besides these: `post`, `*` or
+`GET|POST` would take no request at all, and leave those that it means to a laxer rule."""
 
+_PATTERN_SIGNS: Final = "*{}<>|"
 _NO_PATTERN: Final = (
     "write `prefix` for all below a path, `template` with `{name}` for a segment; for the character, `%2A`"
 )
@@ -141,18 +148,28 @@ _NO_PATTERN: Final = (
 def _literal(text: str) -> None:
     """Refuses what looks like a pattern: taken as it stands it would fit no request, and leave what it means to a laxer
     rule."""
-    found = next((sign for sign in "*{}" if sign in text), None)
-    if found is not None:
-        raise ValueError(
-            f"`{found}` stands for nothing but itself here; {_NO_PATTERN.replace('2A', f'{ord(found):2X}')}"
-        )
+    _refuse_signs(text, _PATTERN_SIGNS)
     parse_policy_path(text)
 
 
 def _template(text: str) -> None:
-    if "*" in text:
-        raise ValueError(f"`*` stands for nothing but itself here; {_NO_PATTERN}")
+    _refuse_signs(text, _PATTERN_SIGNS.replace("{}", ""))
     template(text)
+
+
+def _refuse_signs(text: str, signs: str) -> None:
+    found = next((sign for sign in signs if sign in text), ":" if COLON_NAME.search(text) is not None else None)
+    if found is not None:
+        words = _NO_PATTERN.replace("2A", f"{ord(found):2X}")
+        raise ValueError(f"`{found}` stands for nothing but itself here; {words}")
+
+
+def _pattern(text: str) -> None:
+    """Refuses a pattern that fits no path as paths are matched: whole, from their `/` on, and percent-encoded."""
+    regex(text)
+    found = next((words for breach, words in PATTERN_BREACHES if breach.search(text) is not None), None)
+    if found is not None:
+        raise ValueError(found)
 
 
 LiteralPath: TypeAlias = Annotated[
@@ -160,8 +177,8 @@ LiteralPath: TypeAlias = Annotated[
 ]
 """A path without query."""
 
-Pattern: TypeAlias = Annotated[str, Field(min_length=1, max_length=512), checked(regex), PATH_PATTERN]
-"""A regular expression in RE2 syntax, matched against the whole path."""
+Pattern: TypeAlias = Annotated[str, Field(min_length=1, max_length=512), checked(_pattern), PATH_PATTERN]
+"""A regular expression in RE2 syntax, matched against the whole path as it is percent-encoded."""
 
 Template: TypeAlias = Annotated[
     str,

@@ -201,9 +201,28 @@ def _matches() -> list[Row]:
     paths.breaks("a star in a prefix", "match[0].path.prefix", "", {"prefix": "/api/*"})
     paths.breaks("a name in an exact path", "match[0].path.exact", "", {"exact": "/users/{id}"})
     paths.breaks("a star in a template", "match[0].path.template", "", {"template": "/*/{id}"})
+    for title, form, text, words in (
+        ("a name after a colon", "exact", "/users/:id", "`{name}` for a segment"),
+        ("a name after a colon", "template", "/users/:id/{order}", "`{name}` for a segment"),
+        ("a name in angle brackets", "prefix", "/users/<id>", ""), ("a choice", "prefix", "/a|/b", ""),
+        ("a choice", "template", "/a|b/{id}", ""),
+        ("a pattern for a part of the path", "regex", "admin/.*", "begins with `/`"),
+        ("a pattern whose group is for a part of the path", "regex", "^(?i:(admin|root))/.*", "begins with `/`"),
+        ("a pattern with a character outside ASCII", "regex", "/caf\u00e9/.*", "`%C3%A9`"),
+        ("a pattern with a space", "regex", "/my files/.*", "`%20`"),
+        ("a pattern with an escape in lower case", "regex", "/caf%c3%a9", "upper case"),
+    ):  # fmt: skip
+        paths.breaks(f"{title}, {form}", f"match[0].path.{form}", words, {form: text})
     paths.holds("a star that is one", {"exact": "/a/%2A"})
+    paths.holds("a colon within a segment", {"exact": "/v1/models/m:generate/%3Aid"})
+    for text in ("(?i)/caf%c3%a9", "^/[^ ]+/%C3%A9$", "(/a|/b)", "[/]a", ".*[.]php", "(?P<all>/.*)"):
+        paths.holds(f"a pattern that fits paths, {text}", {"regex": text})
     paths.breaks("two ways to match a path", "match[0].path", "exactly one of", {"exact": "/a", "prefix": "/b"})
     paths.breaks("no way to match a path", "match[0].path", "exactly one of", {})
+    return [*paths.rows, *_heads()]
+
+
+def _heads() -> list[Row]:
     heads = _RuleRows("match", lambda header: [{"headers": [header], "methods": ["GET", "M-SEARCH"]}])
     heads.holds("a header with a value", {"name": "x-tenant", "exact": "a b"})
     heads.holds("a header that is there", {"name": "x-tenant", "present": True})
@@ -213,12 +232,19 @@ def _matches() -> list[Row]:
     heads.breaks("a value with a space at its end", "match[0].headers[0].exact", "", {"name": "x", "exact": "a "})
     heads.breaks("a header that is not there", "match[0].headers[0].present", "", {"name": "x", "present": False})
     heads.breaks("a header without value", "match[0].headers[0]", "exactly one of", {"name": "x"})
+    heads.breaks("the host for a header", "match[0].headers[0]", "in `hosts`", {"name": "host", "exact": "a.example"})
+    twice = [{"name": "x", "exact": "a"}, {"name": "x", "exact": "b"}]
+    alternatives = _RuleRows("match", lambda headers: [{"headers": headers}])
+    alternatives.breaks("a header with two values", "match[0]", "an alternative of `match`", twice)
+    alternatives.holds("two headers", [{"name": "x", "exact": "a"}, {"name": "y", "present": True}])
     methods = _RuleRows("match", lambda method: [{"methods": [method]}])
     methods.breaks("a method with a space", "match[0].methods[0]", "", "GET POST")
     methods.breaks("a method in lower case", "match[0].methods[0]", "", "post")
+    methods.breaks("a star for a method", "match[0].methods[0]", "", "*")
+    methods.breaks("two methods in one", "match[0].methods[0]", "", "GET|POST")
     methods.breaks("a method that is a truth value", "match[0].methods[0]", "", True)
     methods.breaks("a method of 33 characters", "match[0].methods[0]", "", "A" * 33)
-    return [*paths.rows, *heads.rows, *methods.rows]
+    return [*heads.rows, *alternatives.rows, *methods.rows]
 
 
 def _tokens() -> list[Row]:

@@ -154,6 +154,14 @@ def test_a_broken_policy_keeps_a_host_written_with_a_port() -> None:
         ({"methods": ["get"], "path": {"exact": "/a/b"}}, "did you mean `GET`?"),
         ({"path": {"prefix": "/a/*"}}, "`prefix` for all below"),
         ({"path": {"exact": "/a/{id}"}}, "`template` with `{name}`"),
+        ({"path": {"prefix": "/a/:id"}}, "`template` with `{name}`"),
+        ({"methods": ["*"], "path": {"exact": "/a/b"}}, "none for every method"),
+        ({"methods": ["GET|POST"], "path": {"exact": "/a/b"}}, "name each by itself"),
+        ({"path": {"exact": "/a/b"}, "headers": [{"name": "host", "exact": "api.example"}]}, "name it in `hosts`"),
+        (
+            {"path": {"exact": "/a/b"}, "headers": [{"name": "x", "exact": "1"}, {"name": "x", "exact": "2"}]},
+            "an alternative of `match` for each value",
+        ),
     ],
 )
 def test_what_would_fit_no_request_leaves_nothing_to_a_laxer_rule(strict: Any, words: str) -> None:
