@@ -18,7 +18,7 @@ from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
 from extauthz.model.target import Path, segments
-from extauthz.model.verdict import Refusal
+from extauthz.model.verdict import Mode, Refusal
 from extauthz.policy.condition import HeaderMatch, Part, lacks
 from extauthz.policy.path import PARAMETER, PathKind, PathMatch, compile_regex, narrower
 from extauthz.policy.rule import Rule
@@ -94,12 +94,24 @@ class _Node:
 class PathTable:
     """The routes of one host, or of one policy."""
 
-    __slots__ = ("_disputed", "_exact", "_prefix", "_regexes", "_templates", "_unknown", "_unknown_pattern", "routes")
+    __slots__ = (
+        "_disputed",
+        "_exact",
+        "_prefix",
+        "_regexes",
+        "_templates",
+        "_unknown",
+        "_unknown_pattern",
+        "enforces",
+        "routes",
+    )
 
     def __init__(self, routes: Iterable[Route]) -> None:
         by_path: defaultdict[PathMatch, list[Route]] = defaultdict(list)
         self.routes = tuple(routes)
         """All of them, as they came."""
+        self.enforces = any(route.rule.mode is Mode.ENFORCE for route in self.routes)
+        """Whether one of them leads to a rule that denies."""
         for route in self.routes:
             by_path[route.key.path].append(route)
         for same in by_path.values():

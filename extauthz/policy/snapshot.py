@@ -9,8 +9,9 @@ from extauthz.introspection.endpoint import Endpoint
 from extauthz.keys.jwks import IssuerKeys
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
+from extauthz.model.step import Step
 from extauthz.model.token import IssuerRef, Trust
-from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.model.verdict import Mode, PolicyRef, Refusal
 from extauthz.policy.match import HostTable, PathTable, Route
 from extauthz.policy.problem import Problem
 from extauthz.policy.revocations import Revocations
@@ -78,6 +79,8 @@ class Snapshot:
         rule = self._routing.hosts.find(view)
         if rule is None:
             return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
+        if rule.mode is Mode.SHADOW and not view.target.oddities <= rule.odd_paths:
+            return self._choose_odd(view, rule)
         return rule if rule.refuses is None else rule.refuses
 
     def tables(self, view: RequestView) -> Iterable[PathTable]:
@@ -93,6 +96,13 @@ class Snapshot:
         if asserted.isdisjoint(names) and "_" not in "".join(names):
             return ()
         return tuple(name for name in names if _fold(name) in asserted)
+
+    def _choose_odd(self, view: RequestView, rule: Rule) -> Rule | Refusal:
+        """INVARIANT: Shadow alone admits no path that a server may take for one that another policy enforces."""
+        if not any(table.enforces for table in self.tables(view)):
+            return rule
+        words = f"servers read the path differently; {rule.policy} only records, and others of this host enforce"
+        return Refusal(Reason.REQUEST_MALFORMED, words, at=Step.RULE)
 
     def _choose_pinned(self, view: RequestView, pinned: str) -> Rule | Refusal:
         table = self._routing.by_policy.get(pinned)

@@ -162,6 +162,18 @@ def test_shadow_admits_records_and_vouches_for_nobody() -> None:
         assert "subject" not in response.metadata
 
 
+def test_shadow_admits_no_odd_path_that_may_be_one_of_a_policy_that_enforces() -> None:
+    trial = policy("trial", with_token("r"), mode="Shadow")
+    for host in ("api.example", "*"):
+        asked = Asked(trial, policy("guard", with_token("r", match={"path": {"prefix": "/admin"}}), hosts=(host,)))
+        found = {
+            path: asked.ask(path).code == 0 for path in ("/orders", "//admin", "/%2Fadmin", "/admin;a=b", "/%2561")
+        }
+        assert found == {path: path == "/orders" for path in found}
+    alone = Asked(trial, policy("guard", with_token("r"), hosts=("other.example",)))
+    assert alone.ask("//admin").code == 0
+
+
 def test_shadow_counts_apart_from_enforce() -> None:
     rule = with_token("r", reuse={"maxUses": 1})
     asked, text = Asked(policy("p", rule, mode="Shadow")), token()
