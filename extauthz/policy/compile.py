@@ -33,6 +33,7 @@ from extauthz.policy.spec import (
     MatchSpec,
 )
 from extauthz.policy.targets import salvage_targets, target_of
+from extauthz.policy.unreached import unreached
 from extauthz.policy.within import Inner
 
 _Object: TypeAlias = Parsed | Broken
@@ -192,6 +193,7 @@ def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Pol
             routes.extend(Route(key, rule, _age(item), (index, place)) for key in keys)
             inners = (Inner(path, method, headers_of(match)) for method in match.methods or (None,))
             drafts.extend(Draft(rule, inner, (index, place)) for inner in inners)
+    problems.extend(Problem(item.ref, ("spec", "rules", *field), words) for field, words in unreached(spec.rules))
     refs = tuple(target_of(each, item.ref.namespace) for each in spec.target_refs or ())
     targeting = Targeting(refs, tuple(drafts)) if refs else None
     return Policy(item.ref, tuple(routes), tuple(problems), targeting, _age(item))

@@ -86,9 +86,10 @@ class PathSpec(Union):
     prefix: LiteralPath | None = None
     """This path and all below it, by whole segments: `/api` takes `/api` and `/api/x`, not `/apix`."""
     template: Template | None = None
-    """A path with `{name}` for any one segment: `/users/{id}/orders`."""
+    """A path with `{name}` for any one segment: `/users/{id}/orders`. Every prefix that fits comes before it."""
     regex: Pattern | None = None
-    """An RE2 pattern that matches the whole path, percent-encoded in upper case."""
+    """An RE2 pattern that matches the whole path, percent-encoded in upper case. Every prefix or template that fits
+    comes before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

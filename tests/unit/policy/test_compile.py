@@ -10,6 +10,7 @@ from extauthz.model.token import ClaimPath, SlotKind
 from extauthz.model.verdict import Refusal
 from extauthz.policy.compile import Compiler, compile_snapshot
 from extauthz.policy.parse import parse
+from extauthz.policy.problem import dotted
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from tests.building import anonymous, obj, policy, revocation, view, with_token
@@ -92,6 +93,41 @@ def test_without_an_age_the_name_decides() -> None:
     loaded = snapshot(policy("b", anonymous("r")), policy("a", anonymous("r")))
     assert rule_of(loaded).policy.name == "a"
     assert [problem.object.name for problem in loaded.problems] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        ({"path": {"template": "/users/{id}/keys"}}, "the rule `users` takes all of them"),
+        ({"path": {"regex": "/users/[0-9]+"}}, "the rule `users` takes all of them"),
+        ({"path": {"template": "/users"}, "methods": ["GET"]}, "the rule `users` takes all of them"),
+        ({"path": {"template": "/{a}/{b}"}, "methods": ["PUT", "POST"]}, "the rule `write` takes all of them"),
+        ({"path": {"prefix": "/users/"}}, "the rule `users` has the same match"),
+        ({"path": {"prefix": "/"}, "methods": ["POST"]}, "the rule `write` has the same match"),
+    ],
+)
+def test_a_match_that_no_request_comes_to_is_told(match: Any, words: str) -> None:
+    first = (anonymous("users", path={"prefix": "/users"}), anonymous("write", methods=["POST", "PUT"]))
+    loaded = snapshot(policy("a", *first, with_token("strict", match=match)))
+    (problem,) = loaded.problems
+    assert dotted(problem.field) == "spec.rules[2].match[0]"
+    assert words in problem.message
+    assert rule_of(loaded, view("/users/7/keys")).broken is None
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"path": {"template": "/{kind}/{id}"}}, {"path": {"template": "/{kind}/{id}"}, "methods": ["GET", "POST"]},
+        {"path": {"regex": "/users|/groups"}}, {"path": {"regex": "/users/?x"}}, {"path": {"regex": "/users.*"}},
+        {"path": {"regex": "(?i)/users/.*"}}, {"path": {"prefix": "/users/keys"}}, {"path": {"exact": "/users"}},
+        {"path": {"prefix": "/users"}, "methods": ["GET"]},
+        {"path": {"prefix": "/users"}, "headers": [{"name": "x-a", "present": True}]}, {"path": {"prefix": "/"}},
+    ],
+)  # fmt: skip
+def test_a_match_that_some_request_comes_to_is_none(match: Any) -> None:
+    first = (anonymous("users", path={"prefix": "/users"}), anonymous("write", methods=["POST"]))
+    assert not snapshot(policy("a", *first, with_token("strict", match=match))).problems
 
 
 def test_matches_that_only_overlap_are_no_conflict() -> None:
