@@ -99,8 +99,12 @@ class Reader:
     def _file(self, path: Path, name: str, last: Mapping[str, tuple[bytes, Listing]]) -> Listing:
         try:
             data = path.read_bytes()
-        except FileNotFoundError:  # gone since the folder was listed
-            return Listing(())
+        except FileNotFoundError:
+            # Gone since the folder was listed, unless it is a link that leads nowhere.
+            lost = LocatedProblem(
+                name, 1, "", "", "is a link to a file that is not there; remove it, or bring that back"
+            )
+            return _blind(lost) if path.is_symlink() else Listing(())
         except OSError as error:
             return _blind(LocatedProblem(name, 1, "", "", f"cannot be read: {error.strerror}"))
         digest = hashlib.sha256(data).digest()
@@ -265,7 +269,7 @@ def _files(folder: Path) -> list[Path]:
                 continue
             if path.is_dir() and not path.is_symlink():
                 waiting.append(path)
-            elif path.suffix in _ENDINGS:
+            elif path.suffix.lower() in _ENDINGS:
                 found.append(path)
     if len(found) > _MAX_FILES:
         raise OSError(0, f"holds more than {_MAX_FILES} policy files")

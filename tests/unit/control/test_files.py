@@ -55,6 +55,18 @@ def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
     assert lint(tmp_path) == (1, ())
 
 
+def test_a_link_that_leads_nowhere_hides_no_policy(tmp_path: Path) -> None:
+    (tmp_path / "strict.yaml").symlink_to("elsewhere/strict.yaml")
+    listing = list_folder(tmp_path)
+    assert listing.blind == listing.faults != ()
+    assert "is a link to a file that is not there" in str(lint(tmp_path)[1][0])
+
+
+def test_the_ending_of_a_file_may_be_in_upper_case(tmp_path: Path) -> None:
+    (tmp_path / "a.YAML").write_text("kind: [")
+    assert lint(tmp_path)[1]
+
+
 def test_a_mistake_is_told_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "orders.yaml").write_text(
         "apiVersion: extauthz.dev/v1alpha1\nkind: AccessPolicy\nmetadata: {name: orders, namespace: shop}\n"
