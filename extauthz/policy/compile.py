@@ -20,7 +20,7 @@ from extauthz.policy.issuers import Issuers, compile_issuers
 from extauthz.policy.match import Route
 from extauthz.policy.parse import ISSUER_KINDS, Broken, Parsed
 from extauthz.policy.path import PathKind
-from extauthz.policy.problem import FieldPath, Problem
+from extauthz.policy.problem import FieldPath, Problem, first_of
 from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
@@ -159,7 +159,7 @@ def _compile_policy(item: Parsed | Broken, issuers: Issuers) -> Policy:
 
 def _salvaged_routes(item: Broken) -> Iterator[Route]:
     for place, found in enumerate(salvage(item.raw_spec)):
-        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{found.rule}", broken=str(item.problems[0]))
+        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{found.rule}", broken=first_of(item.problems))
         yield Route(found.key, rule, _age(item), (found.rule, place), found.greedy)
 
 
@@ -171,7 +171,7 @@ def _salvaged_targeting(item: Broken) -> Targeting | None:
 def _salvaged_drafts(item: Broken) -> Iterator[Draft]:
     """INVARIANT: within its targets, what cannot be read of a broken policy is taken for everything."""
     for place, (index, part) in enumerate(salvage_rules(item.raw_spec)):
-        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{index}", broken=str(item.problems[0]))
+        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{index}", broken=first_of(item.problems))
         lost = part.greedy or part.path.kind in {PathKind.UNKNOWN, PathKind.UNKNOWN_PATTERN}
         for method in part.methods or (None,):
             inner = Inner() if lost else Inner(part.path, method, part.headers)

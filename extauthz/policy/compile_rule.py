@@ -14,7 +14,7 @@ from extauthz.policy.clauses.scopes import RequireScopes
 from extauthz.policy.counts import LimitSpec, ReuseSpec
 from extauthz.policy.issuers import Issuers
 from extauthz.policy.parse import CLUSTER_KINDS
-from extauthz.policy.problem import Cause, FieldPath, Unmet
+from extauthz.policy.problem import Cause, FieldPath, Unmet, first_of
 from extauthz.policy.rule import Rule
 from extauthz.policy.spec import AccessPolicySpec, RequireSpec, RuleSpec, SlotSpec, TokenSpec
 
@@ -50,7 +50,7 @@ def compile_rule(
                 max_age=authentication.max_age if authentication is not None else None,
             ),
             odd_paths=frozenset(spec.allow_odd_paths),
-            broken=unmet[0][1].words if unmet else None,
+            broken=first_of([why.words for _, why in unmet]) if unmet else None,
         ),
         unmet,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -83,6 +83,12 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.object}: {dotted(self.field) or 'the object'}: {self.message}"
+
+
+def first_of(mistakes: Sequence[object]) -> str:
+    """What a denial says of one or more mistakes: the first, and how many there are besides."""
+    rest = len(mistakes) - 1
+    return f"{mistakes[0]}; and {rest} more (see `extauthz lint` or the status)" if rest else str(mistakes[0])
 
 
 def dotted(path: FieldPath) -> str:

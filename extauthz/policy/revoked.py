@@ -16,7 +16,7 @@ from extauthz.model.encoding import base64url_decode
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
 from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken
-from extauthz.policy.problem import ObjectRef
+from extauthz.policy.problem import ObjectRef, first_of
 from extauthz.policy.revocation import LONGEST, Moment, TokenHash, TokenRevocationSpec, instant_of
 from extauthz.policy.revocations import EVERYWHERE, FOREVER, Entry, Mark, key_of
 from extauthz.policy.words import ObjectName, Text
@@ -42,7 +42,7 @@ def salvage(item: Broken, install_namespace: str, known: Iterable[IssuerRef]) ->
     raw = item.raw_spec
     values = {name: _read(_TEXT, raw.get(name)) for name in _TEXTS}
     issued_before, expires = _times(raw)
-    mark = Mark(issued_before, expires, item.ref, str(item.problems[0]))
+    mark = Mark(issued_before, expires, item.ref, first_of(item.problems))
     for issuer in _issuers(raw.get("issuer"), item.ref, known):
         # A digest and something else cannot both have been meant, and nobody can tell which of them was.
         if raw.get("tokenHash") is not None:

@@ -74,6 +74,18 @@ def test_a_rule_without_any_audience_refuses() -> None:
     assert "says an audience" in (rule_of(loaded).broken or "")
 
 
+def test_a_denial_says_how_many_mistakes_there_are_besides_the_first() -> None:
+    one, two = anonymous("r") | {"typo": 1}, anonymous("r") | {"typo": 1, "other": 2, "third": 3}
+    assert "more" not in (rule_of(snapshot(policy("a", one))).broken or "")
+    assert "typo: unknown field" in (rule_of(snapshot(policy("a", two))).broken or "")
+    assert (rule_of(snapshot(policy("a", two))).broken or "").endswith(
+        "; and 2 more (see `extauthz lint` or the status)"
+    )
+    lost = with_token("r") | {"token": {"issuers": [{"name": "gone"}, {"name": "lost"}], "audiences": ["a"]}}
+    found = rule_of(snapshot(policy("a", lost))).broken or ""
+    assert found.startswith("there is no TokenIssuer shop/gone; and 1 more")
+
+
 def test_of_two_identical_matches_the_older_serves_and_the_newer_refuses_the_rest() -> None:
     old = policy("z-old", anonymous("r", path={"exact": "/a"}), created="2020-01-01T00:00:00Z")
     new = policy(
