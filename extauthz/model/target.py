@@ -8,6 +8,7 @@ stands. Paths are compared in one canonical form: each octet is percent-decoded 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple, NewType
@@ -57,6 +58,13 @@ _PERCENT: Final = re.compile(r"%(?:([0-9A-Fa-f]{2})|)", re.ASCII)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff#]")
 _TWICE: Final = re.compile(r"%25[0-9A-Fa-f]{2}", re.ASCII)
 _SLASHES: Final = re.compile(rb"[/\\]")
+_READ_AS: Final = (
+    (re.compile(r"%25(?=[0-9A-Fa-f]{2})", re.ASCII), "%"),
+    (re.compile("%2[Ff]"), "/"),
+    (re.compile("%5[Cc]"), "/"),
+    (re.compile("(;|%3[Bb])[^/]*"), ""),
+    (re.compile("/{2,}"), "/"),
+)
 _KEPT: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,=:@")
 _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}", re.ASCII)
 
@@ -101,6 +109,16 @@ def parse_policy_path(text: str) -> Path:
     if target.query or "?" in text:
         raise Malformed("a path is matched without its query: remove `?` and what follows")
     return target.path
+
+
+def readings(path: Path) -> Iterator[Path]:
+    """What servers may take an odd path for, in which any of them decodes twice, takes encoded slashes and backslashes
+    for slashes, cuts parameters or merges slashes. Raises Malformed where one of them finds a dot segment there."""
+    found = {str(path)}
+    for pattern, instead in _READ_AS:
+        found |= {pattern.sub(instead, each) for each in found}
+    for each in sorted(found - {path}):
+        yield parse_target(each).path
 
 
 def segments(path: Path) -> list[str]:

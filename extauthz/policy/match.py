@@ -102,7 +102,7 @@ class PathTable:
         "_templates",
         "_unknown",
         "_unknown_pattern",
-        "enforces",
+        "enforcing",
         "routes",
     )
 
@@ -110,8 +110,8 @@ class PathTable:
         by_path: defaultdict[PathMatch, list[Route]] = defaultdict(list)
         self.routes = tuple(routes)
         """All of them, as they came."""
-        self.enforces = any(route.rule.mode is Mode.ENFORCE for route in self.routes)
-        """Whether one of them leads to a rule that denies."""
+        self.enforcing = frozenset(r.rule.policy for r in self.routes if r.rule.mode is Mode.ENFORCE)
+        """The policies among theirs that deny."""
         for route in self.routes:
             by_path[route.key.path].append(route)
         for same in by_path.values():

@@ -10,6 +10,7 @@ from extauthz.keys.jwks import IssuerKeys
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
+from extauthz.model.target import Malformed, readings
 from extauthz.model.token import IssuerRef, Trust
 from extauthz.model.verdict import Mode, PolicyRef, Refusal
 from extauthz.policy.match import HostTable, PathTable, Route
@@ -79,7 +80,7 @@ class Snapshot:
         rule = self._routing.hosts.find(view)
         if rule is None:
             return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
-        if rule.mode is Mode.SHADOW and not view.target.oddities <= rule.odd_paths:
+        if view.target.oddities:
             return self._choose_odd(view, rule)
         return rule if rule.refuses is None else rule.refuses
 
@@ -98,11 +99,28 @@ class Snapshot:
         return tuple(name for name in names if _fold(name) in asserted)
 
     def _choose_odd(self, view: RequestView, rule: Rule) -> Rule | Refusal:
-        """INVARIANT: Shadow alone admits no path that a server may take for one that another policy enforces."""
-        if not any(table.enforces for table in self.tables(view)):
-            return rule
-        words = f"servers read the path differently; {rule.policy} only records, and others of this host enforce"
-        return Refusal(Reason.REQUEST_MALFORMED, words, at=Step.RULE)
+        """INVARIANT: no policy admits a path that a server may take for one that another policy enforces.
+
+        One that is not let in is refused by the policy itself, except in Shadow.
+        """
+        others = frozenset[PolicyRef]().union(*(table.enforcing for table in self.tables(view))) - {rule.policy}
+        let_in = view.target.oddities <= rule.odd_paths
+        if others and (self._taken_by_another(view, rule) if let_in else rule.mode is Mode.SHADOW):
+            words = (
+                f"servers read the path differently, and for some of them it may be another policy's than {rule.policy}"
+            )
+            return Refusal(Reason.REQUEST_MALFORMED, words, at=Step.RULE)
+        return rule if rule.refuses is None else rule.refuses
+
+    def _taken_by_another(self, view: RequestView, rule: Rule) -> bool:
+        try:
+            for path in readings(view.target.path):
+                found = self._routing.hosts.find(view._replace(target=view.target._replace(path=path)))
+                if found is not None and found.policy != rule.policy and found.mode is Mode.ENFORCE:
+                    return True
+        except Malformed:
+            return True
+        return False
 
     def _choose_pinned(self, view: RequestView, pinned: str) -> Rule | Refusal:
         table = self._routing.by_policy.get(pinned)

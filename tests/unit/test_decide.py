@@ -174,6 +174,28 @@ def test_shadow_admits_no_odd_path_that_may_be_one_of_a_policy_that_enforces() -
     assert alone.ask("//admin").code == 0
 
 
+EVERY_ODDITY = ["EmptySegment", "EncodedSlash", "Backslash", "PathParameter", "DoubleEncoding"]
+
+
+@pytest.mark.parametrize("mode", ["Enforce", "Shadow"])
+@pytest.mark.parametrize(
+    "path",
+    ["//admin", "/%2Fadmin/x", "/admin;a=b", "/%2561dmin", "/%5Cadmin%252Fx", "/a/%252e%252e/admin", "/b;/..;/admin"],
+)
+def test_an_odd_path_that_is_let_in_may_be_no_path_that_another_policy_enforces(path: str, mode: str) -> None:
+    wide = policy("wide", anonymous("r"), allowOddPaths=EVERY_ODDITY, mode=mode)
+    guard = with_token("r", match={"path": {"prefix": "/admin"}})
+    assert Asked(wide, policy("guard", guard)).reason(path) == "request_malformed"
+
+
+@pytest.mark.parametrize("path", ["//orders", "/a%2Fb", "/orders//admin", "/admins;a=b", "/%255Cadmins"])
+def test_an_odd_path_that_is_let_in_is_admitted_where_it_is_nobody_elses(path: str) -> None:
+    wide = policy("wide", anonymous("r"), allowOddPaths=EVERY_ODDITY)
+    guard = with_token("r", match={"path": {"prefix": "/admin"}})
+    assert Asked(wide, policy("guard", guard)).reason(path) == "allow"
+    assert Asked(wide, policy("trial", guard, mode="Shadow")).reason("//admin") == "allow"
+
+
 def test_shadow_counts_apart_from_enforce() -> None:
     rule = with_token("r", reuse={"maxUses": 1})
     asked, text = Asked(policy("p", rule, mode="Shadow")), token()
