@@ -53,6 +53,8 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,62})"
 _HOST: Final = re.compile(rf"({_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])\.?(?::\d{{1,5}})?", re.ASCII)
 _MAX_HOST: Final = 253
 _MAX_PATH: Final = 8192
+_MAX_READINGS: Final = 1024
+"""Characters of an odd path, beyond which it is not read in every way: no path that a policy names is longer."""
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~!$&'()*+,=:@-]*)+/?|/", re.ASCII)
 _PERCENT: Final = re.compile(r"%(?:([0-9A-Fa-f]{2})|)", re.ASCII)
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff#]")
@@ -113,7 +115,10 @@ def parse_policy_path(text: str) -> Path:
 
 def readings(path: Path) -> Iterator[Path]:
     """What servers may take an odd path for, in which any of them decodes twice, takes encoded slashes and backslashes
-    for slashes, cuts parameters or merges slashes. Raises Malformed where one of them finds a dot segment there."""
+    for slashes, cuts parameters or merges slashes. Raises Malformed where one of them finds a dot segment, and for a path
+    that is too long to be read so many times."""
+    if len(path) > _MAX_READINGS:
+        raise Malformed(f"the path is longer than {_MAX_READINGS} characters")
     found = {str(path)}
     for pattern, instead in _READ_AS:
         found |= {pattern.sub(instead, each) for each in found}

@@ -180,7 +180,16 @@ EVERY_ODDITY = ["EmptySegment", "EncodedSlash", "Backslash", "PathParameter", "D
 @pytest.mark.parametrize("mode", ["Enforce", "Shadow"])
 @pytest.mark.parametrize(
     "path",
-    ["//admin", "/%2Fadmin/x", "/admin;a=b", "/%2561dmin", "/%5Cadmin%252Fx", "/a/%252e%252e/admin", "/b;/..;/admin"],
+    [
+        "//admin",
+        "/%2Fadmin/x",
+        "/admin;a=b",
+        "/%2561dmin",
+        "/%5Cadmin%252Fx",
+        "/a/%252e%252e/admin",
+        "//" + "a" * 1024,
+        "/b;/..;/admin",
+    ],
 )
 def test_an_odd_path_that_is_let_in_may_be_no_path_that_another_policy_enforces(path: str, mode: str) -> None:
     wide = policy("wide", anonymous("r"), allowOddPaths=EVERY_ODDITY, mode=mode)
