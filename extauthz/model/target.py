@@ -115,8 +115,10 @@ def parse_policy_path(text: str) -> Path:
 
 def readings(path: Path) -> Iterator[Path]:
     """What servers may take an odd path for, in which any of them decodes twice, takes encoded slashes and backslashes
-    for slashes, cuts parameters or merges slashes. Raises Malformed where one of them finds a dot segment, and for a path
-    that is too long to be read so many times."""
+    for slashes, cuts parameters or merges slashes.
+
+    Raises Malformed where one of them finds a dot segment, and for a path that is too long to be read so many times.
+    """
     if len(path) > _MAX_READINGS:
         raise Malformed(f"the path is longer than {_MAX_READINGS} characters")
     found = {str(path)}
