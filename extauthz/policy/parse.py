@@ -105,6 +105,7 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
         if schema is not None:
             problems.append(Problem(ref, ("spec",), "is missing, and is needed"))
         return Broken(ref, created, {}, tuple(problems))
+    raw_spec = without_nulls(raw_spec, field_names(schema))
     written = raw_spec if cluster else _in_full(schema, raw_spec)
     spec, mistakes = _validate(schema, written, ref, CLUSTER if cluster else None)
     problems.extend(mistakes)

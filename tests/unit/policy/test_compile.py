@@ -180,6 +180,13 @@ def test_a_rule_whose_match_is_lost_could_have_been_any(rule: Any) -> None:
     assert rule_of(loaded, view("/admin")).policy.name == "z"
 
 
+def test_a_null_in_a_broken_policy_is_the_same_as_nothing() -> None:
+    broken = policy("broken", anonymous("r") | {"match": None, "typo": 1})
+    loaded = snapshot(broken, policy("good", anonymous("g", path={"exact": "/ok"})))
+    assert rule_of(loaded, view("/ok")).policy.name == "good"
+    assert rule_of(loaded, view("/")).broken is not None
+
+
 def test_a_pattern_that_does_not_compile_leaves_exact_paths_alone() -> None:
     broken = policy("broken", anonymous("r", path={"regex": "/(a"}))
     loaded = snapshot(
