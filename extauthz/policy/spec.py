@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -65,14 +66,23 @@ _RESERVED_HEADERS = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("x-envoy-", "x-forwarded-", "sec-")
+
+
+def _spelt(name: str) -> list[str]:
+    """A name in each way that servers take for it: many read `_` as `-`."""
+    return ["".join(signs) for signs in product(*(("-", "_") if sign == "-" else (sign,) for sign in name))]
+
+
+_CLOSED_HEADERS = sorted(name for reserved in _RESERVED_HEADERS for name in _spelt(reserved))
+_CLOSED_PREFIXES = tuple(prefix for reserved in _RESERVED_PREFIXES for prefix in _spelt(reserved))
 _OPEN_TO_CLAIMS = " && ".join(
-    [f"!(name in {sorted(_RESERVED_HEADERS)})", *(f"!name.startsWith('{prefix}')" for prefix in _RESERVED_PREFIXES)]
+    [f"!(name in {_CLOSED_HEADERS})", *(f"!name.startsWith('{prefix}')" for prefix in _CLOSED_PREFIXES)]
 )
 
 
 def _reserved(names: Iterable[str]) -> str:
     """The first name that a claim cannot set."""
-    return next((name for name in names if name in _RESERVED_HEADERS or name.startswith(_RESERVED_PREFIXES)), "")
+    return next((name for name in names if name in _CLOSED_HEADERS or name.startswith(_CLOSED_PREFIXES)), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -384,6 +384,9 @@ def _upstreams() -> list[Row]:
         rows.breaks(f"a claim for {name}", "upstream", "a claim cannot set a header of Envoy", {name: "sub"})
     for name in (":path", "X-Auth", "x auth", "", "a" * 129, "x-é", "x:y"):
         rows.breaks(f"a header called `{name[:10]}`", "upstream.claimHeaders", "", {name: "sub"})
+    for name in ("content_length", "x_request-id", "x_envoy_a", "sec_fetch"):
+        words = "choose a name of your own"
+        rows.breaks(f"a header like one of the protocol, `{name}`", "upstream", words, {name: "sub"})
     rows.breaks("a header from null", "upstream.claimHeaders", "", {"x-a": None})
     rows.breaks("a header from no claim", "upstream.claimHeaders", "", {"x-a": ""})
     rows.breaks("a header from a number", "upstream.claimHeaders", "", {"x-a": 1})
