@@ -55,7 +55,8 @@ class MemoryStore:
         self._uses: Expiring[int] = Expiring()
         self._rates: Expiring[RateLog] = Expiring()
         # At most one for each use, and for seconds only: they need no bound of their own.
-        self._graces: Expiring[bytes] = Expiring()
+        # Each with its end: a longer one of the use counted before keeps the entry for longer.
+        self._graces: Expiring[tuple[bytes, Instant]] = Expiring()
         self._accounts: defaultdict[bytes, Account] = defaultdict(Account)
         # All live equally long, so the order of insertion is that of expiry.
         self._attempts: OrderedDict[bytes, _Attempt] = OrderedDict()
@@ -194,7 +195,8 @@ class MemoryStore:
         if not self._is_repeat(spend, now):
             spent += 1
             if spend.grace is not None:
-                self._graces.put(spend.key, spend.grace.fingerprint, Instant(now + spend.grace.within))
+                end = Instant(now + spend.grace.within)
+                self._graces.put(spend.key, (spend.grace.fingerprint, end), end)
         self._put(self._uses, spend.key, spent, spend.until, now, rooms)
         return max(0, spend.max_uses - spent)
 
@@ -217,7 +219,8 @@ class MemoryStore:
         shelf.put(key, value, until)
 
     def _is_repeat(self, spend: Use, now: Instant) -> bool:
-        return spend.grace is not None and self._graces.get(spend.key, now) == spend.grace.fingerprint
+        leave = self._graces.get(spend.key, now)
+        return leave is not None and spend.grace is not None and leave[0] == spend.grace.fingerprint and now < leave[1]
 
     def _has_room(self, spends: tuple[Spend, ...], due: frozenset[bytes] = frozenset()) -> bool:
         """Whether all keys fit. Those in `due` take up room, but would be dropped before."""

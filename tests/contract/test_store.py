@@ -267,6 +267,15 @@ def test_a_grace_repeats_the_same_request_for_its_time_only(store: Store, clock:
     assert not is_committed(store.commit((use(grace=same),), None))
 
 
+@turns_time
+def test_a_grace_lasts_no_longer_for_an_earlier_one_of_another_request(store: Store, clock: FakeClock) -> None:
+    longer, shorter = use(most=5, grace=Grace(b"longer", Seconds(5))), use(most=5, grace=Grace(b"shorter", Seconds(1)))
+    assert store.commit((longer,), None) == Committed(4)
+    assert store.commit((shorter,), None) == Committed(3)
+    clock.advance(2)
+    assert store.commit((shorter,), None) == Committed(2)
+
+
 def test_F19_an_edited_limit_keeps_its_count(store: Store) -> None:
     for _ in range(3):
         store.commit((rate(amount=5), use(most=5)), None)
