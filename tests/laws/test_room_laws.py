@@ -64,6 +64,8 @@ class Payers:
 
     least: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict)
     most: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict)
+    widest: dict[tuple[bytes, str, bytes], float] = field(default_factory=dict)
+    """The longest life that was asked for, of those that may live."""
 
     def judge(self, store: Store, account: bytes, made: list[Made], now: float) -> None:
         """Commit, and compare."""
@@ -96,6 +98,10 @@ class Payers:
         self._perhaps(name, now, life)
 
     def _perhaps(self, name: tuple[bytes, str, bytes], now: float, life: float) -> None:
+        if name[1] == "r" and self.most.get(name, 0.0) > now:
+            # A log that a longer window once asked for remembers later requests for that one, too.
+            life = max(life, self.widest[name])
+        self.widest[name] = life
         # What the class promises, and what a server may add: five seconds of margin, rounded as well.
         longest = life + 6.0
         self.most[name] = max(self.most.get(name, 0.0), now + longest + max(1.0, longest / 8) + 1.0)
