@@ -6,7 +6,6 @@ issuer at a time.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,7 +21,6 @@ from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.ruled import CelRule, Ruled, Union
 from extauthz.policy.selector import SelectorSpec
 from extauthz.policy.words import (
-    DISCOVERABLE,
     STRICT,
     CaPem,
     ClaimWord,
@@ -60,13 +58,6 @@ _NAMED = f"(has(self.issuer) && self.issuer != '{ABSENT}')"
 def _symmetric(spec: TokenIssuerSpec) -> int:
     """How many of the algorithms are symmetric."""
     return sum(name not in ASYMMETRIC for name in spec.algorithms)
-
-
-def _hides_metadata(spec: TokenIssuerSpec) -> bool:
-    """Whether metadata must be found below an issuer that can have none there."""
-    found = None if spec.keys is None else spec.keys.discovery
-    told = found is None or found.url is not None or spec.named is None
-    return not told and re.search(DISCOVERABLE, spec.named or "", re.ASCII) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,13 +211,6 @@ class TokenIssuerSpec(Ruled):
             f"{_NAMED} || !has(self.keys) || !has(self.keys.discovery)",
             "`discovery` needs one `issuer`; name the key set in `keys.jwksUri`",
             lambda spec: spec.named is None and spec.keys is not None and spec.keys.discovery is not None,
-        ),
-        CelRule(
-            f"!{_NAMED} || !has(self.keys) || !has(self.keys.discovery) || has(self.keys.discovery.url) "
-            f"|| self.issuer.matches(r'{DISCOVERABLE}')",
-            "`discovery` reads metadata below `issuer`, which is no https URL without query and fragment; "
-            "set `keys.discovery.url`, or name the key set in `keys.jwksUri`",
-            _hides_metadata,
         ),
         CelRule(
             "!has(self.keys) || !has(self.keys.authentication) || !has(self.caBundle)",

@@ -254,14 +254,11 @@ Issuer: TypeAlias = Annotated[str, shaped(r"^[\x21-\x7e]+$", "printable ASCII wi
 """An `iss` claim, byte for byte."""
 
 _LOOPBACK: Final = r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?"
-_SERVER: Final = rf"(https://[0-9A-Za-z._:\[\]-]+|http://{_LOOPBACK})"
-DISCOVERABLE: Final = rf"^{_SERVER}(/[^?#]*)?$"
-"""An issuer below which metadata can stand (OpenID Connect Discovery 1.0, section 3)."""
 HttpsUrl: TypeAlias = Annotated[
     str,
     shaped(
         # RFC 3986: no user information, no fragment, no zone, and no character that a URL does not hold as it is.
-        rf"^{_SERVER}([/?][!$-;=?-Z\[\]_a-z~]*)?$",
+        rf"^(https://[0-9A-Za-z._:\[\]-]+|http://{_LOOPBACK})([/?][!$-;=?-Z\[\]_a-z~]*)?$",
         "a URL that begins with `https://`, in ASCII, without user information and fragment",
         low=9,
         high=2048,

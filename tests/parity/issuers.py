@@ -165,13 +165,6 @@ def _key_sets() -> list[Row]:
     rows.breaks("keys from nowhere", "spec.keys", one, keys={})
     rows.breaks("keys from two places", "spec.keys", one, keys={**KEYS, "discovery": {}})
     rows.breaks("keys from a file", "spec.keys.file", keys={**KEYS, "file": "keys.json"})
-    for issuer in ("urn:corp", "http://login.example", "corp", "https://login.example?a=b", "https://"):
-        words = "`discovery` reads metadata below `issuer`"
-        rows.breaks(f"discovery below {issuer}", "spec", words, issuer=issuer, keys={"discovery": {}})
-        elsewhere = {"discovery": {"url": "https://login.example/metadata"}}
-        rows.holds(f"discovery elsewhere for {issuer}", issuer=issuer, keys=elsewhere)
-    for issuer in ("https://login.example", "https://login.example:8443/realms/a/", "http://127.0.0.1:8080/a"):
-        rows.holds(f"discovery below {issuer}", issuer=issuer, keys={"discovery": {}})
     rows.breaks("discovery for no issuer", "spec", "`discovery` needs one `issuer`", **TEMPLATE, keys={"discovery": {}})
     rows.breaks(
         "an account shown to nobody",

@@ -14,6 +14,11 @@ GOOD: Spec = {"hosts": ["orders.shop.example"], "rules": [RULE]}
 OPEN: Spec = {"name": "health", "anonymous": True}
 
 
+def _open(number: int) -> Spec:
+    """One of many rules, with a match of its own."""
+    return {**OPEN, "name": f"r{number}", "match": [{"path": {"exact": f"/{number}"}}]}
+
+
 def policies() -> list[Row]:
     rows = Rows("AccessPolicy", GOOD)
     rows.holds("the smallest policy")
@@ -21,7 +26,7 @@ def policies() -> list[Row]:
     rows.holds("shadow", mode="Shadow")
     rows.holds("every form of host", hosts=["*", "*.shop.example", "a", "10.0.0.1", "[fd00::1]", "_srv.example"])
     rows.holds("64 hosts", hosts=[f"h{number}.example" for number in range(64)])
-    rows.holds("64 rules", rules=[{**OPEN, "name": f"r{number}"} for number in range(64)])
+    rows.holds("64 rules", rules=[_open(number) for number in range(64)])
     rows.holds("a host of 253 characters", hosts=["a" * 253])
     rows.holds("null for what may be left out", mode=None, challenge=None, allowOddPaths=None)
     rows.holds("odd paths", allowOddPaths=["EmptySegment", "EncodedSlash", "Backslash"])

@@ -146,7 +146,7 @@ def test_a_mistake_in_a_rule_is_told_where_it_is(changes: dict[str, Any], field:
         ({"issuer": "https://a.example", "keys": {"jwksUri": "https://u@a/"}}, "spec.keys.jwksUri", "user information"),
         ({"issuer": "i", "keys": {"file": "k"}, "algorithms": ["none"]}, "spec.algorithms[0]", "allowed is `RS256`"),
         ({"issuer": "i", "keys": {"file": "k"}, "algorithms": ["HS256", "RS256"]}, "spec", "mixes symmetric"),
-        ({"issuer": "https://i", "keys": {"discovery": {}}, "algorithms": ["HS256"]}, "spec", "secret `file`"),
+        ({"issuer": "i", "keys": {"discovery": {}}, "algorithms": ["HS256"]}, "spec", "secret `file`"),
         ({"issuer": "i", "keys": {"file": "k"}, "clockSkew": "10m"}, "spec.clockSkew", "allowed is 0s to 5m"),
         ({"issuer": "i", "keys": {"file": "k"}, "tokenTypes": []}, "spec.tokenTypes", "at least 1"),
         ({"issuer": "i", "keys": {"file": "k"}, "mapping": {"scp": "a"}}, "spec.mapping.scp", "did you mean `scope`?"),
