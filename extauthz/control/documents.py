@@ -65,7 +65,7 @@ class Document:
 def read_documents(data: bytes) -> tuple[list[Document], Fault | None]:
     """The documents of a text up to the first fault, and that fault. What comes after a fault is unknown."""
     if len(data) > MAX_FILE:
-        return [], Fault(1, f"the file has {len(data)} bytes, allowed are {MAX_FILE}")
+        return [], Fault(1, f"the file has more than {MAX_FILE} bytes; divide it")
     documents: list[Document] = []
     text, end = data.decode("utf-8-sig", "replace"), 0
     try:

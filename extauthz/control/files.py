@@ -18,9 +18,10 @@ from typing import Any, Final, TypeAlias
 from watchfiles import Change, watch
 
 from extauthz.config import INSTALL_NAMESPACE
-from extauthz.control.documents import Document, read_documents
+from extauthz.control.documents import MAX_FILE, Document, read_documents
 from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
+from extauthz.keys.regular import read_regular
 from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
 from extauthz.policy.gateway.surface import Surfaces
@@ -98,7 +99,7 @@ class Reader:
 
     def _file(self, path: Path, name: str, last: Mapping[str, tuple[bytes, Listing]]) -> Listing:
         try:
-            data = path.read_bytes()
+            data = read_regular(path, MAX_FILE + 1)
         except FileNotFoundError:
             # Gone since the folder was listed, unless it is a link that leads nowhere.
             lost = LocatedProblem(

@@ -6,13 +6,13 @@ INVARIANT: nothing here shows a secret: not a representation, not an error.
 from __future__ import annotations
 
 import re
-import stat
 from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias, assert_never
 from urllib.parse import quote_plus, urlencode
 
+from extauthz.keys.regular import read_regular
 from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
 
@@ -50,11 +50,7 @@ class SecretFile:
         """The secret. Raises NoSecret."""
         place = f"the file `{self.path}`"
         try:
-            # Opening a pipe or a device could block for ever.
-            if not stat.S_ISREG(self.path.stat().st_mode):
-                raise NoSecret(f"{place} is no regular file")
-            with self.path.open("rb") as file:
-                return _checked(file.read(MAX_SECRET + 3), place)
+            return _checked(read_regular(self.path, MAX_SECRET + 3), place)
         except OSError as error:
             raise NoSecret(f"{place} cannot be read: {(error.strerror or 'unknown').lower()}") from error
 

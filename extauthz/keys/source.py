@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -11,6 +10,7 @@ from extauthz.keys.address import shown
 from extauthz.keys.discovery import find_jwks_uri
 from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import MAX_DOCUMENT, KeyRules
+from extauthz.keys.regular import read_regular
 from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
 
@@ -105,10 +105,6 @@ def _fetch(fetcher: Fetcher, url: str, ca_pem: str | None) -> Loaded:
 
 def _read(path: Path) -> bytes:
     try:
-        # Opening a pipe or a device could block for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise FetchFailed(f"the key file `{path}` is no regular file")
-        with path.open("rb") as file:
-            return file.read(MAX_DOCUMENT + 1)
+        return read_regular(path, MAX_DOCUMENT + 1)
     except OSError as error:
         raise FetchFailed(f"the key file `{path}` cannot be read: {(error.strerror or 'unknown').lower()}") from error

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from extauthz.introspection.endpoint import (
     BearerToken,
@@ -18,6 +19,7 @@ from extauthz.introspection.endpoint import (
     SecretFile,
 )
 from extauthz.keys.jwk import KeyRules
+from extauthz.keys.regular import read_regular
 from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Source
 from extauthz.model.token import BackChannel, ClaimMapping, ClaimPath, Introspected, IssuerRef, Tenants, Trust
 from extauthz.policy.held import Held, NotHeld
@@ -36,6 +38,9 @@ from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.selector import Labels
 from extauthz.policy.words import claim_paths
+
+_MAX_CA_FILE: Final = 1 << 20
+"""Octets; the bundles of whole systems have a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +280,21 @@ def _ca_pem(bundle: CaBundleSpec | None, home: _Home) -> str | None:
         case None:
             return None
         case CaBundleSpec(file=str(path)):
-            return Path(path).read_text("ascii")
+            return _pem_in(Path(path))
         case CaBundleSpec(config_map_ref=DataRefSpec() as ref):
             return home.entry("ConfigMap", ref).decode("utf-8", "replace")
         case CaBundleSpec(inline=pem):
             return pem
+
+
+def _pem_in(path: Path) -> str:
+    try:
+        pem = read_regular(path, _MAX_CA_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"the file `{path}` of `caBundle` cannot be read: {error.strerror}") from error
+    if len(pem) > _MAX_CA_FILE or not pem.isascii():
+        raise ValueError(f"the file `{path}` of `caBundle` holds no certificates in PEM, up to {_MAX_CA_FILE} octets")
+    return pem.decode("ascii")
 
 
 def _types(words: Iterable[str]) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """A folder of policies: what counts, what is refused, and that order never matters."""
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,39 @@ def test_a_link_that_leads_nowhere_hides_no_policy(tmp_path: Path) -> None:
     listing = list_folder(tmp_path)
     assert listing.blind == listing.faults != ()
     assert "is a link to a file that is not there" in str(lint(tmp_path)[1][0])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_only_has_the_name_of_a_file_hides_policies_and_holds_nothing_up(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, a=policy("a", anonymous("r")))
+    link = tmp_path / "odd.yaml"
+    match kind:
+        case "pipe":
+            os.mkfifo(link)
+        case "device":
+            link.symlink_to("/dev/zero")
+        case _:
+            link.symlink_to(tmp_path, target_is_directory=True)
+    assert [str(fault) for fault in list_folder(tmp_path).blind] == ["odd.yaml:1: cannot be read: is no regular file"]
+
+
+def test_no_more_of_a_file_is_read_than_can_be_taken(tmp_path: Path) -> None:
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    (fault,) = list_folder(tmp_path).blind
+    assert "more than 4194304 bytes" in str(fault)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "missing", "endless"])
+def test_authorities_that_cannot_be_read_are_a_mistake_of_the_issuer(tmp_path: Path, kind: str) -> None:
+    said = {"issuer": "https://i.example", "audiences": ["a"], "keys": {"discovery": {}}, "caBundle": {"file": "ca"}}
+    write(tmp_path, issuer=obj("TokenIssuer", "corp", said))
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "ca")
+    elif kind == "endless":
+        (tmp_path / "ca").write_bytes(b"-" * (2 << 20))
+    _, (problem,) = lint(tmp_path)
+    assert f"the file `{tmp_path / 'ca'}` of `caBundle`" in str(problem)
 
 
 def test_the_ending_of_a_file_may_be_in_upper_case(tmp_path: Path) -> None:
