@@ -36,7 +36,7 @@ def tell_token(
     text: str, demand: Demand, keys: Mapping[IssuerRef, KeyState], accepted: VerifiedToken | Refusal, now: Instant
 ) -> Iterator[ToldStep]:
     """Every check of a token. `accepted` is what the verifier answered."""
-    jws = parse_jws(text)
+    jws = parse_jws(text, demand.ignored_header_parameters)
     claims = jws if isinstance(jws, Refusal) else read_payload(jws)
     if isinstance(jws, Refusal) or isinstance(claims, Refusal):
         yield told(Step.FORM, claims, wanted="a signed JWT in compact form")

@@ -150,6 +150,8 @@ class Trust:
     claim_equals: Mapping[ClaimPath, Json]
     claim_present: frozenset[ClaimPath]
     mapping: ClaimMapping
+    ignored_header_parameters: frozenset[str] = frozenset()
+    """Members of a token's header that are let be, unread, where they would be refused."""
     key_alg_absent: KeyAlgAbsent = KeyAlgAbsent.REFUSE
     key_use: frozenset[str] = frozenset({"sig"})
     """Accepted values of a key's `use`; the empty text stands for a key without it."""
@@ -204,6 +206,12 @@ class Demand:
     """Whether the token must be for nobody besides."""
     alongside: frozenset[str] = frozenset()
     """Headers for API keys that may be filled beside the token."""
+
+    @property
+    def ignored_header_parameters(self) -> frozenset[str]:
+        """What some issuer of the rule lets be in a header. Whose token it is is not known before it is read."""
+        asked = (*self.issuers, self.introspector) if self.introspector is not None else self.issuers
+        return frozenset(name for trust in asked for name in trust.ignored_header_parameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
     "EdDSA", "Ed25519", "HS256", "HS384", "HS512",
 ]  # fmt: skip
+IgnoredParameter = Literal["jku", "x5c", "zip"]
 ABSENT = "Absent"
 """Stands for a member or claim that is not there."""
 
@@ -271,6 +272,9 @@ class TokenIssuerSpec(Ruled):
     """How far clocks may differ when times are compared."""
     token_types: Annotated[tuple[Word, ...], Field(min_length=1, max_length=8)] = ("at+jwt",)
     """Accepted `typ` of the token's header, without `application/`. `JWT` and `Absent` only count when written here."""
+    ignored_header_parameters: Annotated[tuple[IgnoredParameter, ...], Field(max_length=3)] = ()
+    """Parameters of the token's header that are let be where the issuer always writes them: never read or followed,
+    since keys come from `keys` alone. `zip` counts only where it is `NONE`."""
     required_claims: Annotated[tuple[ClaimWord, ...], Field(max_length=32)] = ("sub",)
     """Claims that must be there besides `exp`, `iss` and the audience."""
     claim_equals: ClaimValues = field(default_factory=dict)

@@ -167,6 +167,7 @@ def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:
             roles=claim_paths(mapping.roles),
         ),
         roles_shape=spec.roles_shape,
+        ignored_header_parameters=frozenset(spec.ignored_header_parameters),
         key_issuer_must_match=spec.keys is not None and spec.keys.key_issuer_member is not None,
         key_alg_absent=spec.key_alg_absent,
         key_use=frozenset(_absent(word) for word in spec.key_use),

@@ -88,7 +88,7 @@ def _opaque(token: str, trust: Trust, how: Introspected) -> Asked | Refusal:
 
 
 def _signed(token: str, trust: Trust, how: Introspected, demand: Demand) -> Asked | Refusal | None:
-    jws = parse_jws(token)
+    jws = parse_jws(token, trust.ignored_header_parameters)
     if isinstance(jws, Refusal):
         return jws
     if how.forms is TokenForms.OPAQUE:

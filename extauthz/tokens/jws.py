@@ -1,7 +1,8 @@
 """JSON Web Signatures in compact form (RFC 7515, sections 3.1, 4 and 5.2), read strictly (RFC 8725).
 
 One form, one reading: three canonical base64url segments, a header without duplicate names, and no member that brings
-a key along, changes what is signed, or says that something must be understood that is not.
+a key along, changes what is signed, or says that something must be understood that is not. A few of them some issuers
+always write: such a one may be let be, where an issuer's settings name it, and is not read then either.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ _REFUSED: Final = {
     "x5c": "brings certificates along; keys come from the issuer only",
 } | dict.fromkeys(("enc", "epk", "apu", "apv", "iv", "tag", "p2s", "p2c"), "belongs to an encrypted token")
 
+IGNORABLE: Final = frozenset({"jku", "x5c", "zip"})
+"""Members that mean nothing to a verifier with keys of its own, and that some issuers write into every token."""
+_UNZIPPED: Final = "NONE"
+"""What `zip` holds where nothing is compressed. No standard has it."""
+
 
 class _Unfit(ValueError):
     """Not a JWS that is taken here. The message says why."""
@@ -56,10 +62,11 @@ class Jws:
     signature: bytes = field(repr=False)
 
 
-def parse_jws(token: str) -> Jws | Refusal:
-    """Read a compact JWS. Refuses with `token_malformed`; never raises."""
+def parse_jws(token: str, ignored: frozenset[str] = frozenset()) -> Jws | Refusal:
+    """Read a compact JWS. Refuses with `token_malformed`; never raises. Those of IGNORABLE that are `ignored` are let
+    be; whether the token's own issuer has it so is to be asked then."""
     try:
-        return _parse(token)
+        return _parse(token, ignored)
     except _Unfit as problem:
         return Refusal(Reason.TOKEN_MALFORMED, str(problem))
 
@@ -72,12 +79,13 @@ def read_payload(jws: Jws) -> dict[str, Json] | Refusal:
         return Refusal(Reason.TOKEN_MALFORMED, f"the token's payload is not unambiguous JSON: {problem}")
 
 
-def _parse(token: str) -> Jws:
+def _parse(token: str, ignored: frozenset[str]) -> Jws:
     segments = token.split(".", 5)
     if len(segments) != 3:
         raise _Unfit(_count_problem(len(segments)))
     header_text, payload_text, signature_text = segments
-    header = _recall_header(header_text) if len(header_text) <= _MAX_REMEMBERED else _Header.of(header_text)
+    read = _recall_header if len(header_text) <= _MAX_REMEMBERED else _Header.of
+    header = read(header_text, ignored)
     payload = _decode(payload_text, "payload")
     signature = _decode(signature_text, "signature")
     return Jws(
@@ -102,14 +110,26 @@ class _Header(NamedTuple):
     members: frozenset[str]
 
     @classmethod
-    def of(cls, text: str) -> _Header:
+    def of(cls, text: str, ignored: frozenset[str]) -> _Header:
         """Read a header's segment. Raises _Unfit."""
         header = _header(_decode(text, "header"))
         if not _REFUSED.keys().isdisjoint(header):
-            name = next(name for name in _REFUSED if name in header)
-            raise _Unfit(f"the token's header has `{name}`, which {_REFUSED[name]}")
+            _refuse_members(header, ignored)
         typ = _typ(header)
         return cls(_alg(header), _kid(header), typ.lower().removeprefix("application/"), typ, frozenset(header))
+
+
+def _refuse_members(header: dict[str, Json], ignored: frozenset[str]) -> None:
+    ignorable = IGNORABLE if header.get("zip", _UNZIPPED) == _UNZIPPED else IGNORABLE - {"zip"}
+    name = next((name for name in _REFUSED if name in header and name not in ignored & ignorable), None)
+    if name is not None:
+        mend = how_to_ignore(name) if name in ignorable else ""
+        raise _Unfit(f"the token's header has `{name}`, which {_REFUSED[name]}{mend}")
+
+
+def how_to_ignore(name: str) -> str:
+    """What an operator can do about one of IGNORABLE."""
+    return f"; where the issuer always writes it, `{name}` in its `ignoredHeaderParameters` lets it be, unread"
 
 
 # All tokens that an issuer signs with one key have the same header, octet by octet.

@@ -24,7 +24,7 @@ from extauthz.tokens.acceptance import refuse
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.claims import Verified, read_claims, same_json
 from extauthz.tokens.introspected import Asked, asked_about, read_answer
-from extauthz.tokens.jws import Jws, parse_jws, read_payload
+from extauthz.tokens.jws import IGNORABLE, Jws, how_to_ignore, parse_jws, read_payload
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import find_signer
 
@@ -135,7 +135,7 @@ class Verifier:
         return known
 
     def _verify(self, token: str, digest: bytes, demand: Demand, keys: _Keys, now: Instant) -> VerifiedToken | Refusal:
-        jws = parse_jws(token)
+        jws = parse_jws(token, demand.ignored_header_parameters)
         if isinstance(jws, Refusal):
             return jws
         claims = read_payload(jws)
@@ -220,10 +220,19 @@ def refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
         switch = f"add {quote(jws.typ_as_sent or 'Absent')} to its `tokenTypes` if that is meant"
         words = f"`typ` is {found}; {trust.ref} accepts {wanted}: {switch}"
         return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
-    return _refuse_members(trust, jws) if trust.trust_domain else None
+    return _refuse_members(trust, jws)
 
 
 def _refuse_members(trust: Trust, jws: Jws) -> Refusal | None:
+    # INVARIANT: what another issuer of the rule lets be in a header is not let be by this one.
+    odd = sorted(jws.members & IGNORABLE - trust.ignored_header_parameters)
+    if odd:
+        words = f"the token's header has `{odd[0]}`{how_to_ignore(odd[0])}"
+        return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
+    return _refuse_svid_members(trust, jws) if trust.trust_domain else None
+
+
+def _refuse_svid_members(trust: Trust, jws: Jws) -> Refusal | None:
     """A JWT-SVID has no header members but three (JWT-SVID, section 2)."""
     odd = jws.members - {"alg", "kid", "typ"}
     if not odd:

@@ -168,6 +168,41 @@ def test_B08_an_address_in_the_header_is_not_visited(name: str) -> None:
         assert site.asked == ["/keys"]
 
 
+def _letting_be(*names: str) -> Guarded:
+    """The API for tokens of `corp`, and for those of an issuer whose headers have these parameters."""
+    lax = issuer("lax", tokenTypes=["at+jwt", "JWT"], ignoredHeaderParameters=list(names))
+    both = at("both")
+    both["token"]["issuers"] = [{"name": "corp"}, {"name": "lax"}]
+    return Guarded(lax, api(at("plain"), at("lax", issuer="lax"), both))
+
+
+@pytest.mark.parametrize(("name", "value"), [("jku", "https://evil.example/keys"), ("x5c", ["AAAA"]), ("zip", "NONE")])
+def test_B08_an_issuers_own_setting_lets_a_parameter_be(name: str, value: Any) -> None:
+    guarded = _letting_be(name)
+    good, typed = with_header(header(**{name: value})), with_header(header(**{name: value, "typ": "JWT"}))
+    admitted(guarded.present(good, "/lax"))
+    admitted(guarded.present(good, "/both"))
+    admitted(guarded.present(typed, "/lax"))
+    refused(guarded.present(good, "/plain"), INVTOK, "token_malformed")
+    refused(guarded.present(with_header(header(**{name: value}), EVIL), "/lax"), INVTOK, "signature_invalid")
+    for other in {"jku", "x5c", "x5u", "jwk", "crit", "cty", "b64", "zip"} - {name}:
+        refused(guarded.present(with_header(header(**{name: value, other: "x"})), "/lax"), INVTOK, "token_malformed")
+
+
+@pytest.mark.parametrize("value", ["DEF", "none", "", None, ["NONE"], True])
+def test_B13_no_setting_lets_a_compressed_payload_be(value: Any) -> None:
+    refused(_letting_be("zip").present(with_header(header(zip=value)), "/lax"), INVTOK, "token_malformed")
+
+
+def test_B08_an_issuers_setting_is_not_its_neighbours() -> None:
+    bobs = issuer("lax", claimEquals={"sub": "bob"}, ignoredHeaderParameters=["jku"])
+    both = at("both")
+    both["token"]["issuers"] = [{"name": "corp"}, {"name": "lax"}]
+    guarded = Guarded(bobs, api(both))
+    admitted(guarded.present(GOOD, "/both"))
+    refused(guarded.present(with_header(header(jku="https://evil.example/")), "/both"), INVTOK, "token_malformed")
+
+
 def _self_signed(key: rsa.RSAPrivateKey) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "corp.example")])
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)

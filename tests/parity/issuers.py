@@ -23,6 +23,7 @@ def issuers() -> list[Row]:
         clockSkew="0s", tokenTypes=["at+jwt", "JWT", "Absent"], requiredClaims=["sub", "/act/sub"],
         claimEquals={"token_use": "access", "ver": 2, "/a/b": ""}, claimFlags={"email_verified": True, "guest": False},
         claimPresent=["azp"], rolesShape="ObjectKeys", subjectPattern="spiffe://a/*", reuseKeyFallback="Token",
+        ignoredHeaderParameters=["jku", "x5c", "zip"],
         mapping={
             "scope": ["scp", "scope"], "client": ["azp"], "audience": ["aud"], "subject": ["oid", "sub"],
             "roles": ["/realm_access/roles"], "tokenId": [],
@@ -33,6 +34,10 @@ def issuers() -> list[Row]:
     )  # fmt: skip
     rows.holds("null for what may be left out", mapping=None, tokenTypes=None, caBundle=None, maxLifetime=None)
     rows.holds("no claims at all required", requiredClaims=[])
+    rows.breaks(
+        "a header parameter that brings a key", "spec.ignoredHeaderParameters[0]", "jku",
+        ignoredHeaderParameters=["jwk"],
+    )  # fmt: skip
     rows.holds("several tenants", **TEMPLATE, tenantClaim="tid")
     rows.holds("SPIFFE", issuer="Absent", trustDomain="acme.example")
     rows.breaks("an issuer with a space", "spec.issuer", "without spaces", issuer="https://a b")

@@ -1,4 +1,4 @@
-"""Hosted authorization servers: Okta, Auth0, Cognito, Google, PingOne."""
+"""Hosted authorization servers: Okta, Auth0, Cognito, Google, PingOne, SAP."""
 
 from __future__ import annotations
 
@@ -203,5 +203,27 @@ requiredClaims: []
 claimPresent: [client_id]
 reuseKeyFallback: Token # there is no `jti`
 """,
+    ),
+    Provider(
+        name="sap-xsuaa",
+        title="SAP Authorization and Trust Management (XSUAA)",
+        url=r"https://(?P<host>[^/]+)/oauth/token",
+        example="https://acme.authentication.eu10.hana.ondemand.com/oauth/token",
+        audience="the client id of your application's binding (`sb-APP!t1`), or its `xsappname`",
+        audience_example="sb-orders!t1234",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: https://<host>/token_keys
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 12h
+ignoredHeaderParameters: [jku]  # in every header; the keys come from `jwksUri` all the same
+""",
+        notes=(
+            "Scopes begin with the `xsappname`: `orders!t1234.Read`. The tenant is in `zid`.",
+            "Subscribers' tokens name their own subdomains in `iss`, and have their own keys: a TokenIssuer for each.",
+        ),
     ),
 )

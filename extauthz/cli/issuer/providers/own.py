@@ -97,8 +97,12 @@ audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 1h
 claimEquals: {tokenName: access_token}
+ignoredHeaderParameters: [zip]  # its headers say `zip: NONE`
 """,
-        notes=("One `kid` stands in its key set once for each algorithm; a key is chosen by both.",),
+        notes=(
+            "One `kid` stands in its key set once for each algorithm; a key is chosen by both.",
+            "Headers of its tokens say `zip: NONE`, which no standard knows; one that says more is refused.",
+        ),
     ),
     Provider(
         name="zitadel",
