@@ -119,7 +119,7 @@ class CaBundleSpec(Union):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingSpec:
     """Under which claims this issuer puts what is needed: names, lists tried in order, or JSON Pointers. An empty list:
-    the issuer does not say."""
+    the issuer does not say. `sub`, `client_id` and `jti` may be empty where a list names another that is there."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     scope: ClaimWords = ("scope",)

@@ -219,16 +219,30 @@ def _text(
     claims: Mapping[str, Json], standard: ClaimPath, paths: tuple[ClaimPath, ...], longest: int | None = None
 ) -> str | None:
     """A mapped claim that must be a text, and so must the standard's own wherever it is mapped."""
-    checked = _check_text(claims[standard], standard, longest) if standard in claims else None
-    if paths == (standard,):
-        return checked
+    if paths != (standard,) and _gives_way(claims, standard, paths):
+        paths = tuple(path for path in paths if path != standard)
+    elif standard in claims:
+        checked = _check_text(claims[standard], standard, longest)
+        if paths == (standard,):
+            return checked
     path = _first(claims, paths)
     return None if path is None else _check_text(claim_at(claims, path), path, longest)
 
 
+def _gives_way(claims: Mapping[str, Json], standard: ClaimPath, paths: tuple[ClaimPath, ...]) -> bool:
+    """Whether the standard claim is empty and the mapping names another: some issuers fill one for people, and leave it
+    empty for machines, which stand in another."""
+    return (
+        claims.get(standard) == ""
+        and standard in paths
+        and any(path != standard and claim_at(claims, path) is not None for path in paths)
+    )
+
+
 def _check_text(value: Json, path: ClaimPath, longest: int | None) -> str:
     if not isinstance(value, str) or not value:
-        raise _Unfit(f"`{path}` is not a text, or an empty one")
+        mend = "; `mapping.subject` can list another claim after it" if path == "sub" and value == "" else ""
+        raise _Unfit(f"`{path}` is not a text, or an empty one{mend}")
     if longest is not None and len(value) > longest:
         raise _Unfit(f"`{path}` has {len(value)} characters, allowed are {longest}")
     return value

@@ -43,6 +43,30 @@ SHAPES = [
             "expires_in": 3600, "jti": "j",
         },
     ),
+    *(
+        Shape(
+            "cloudflare-access",
+            "https://acme.cloudflareaccess.com",
+            "32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228",
+            {"alg": "RS256", "kid": "9338abe1invented", "typ": "JWT"},
+            {"aud": ["32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228"], "type": "app", **who},
+        )
+        for who in (
+            {"sub": "7335d417", "email": "a@corp.example", "identity_nonce": "6ei6", "country": "DE"},
+            {"sub": "", "common_name": "e367826f93b8d71185e03fe518aff3b4.access"},
+        )
+    ),
+    Shape(
+        "google-iap",
+        "https://cloud.google.com/iap",
+        "/projects/123/global/backendServices/456",
+        {"alg": "ES256", "typ": "JWT", "kid": "0oeLcQ"},
+        {
+            "aud": "/projects/123/global/backendServices/456", "azp": "/projects/123/global/backendServices/456",
+            "sub": "accounts.google.com:1234567890", "email": "a@corp.example", "hd": "corp.example",
+            "google": {"access_levels": ["accessPolicies/1/accessLevels/a"]},
+        },
+    ),
     Shape(
         "sap-xsuaa",
         "https://acme.authentication.eu10.hana.ondemand.com/oauth/token",

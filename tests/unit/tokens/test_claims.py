@@ -143,6 +143,22 @@ def test_D15_D16_a_standard_claim_keeps_its_type_even_where_another_is_mapped(na
     assert reason(claims(oid="o", azp="a", uti="t", **{name: value}), trust) is Reason.TOKEN_MALFORMED
 
 
+def test_an_empty_claim_gives_way_to_the_next_where_the_mapping_lists_one_after_it() -> None:
+    trust = mapped(subject=("sub", "common_name"), client=("client_id", "azp"), token_id=("jti", "uti"))
+    token = read(claims(sub="", common_name="ci", client_id="", azp="a", jti="", uti="t"), trust).token
+    assert (token.subject, token.client, token.token_id) == ("ci", "a", "t")
+    assert read(claims(common_name="ci"), trust).token.subject == "alice"
+
+
+@pytest.mark.parametrize("more", [{}, {"common_name": ""}, {"common_name": None}, {"common_name": 7}])
+def test_D16_an_empty_subject_is_refused_where_nothing_else_names_one(more: dict[str, Any]) -> None:
+    for paths in (("sub", "common_name"), ("sub",), ("common_name",)):
+        assert reason(claims(sub="", **more), mapped(subject=paths)) is Reason.TOKEN_MALFORMED
+    found = refusal(claims(sub="", **more), mapped(subject=("sub",)))
+    assert found is not None
+    assert "`mapping.subject`" in found.detail
+
+
 @pytest.mark.parametrize("name", ["oid", "azp", "uti"])
 def test_D15_D16_a_mapped_claim_must_be_a_text(name: str) -> None:
     trust = mapped(subject=("oid",), client=("azp",), token_id=("uti",))

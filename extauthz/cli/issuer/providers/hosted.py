@@ -1,4 +1,4 @@
-"""Hosted authorization servers: Okta, Auth0, Cognito, Google, PingOne, SAP."""
+"""Hosted authorization servers: Okta, Auth0, Cognito, Google, PingOne, SAP, Cloudflare."""
 
 from __future__ import annotations
 
@@ -225,5 +225,49 @@ ignoredHeaderParameters: [jku]  # in every header; the keys come from `jwksUri` 
             "Scopes begin with the `xsappname`: `orders!t1234.Read`. The tenant is in `zid`.",
             "Subscribers' tokens name their own subdomains in `iss`, and have their own keys: a TokenIssuer for each.",
         ),
+    ),
+    Provider(
+        name="cloudflare-access",
+        title="Cloudflare Access, application tokens",
+        url=r"https://[^/]+",
+        example="https://acme.cloudflareaccess.com",
+        audience="the application audience (AUD) tag of your Access application",
+        audience_example="32eafc7626e974616deaf0dc3ce63d7bcbed58a2731e84d06bc3cdf1b53c4228",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: <issuer>/cdn-cgi/access/certs
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 24h        # the session duration of the application
+mapping: {subject: [sub, common_name], client: [], scope: []}  # `sub` is empty for service tokens
+claimEquals: {type: app}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=(
+            "The token comes in a header of its own: `from: {header: cf-access-jwt-assertion}` in the rule.",
+            "Service tokens have `sub` empty and their client id in `common_name`.",
+        ),
+    ),
+    Provider(
+        name="google-iap",
+        title="Google Cloud Identity-Aware Proxy",
+        url=r"https://cloud\.google\.com/iap",
+        example="https://cloud.google.com/iap",
+        audience="the backend service, `/projects/NUMBER/global/backendServices/ID`, or the App Engine application",
+        audience_example="/projects/123456789012/global/backendServices/987654321",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: https://www.gstatic.com/iap/verify/public_key-jwk
+algorithms: [ES256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 15m
+mapping: {client: [], scope: []}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=("The token comes in a header of its own: `from: {header: x-goog-iap-jwt-assertion}` in the rule.",),
     ),
 )
