@@ -35,10 +35,16 @@ class Trail:
         """Write it; to standard error where the log takes it no more."""
         line = forgotten(counts, deleted, why, at, self._settings)
         try:
-            os.write(self._output.descriptor(), line)
+            write_whole(self._output.descriptor(), line)
         except OSError:
-            os.write(_STDERR.descriptor(), line)
+            write_whole(_STDERR.descriptor(), line)
         self._output.close()
+
+
+def write_whole(descriptor: int, line: bytes) -> None:
+    """Write all of it: a disk that fills up takes the beginning of a line. Raises OSError for what is not taken."""
+    while line:
+        line = line[os.write(descriptor, line) :]
 
 
 def forgotten(counts: Counts, deleted: int, why: str, at: Instant, settings: Settings) -> bytes:

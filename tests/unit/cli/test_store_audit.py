@@ -1,0 +1,38 @@
+"""The line that a forgetting leaves is whole, or told elsewhere."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from extauthz.cli.store.audit import write_whole
+
+LINE = b'{"decision":"forget"}\n'
+
+
+@pytest.fixture
+def small_files() -> Iterator[int]:
+    """Files that take so many bytes, as a disk that is nearly full does."""
+    most, limits = len(LINE) // 2, resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    yield most
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_line_is_written_whole(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        write_whole(log.fileno(), LINE)
+    assert (tmp_path / "log").read_bytes() == LINE
+
+
+def test_a_line_of_which_only_the_beginning_is_taken_is_an_error(tmp_path: Path, small_files: int) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as log, pytest.raises(OSError, match="too large"):
+        write_whole(log.fileno(), LINE)
+    assert path.stat().st_size == small_files
