@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from extauthz.config import ControllerSettings, LogSink, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.connection import Api, NoConnection, connect
 from extauthz.control.leases import ReplicaLease
+from extauthz.control.located import LocatedProblem
 from extauthz.control.reconcile import FolderReconciler
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Clock
+from extauthz.policy.problem import Problem
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.rotation import PepperFile
 from extauthz.server.admin import Admin, Pages
@@ -60,6 +62,17 @@ def crowd_note(crowded: Collection[str]) -> dict[str, str]:
     named = ", ".join(f"`{name}`" for name in sorted(crowded)[:8])
     words = f"more than `--max-revocations`, and those of {named} are left out: every token they could mean is refused"
     return {"revocations": words}
+
+
+def mistakes_note(problems: Sequence[Problem | LocatedProblem]) -> str:
+    """What readiness says about mistakes in policies: how many, and where the first stands. Empty without any."""
+    if not problems:
+        return ""
+    first = problems[0]
+    where = str(first.object) or (first.file if isinstance(first, LocatedProblem) else "")
+    count = len(problems)
+    words = f"1 mistake in {where}" if count == 1 else f"{count} mistakes, the first in {where}"
+    return f"{words}; see `policy mistake` in the log, or `extauthz lint`"
 
 
 def replica_of(settings: Settings, api: Api | None, clock: Clock) -> ReplicaLease | None:

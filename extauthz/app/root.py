@@ -17,6 +17,7 @@ from extauthz.app.parts import (
     api_of,
     audit_of,
     crowd_note,
+    mistakes_note,
     pepper_file_of,
     replica_of,
     serving_of,
@@ -132,6 +133,7 @@ class App:
         """What is wrong and does not keep us from being ready: the last policies and keys serve on."""
         faults = () if self._snapshot is None else self._policies.faults
         wrong = {
+            "policies": mistakes_note(self._policies.problems),
             "source": "; ".join(map(str, faults)),
             "keys": "; ".join(self._unfetched()),
             "store": (self._shared and self._shared.note()) or "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import urllib.request
@@ -20,6 +21,7 @@ from extauthz.model.time import SystemClock
 from tests import issuing
 from tests.building import anonymous, obj, policy, with_token
 from tests.contract.running import Serve, run, serving, write
+from tests.redis.servers import wait_for
 from tests.unit.keys.servers import ca_pem
 from tests.unit.server.serving import key_pair, tls_files
 
@@ -130,6 +132,26 @@ def test_serve_tells_where_the_admin_port_is(folder: Path) -> None:
             assert json.load(answer) == {"ready": True, "missing": {}, "notes": {}}
         with urllib.request.urlopen(f"{served.admin}/snapshot", timeout=10) as answer:
             assert [each["policy"] for each in json.load(answer)["policies"]] == ["shop/orders"]
+
+
+def test_readiness_names_a_mistake_in_a_policy_until_it_is_mended(folder: Path, tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    shutil.copytree(folder, policies)
+    with serving(policies, "--admin", "127.0.0.1:0") as served:
+
+        def policies_note() -> str:
+            with urllib.request.urlopen(f"{served.admin}/readyz", timeout=10) as answer:
+                told = json.load(answer)
+            assert told["ready"]
+            return str(told["notes"].get("policies", ""))
+
+        broken = write(policies, "broken.yaml", policy("a", anonymous("open"), hosts=("other.example",), mode="Loud"))
+        wait_for(lambda: bool(policies_note()), "the note")
+        assert (
+            policies_note() == "1 mistake in AccessPolicy shop/a; see `policy mistake` in the log, or `extauthz lint`"
+        )
+        broken.unlink()
+        wait_for(lambda: not policies_note(), "the end of the note")
 
 
 def test_serve_removes_its_socket(folder: Path, tmp_path: Path) -> None:
