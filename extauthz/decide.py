@@ -171,7 +171,7 @@ def _authenticate(
         return unserved
     if rule.demand is None:
         return None
-    credential = find_credential(view, rule.demand.slot, rule.demand.alongside)
+    credential = find_credential(view, rule.demand.slot, rule.demand.alongside, rule.demand.max_length)
     if isinstance(credential, Refusal):
         return credential
     if rule.demand.introspector is not None:

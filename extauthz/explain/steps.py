@@ -72,7 +72,7 @@ class _Case:
         yield told(Step.PATH, None, found=odd or "nothing odd", wanted=f"at most {allowed}" if allowed else "")
 
     def _credential(self, demand: Demand) -> Iterator[ToldStep]:
-        credential = find_credential(self.view, demand.slot, demand.alongside)
+        credential = find_credential(self.view, demand.slot, demand.alongside, demand.max_length)
         wanted = f"one bearer token in {place_of(demand.slot)}"
         if isinstance(credential, Refusal):
             yield told(Step.CREDENTIAL, credential, wanted=wanted)

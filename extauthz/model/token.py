@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 from extauthz.model.encoding import Json
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
+
+MAX_TOKEN: Final = 8192
+"""Characters of a token, unless a rule says otherwise. Larger ones do not pass most servers' header limits anyway."""
 
 ClaimPath = NewType("ClaimPath", str)
 """A claim's name, or a JSON Pointer (RFC 6901) when it begins with `/`."""
@@ -206,6 +209,8 @@ class Demand:
     """Whether the token must be for nobody besides."""
     alongside: frozenset[str] = frozenset()
     """Headers for API keys that may be filled beside the token."""
+    max_length: int = MAX_TOKEN
+    """Characters of the token."""
 
     @property
     def ignored_header_parameters(self) -> frozenset[str]:

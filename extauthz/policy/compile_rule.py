@@ -82,6 +82,7 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
         max_lifetime=token.max_lifetime,
         exact_audience=token.audience_mode == "Exact",
         alongside=frozenset(token.alongside),
+        max_length=token.max_length,
     ), unmet
 
 

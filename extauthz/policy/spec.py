@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field
 
 from extauthz.model.reuse import LimitBy
 from extauthz.model.target import PathOddity
+from extauthz.model.token import MAX_TOKEN
 from extauthz.model.verdict import Mode
 from extauthz.policy.claim_words import ClaimHeaders
 from extauthz.policy.clauses.authentication import AuthenticationSpec
@@ -187,6 +188,9 @@ class TokenSpec(Ruled):
     alongside: Annotated[tuple[Literal["x-api-key", "x-goog-api-key", "api-key"], ...], Field(max_length=3)] = ()
     """Headers for API keys that may be filled beside the token; they go upstream unread. A request that fills another
     of them carries two credentials and is refused."""
+    max_length: Annotated[int, Field(ge=256, le=32768)] = MAX_TOKEN
+    """Refuses tokens of more characters. Tokens that list two hundred groups have about 12,000; whatever else stands in
+    the way, such as the upstream, must take headers of that size, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,8 @@ from extauthz.model.encoding import Ambiguous, parse_json_object
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
-from extauthz.model.token import Credential, Slot, SlotKind
+from extauthz.model.token import MAX_TOKEN, Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
-
-MAX_TOKEN: Final = 8192
-"""Characters of a token. Larger ones do not pass most servers' header limits anyway."""
 
 QUERY_NAME: Final = "access_token"
 """The query parameter of RFC 6750, section 2.3. Never read unless a slot names it, and never ignored beside a token."""
@@ -46,16 +43,18 @@ class _Unclear(ValueError):
         self.reason = reason
 
 
-def find_credential(view: RequestView, slot: Slot, alongside: frozenset[str] = frozenset()) -> Credential | Refusal:
+def find_credential(
+    view: RequestView, slot: Slot, alongside: frozenset[str] = frozenset(), longest: int = MAX_TOKEN
+) -> Credential | Refusal:
     """The one bearer token of a request.
 
     Refuses with `credential_absent` when the slot is empty or holds another scheme, with `credential_malformed` when it
     holds anything but exactly one token68 (RFC 9110, section 11.2) or a second place holds a credential as well, and
-    with `token_malformed` beyond MAX_TOKEN and for a token in JSON form. `alongside` are headers for API keys that may
-    be filled besides.
+    with `token_malformed` for one of more than `longest` characters and for a token in JSON form. `alongside` are
+    headers for API keys that may be filled besides.
     """
     if slot.kind is SlotKind.AUTHORIZATION:
-        plain = _plain(view)
+        plain = _plain(view, longest)
         if plain is not None:
             return Credential(plain, slot)
     try:
@@ -70,13 +69,13 @@ def find_credential(view: RequestView, slot: Slot, alongside: frozenset[str] = f
         return Refusal(
             Reason.CREDENTIAL_MALFORMED, f"{place_of(slot)} holds a token and {other} is filled too: send one"
         )
-    if len(token) > MAX_TOKEN:
-        found = f"a token of {len(token)} characters, allowed are {MAX_TOKEN}"
+    if len(token) > longest:
+        found = f"a token of {len(token)} characters, allowed are {longest} (`token.maxLength` of the rule)"
         return Refusal(Reason.TOKEN_MALFORMED, f"{place_of(slot)} holds {found}", at=Step.CREDENTIAL)
     return Credential(token, slot)
 
 
-def _plain(view: RequestView) -> str | None:
+def _plain(view: RequestView, longest: int) -> str | None:
     """The token of nearly every request, found at one look; None where it takes a closer one."""
     values = view.headers.get("authorization", ())
     query = view.target.query
@@ -86,7 +85,7 @@ def _plain(view: RequestView) -> str | None:
         return None
     value = values[0]
     token = value[len("Bearer ") :]
-    return token if value.startswith(("Bearer ", "bearer ")) and len(token) <= MAX_TOKEN and is_token68(token) else None
+    return token if value.startswith(("Bearer ", "bearer ")) and len(token) <= longest and is_token68(token) else None
 
 
 def _read(view: RequestView, slot: Slot) -> str | None:

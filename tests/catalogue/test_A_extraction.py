@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from extauthz.tokens.credential import MAX_TOKEN
+from extauthz.model.token import MAX_TOKEN
 from tests.catalogue.guarded import Guarded, api, at
 from tests.catalogue.outcomes import INVREQ, INVTOK, NOAUTH, POLICY, UNREAD, USED, admitted, challenge_of, refused
-from tests.issuing import token
+from tests.issuing import claims, token
 
 pytestmark = pytest.mark.parametrize("raw", [False, True], ids=["map", "raw"])
 TOKEN = token()
@@ -203,6 +203,21 @@ def test_A14_a_cookie_that_cannot_be_written_again(raw: bool, other: str) -> Non
 def test_A13_a_token_beyond_the_bound(guarded: Guarded, raw: bool) -> None:
     for length in (MAX_TOKEN + 1, 16_384, 1 << 20):
         refused(guarded.send(authorization("Bearer " + "a" * length), raw=raw), INVTOK, "token_malformed")
+
+
+def test_A13_a_rule_may_say_how_long_its_tokens_are(raw: bool) -> None:
+    """Some issuers list every group of a user, two hundred of them at most."""
+    rules = (at("plain"), at("long"), at("short"), at("cookie", slot={"cookie": "session"}))
+    rules[1]["token"]["maxLength"] = rules[3]["token"]["maxLength"] = 16_384
+    rules[2]["token"]["maxLength"] = 256
+    guarded = Guarded(api(*rules))
+    text = token(claims(groups=[f"5d9a7e10-63b2-4e7f-a1c8-7f20d4b6{n:04}" for n in range(200)]))
+    assert 11_000 < len(text) < 16_384
+    admitted(guarded.present(text, "/long", raw=raw))
+    admitted(guarded.send(("cookie", f"session={text}"), path="/cookie", raw=raw))
+    refused(guarded.present(text, "/plain", raw=raw), INVTOK, "token_malformed")
+    refused(guarded.present(token(), "/short", raw=raw), INVTOK, "token_malformed")
+    refused(guarded.send(authorization("Bearer " + "a" * 16_385), path="/long", raw=raw), INVTOK, "token_malformed")
 
 
 @pytest.mark.parametrize("name", ["x-auth-sub", "X-Auth-Sub", "x_auth_sub", "x-auth_sub", "X_AUTH_SUB"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from extauthz.tokens.credential import MAX_TOKEN
+from extauthz.model.token import MAX_TOKEN
 from tests.catalogue.outcomes import INVREQ, INVTOK, NOAUTH, POLICY, USED, Word, told
 from tests.envoy.conftest import HOPS, Theatre
 from tests.envoy.raw import Answer, ask, get

@@ -9,10 +9,10 @@ import random
 from typing import Final
 
 from extauthz.model.request import RequestView
-from extauthz.model.token import Credential, Slot, SlotKind
+from extauthz.model.token import MAX_TOKEN, Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
 from extauthz.server.codec import read_check
-from extauthz.tokens.credential import MAX_TOKEN, QUERY_NAME, find_credential
+from extauthz.tokens.credential import QUERY_NAME, find_credential
 from tests.checks import check_request
 from tests.fuzz.answers import answer_of, plain
 from tests.fuzz.octets import mutate_text, percent_encoded

@@ -261,6 +261,8 @@ def _tokens() -> list[Row]:
         rows.holds(f"a token in {next(iter(slot))}", {"from": slot})
     rows.holds("tokens for nobody else, beside an API key", {"audienceMode": "Exact", "alongside": ["x-api-key"]})
     rows.breaks("an unknown mode of audiences", "token.audienceMode", "", {"audienceMode": "exact"})
+    rows.holds("tokens with many groups", {"maxLength": 16_384})
+    rows.breaks("tokens longer than any header", "token.maxLength", "", {"maxLength": 32_769})
     rows.breaks("any header beside the token", "token.alongside[0]", "", {"alongside": ["x-token"]})
     rows.breaks("no issuer", "token.issuers", "", {"issuers": []})
     rows.breaks("nine issuers", "token.issuers", "", {"issuers": [{"name": "corp"}] * 9})

@@ -3,9 +3,9 @@
 import pytest
 
 from extauthz.model.reason import Reason
-from extauthz.model.token import Credential, Slot, SlotKind
+from extauthz.model.token import MAX_TOKEN, Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
-from extauthz.tokens.credential import MAX_TOKEN, find_credential
+from extauthz.tokens.credential import find_credential
 from tests.building import view
 
 AUTHORIZATION = Slot(SlotKind.AUTHORIZATION, "authorization")

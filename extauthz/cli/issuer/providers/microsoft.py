@@ -12,6 +12,10 @@ _ROTATION: Final = (
     "Entra's keys have no `alg`, hence `keyAlgAbsent: FromAlgorithms`; its tokens have no `jti`, but `uti`, which is as"
     " good."
 )
+_GROUPS: Final = (
+    "A token may list up to 200 groups, and is longer than 8192 characters then: let the app registration write only"
+    " groups that are assigned to the application, or raise `token.maxLength` in the rule."
+)
 _GRAPH: Final = (
     "A token for Microsoft Graph (`aud` is `00000003-0000-0000-c000-000000000000`, `nonce` in its header) cannot be"
     " verified by anyone else: let the client ask for your API's scope."
@@ -44,6 +48,7 @@ keyAlgAbsent: FromAlgorithms
             ),
             "Users' tokens carry `scp`, applications' tokens `roles` and no `scp`: both count as scopes here.",
             "With continuous access evaluation tokens live for up to 28 hours: raise `maxLifetime` to `29h` only then.",
+            _GROUPS,
             _ROTATION,
             _GRAPH,
         ),
