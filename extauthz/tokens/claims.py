@@ -78,6 +78,7 @@ def same_json(one: Json, other: Json) -> bool:
 def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, signing_hash: bytes, now: Instant) -> Verified:
     expires, issued, window = _times(claims, trust)
     _refuse_senders(claims)
+    _refuse_events(claims)
     _check_required(claims, trust)
     audiences, audience_claims = _audiences(claims, trust.mapping.audience)
     mapping = trust.mapping
@@ -137,6 +138,14 @@ def _refuse_senders(claims: Mapping[str, Json]) -> None:
     if "cnf" in claims:
         words = "the token is bound to a sender by `cnf`, and no rule of this version confirms one"
         raise _Unfit(words, Reason.SENDER_MISMATCH)
+
+
+def _refuse_events(claims: Mapping[str, Json]) -> None:
+    """A token that tells of an event, such as a logout, gives no access: its events are named by URIs (RFC 8417,
+    section 2.2)."""
+    events = claims.get("events")
+    if isinstance(events, dict) and any(":" in name for name in events):
+        raise _Unfit("the token has `events`: it tells of a logout or of another event, and is no access token")
 
 
 def _check_required(claims: Mapping[str, Json], trust: Trust) -> None:

@@ -326,6 +326,23 @@ def test_D21_a_refresh_token_of_an_issuer_that_types_none() -> None:
     admitted(guarded.present(token(claims(typ="Bearer"), header(typ="JWT"))))
 
 
+@pytest.mark.parametrize("typ", ["JWT", ...])
+def test_D20_a_token_about_an_event_of_an_issuer_that_types_none(typ: Any) -> None:
+    """Logout tokens and others that tell of events (RFC 8417) are signed by the same keys, for the same clients."""
+    guarded = Guarded(api(at("plain", issuer="lax")), issuer("lax", tokenTypes=["JWT", "Absent"]))
+    head = header(typ=typ)
+    for event in (
+        "http://schemas.openid.net/event/backchannel-logout",
+        "https://schemas.openid.net/secevent/caep/event-type/session-revoked",
+        "urn:ietf:params:event:SCIM:password",
+    ):
+        said = claims(events={event: {}}, sid="s")
+        refused(guarded.present(token(said, head)), INVTOK, "token_malformed")
+    others: list[Any] = [["concert"], "concert", {}, {"concert": {}}, None]
+    for events in others:
+        admitted(guarded.present(token(claims(events=events), head)))
+
+
 HOSTILE_TEXTS = [
     "a\x00b", "a\r\nx-admin: 1", "a\nb", "\u202ealice", "al\u200bice", "caf\xe9", "\x1b[31m", " alice", "alice ",
     "a%0d%0ab", "\t", "\x7f", "a,b", "\U0001f600", "__proto__", "${jndi:ldap://x}", "a\u2028b", "a\x85b", "a;b", '"a"',
