@@ -7,6 +7,7 @@ count as it is now.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import threading
@@ -89,7 +90,7 @@ class Reader:
         except OSError as error:
             return _blind(LocatedProblem(str(self.folder), 1, "", "", f"cannot be read: {error.strerror}"))
         self._known, last = {}, self._known
-        parts = [self._file(path, str(path.relative_to(self.folder)), last) for path in files]
+        parts = [self._file(path, _named(path.relative_to(self.folder)), last) for path in files]
         return Listing(
             tuple(each for part in parts for each in part.placed),
             tuple(each for part in parts for each in part.faults),
@@ -114,6 +115,11 @@ class Reader:
             listing = _read_file(data, digest, path, name, cluster=self._cluster)
         self._known[name] = (digest, listing)
         return listing
+
+
+def _named(path: Path) -> str:
+    """A file's name as it is told. It may be octets of any kind, which is no reason not to read the file."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _read_file(data: bytes, digest: bytes, path: Path, name: str, *, cluster: bool) -> Listing:
@@ -246,18 +252,22 @@ def _signature(folder: Path) -> object:
 
 
 def _changes(folder: Path, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
-    """Events of the file system; an empty set first and at every poll, for those that send none."""
+    """Events of the file system; an empty set first and at every poll, for those that send none. Raises OSError."""
     yield set()
-    yield from watch(
-        folder,
-        watch_filter=None,
-        debounce=_DEBOUNCE_MS,
-        step=_STEP_MS,
-        stop_event=stop,
-        rust_timeout=_POLL_MS,
-        yield_on_timeout=True,
-        raise_interrupt=False,
-    )
+    try:
+        yield from watch(
+            folder,
+            watch_filter=None,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            stop_event=stop,
+            rust_timeout=_POLL_MS,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        )
+    except RuntimeError as error:
+        # Over a name that is not UTF-8, for one.
+        raise OSError(errno.EIO, "the watcher failed") from error
 
 
 def _files(folder: Path) -> list[Path]:

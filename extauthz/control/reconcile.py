@@ -91,4 +91,6 @@ class FolderReconciler:
                     self.take(listing)
             except Exception as error:  # noqa: BLE001  # a bug in one reading must not end the watch
                 _LOG.error("reading the policy folder failed: %s at %s", type(error).__name__, frames_of(error))
+                words = f"cannot be read: {type(error).__name__} within this program, see its log"
+                self._faults = (LocatedProblem(str(self._folder), 1, "", "", words),)
                 self._stop.wait(1.0)

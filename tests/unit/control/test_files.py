@@ -77,6 +77,15 @@ def test_what_only_has_the_name_of_a_file_hides_policies_and_holds_nothing_up(tm
     assert [str(fault) for fault in list_folder(tmp_path).blind] == ["odd.yaml:1: cannot be read: is no regular file"]
 
 
+def test_a_file_is_read_whatever_its_name(tmp_path: Path) -> None:
+    for name, said in ((b"\xe9.yaml", policy("a", anonymous("r"))), (b"\xe8.yaml", {"hosts": ["b.example"]})):
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text(yaml.safe_dump(said)[:-1])
+    Path(os.fsdecode(bytes(tmp_path) + b"/\xea.yaml")).write_text("kind: AccessPolicy\nhosts: [c.example]\nx: [")
+    _, problems = lint(tmp_path)
+    assert {problem.file for problem in problems} == {r"\udce8.yaml", r"\udcea.yaml"}
+    assert outcome(tmp_path, "c.example") == "broken"
+
+
 def test_no_more_of_a_file_is_read_than_can_be_taken(tmp_path: Path) -> None:
     with (tmp_path / "huge.yaml").open("wb") as file:
         file.truncate(1 << 40)

@@ -1,5 +1,6 @@
 """What is published follows the folder, whole and only when it changed."""
 
+import os
 import queue
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
 from tests.building import anonymous, obj, policy, revocation
 from tests.clock import FakeClock
+from tests.introspecting import until as eventually
 
 WAIT = 20.0
 CORP = IssuerRef("TokenIssuer", "shop", "corp")
@@ -185,3 +187,32 @@ def test_revocations_that_are_over_are_left_out(tmp_path: Path) -> None:
         reconciler.take(list_folder(tmp_path))
         clock.advance(3600)
     assert [each.revocations is None for each in held] == [False, True]
+
+
+def test_a_folder_whose_names_no_watcher_takes_is_followed_all_the_same(
+    running: Path, published: queue.Queue[set[str]]
+) -> None:
+    until(published, {"a"})
+    odd = Path(os.fsdecode(bytes(running) + b"/\xe9.yaml"))
+    odd.write_text(text("b"))
+    until(published, {"a", "b"})
+    odd.write_text(text("c"))
+    until(published, {"a", "c"})
+
+
+def test_a_folder_that_no_reading_gets_through_is_told(tmp_path: Path) -> None:
+    mended = threading.Event()
+
+    def publish(_: Snapshot) -> None:
+        if not mended.is_set():
+            raise ValueError("a secret")
+
+    (tmp_path / "a.yaml").write_text(text("a"))
+    reconciler = FolderReconciler(tmp_path, publish)
+    reconciler.start()
+    eventually(lambda: bool(reconciler.faults))
+    (fault,) = reconciler.faults
+    assert str(fault) == f"{tmp_path}:1: cannot be read: ValueError within this program, see its log"
+    mended.set()
+    eventually(lambda: not reconciler.faults)
+    reconciler.stop()
