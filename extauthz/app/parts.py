@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 
 from extauthz.config import ControllerSettings, LogSink, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
@@ -96,19 +97,20 @@ def pepper_file_of(settings: Settings) -> PepperFile | None:
 def audit_of(settings: Settings, pseudonym: Callable[[str, str], str]) -> AuditLog | None:
     """The decision log, None when it is off. `pseudonym` redacts. Raises StartError."""
     output: Output
-    match settings.decision_log:
+    match sink := settings.decision_log:
         case LogSink.OFF:
             return None
         case LogSink.STDOUT:
             output = Stream(1)
         case LogSink.STDERR:
             output = Stream(2)
-        case path:
+        case Path() as path:
             output = LogFile(path)
-            try:
-                output.check()
-            except OSError as error:
-                raise StartError(f"the decision log `{path}` cannot be written: {error.strerror}") from error
+    try:
+        output.check()
+    except OSError as error:
+        name = sink.value if isinstance(sink, LogSink) else sink
+        raise StartError(f"the decision log `{name}` cannot be written: {error.strerror}") from error
     redacted = redaction((field.value for field in settings.decision_log_redact), pseudonym)
     return AuditLog(output, allows=settings.decision_log_allows, redacted=redacted)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ class Output(Protocol):
     def close(self) -> None:
         """Let go of it."""
 
+    def check(self) -> None:
+        """Find out now whether it can be written. Raises OSError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -33,6 +37,11 @@ class Stream:
     def descriptor(self) -> int:
         """The descriptor."""
         return self.number
+
+    def check(self) -> None:
+        """Find out now whether it can be written. Raises OSError."""
+        if fcntl.fcntl(self.number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "it is closed, or for reading only")
 
     def close(self) -> None:
         """Leave it open: it is not ours."""

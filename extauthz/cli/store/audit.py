@@ -25,6 +25,7 @@ class Trail:
         self._settings = settings
         self._output = _output(settings.decision_log)
         try:
+            self._output.check()
             self._output.descriptor()
         except OSError as error:
             raise CountsUnknown(
