@@ -30,6 +30,7 @@ _KEY_SPELLINGS: Final = frozenset(
 )
 
 _TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+_AS_UNDERSCORE: Final = str.maketrans(" .[", "___")
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # A comma, then a word that no `=` follows: the next credential, not the next parameter of this one.
 _SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]|\Z)|\Z)", re.ASCII)
@@ -79,7 +80,7 @@ def _plain(view: RequestView, longest: int) -> str | None:
     """The token of nearly every request, found at one look; None where it takes a closer one."""
     values = view.headers.get("authorization", ())
     query = view.target.query
-    if len(values) != 1 or view.form or QUERY_NAME in query or "%" in query:
+    if len(values) != 1 or view.form or (query and _may_name_token(query)):
         return None
     if not view.headers.keys().isdisjoint(_KEY_SPELLINGS):
         return None
@@ -119,6 +120,8 @@ def _bearer(values: tuple[str, ...]) -> str | None:
 
 def _bare(values: tuple[str, ...]) -> str | None:
     text = _single(values)
+    if text.lower().startswith("bearer "):
+        raise _Unclear("holds a scheme before the token; outside `Authorization` a token stands without a scheme")
     return _token68(text) if text else None
 
 
@@ -169,7 +172,7 @@ def _cookie(values: tuple[str, ...], name: str) -> str | None:
 def _parameter(query: str, name: str) -> str | None:
     found = _strictly(query, "&", name)
     # The proxy that strips the token from the query reads strictly, too: what it would overlook must not get in.
-    if found != _leniently(query, "&;", name) or (found and " " in query):
+    if found != _named_alike(query, "&;", name) or (found and " " in query):
         raise _Unclear("can be read in two ways, because of `;`, a blank or percent-encoding in the query")
     value = "".join(_once(found))
     if "+" in value:
@@ -195,6 +198,25 @@ def _leniently(text: str, separators: str, name: str) -> list[str]:
     return [value for found, _, value in pairs if unquote_plus(found).strip() == name]
 
 
+def _named_alike(query: str, separators: str, name: str) -> list[str]:
+    """What the most lenient server finds in a query or form, where it takes other spellings for this name, too."""
+    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", query))
+    wanted = _folded(name)
+    return [value for found, _, value in pairs if _folded(unquote_plus(found)) == wanted]
+
+
+def _folded(name: str) -> str:
+    """The one name that some server takes a parameter's for: ASP.NET knows no case in them; PHP reads a space, `.` and
+    an open `[` as `_`, and `name[…]` as a list of that name; and for some a NUL ends it."""
+    text = name.partition("\0")[0].strip().lower()
+    return (text.partition("[")[0] if "]" in text else text).translate(_AS_UNDERSCORE)
+
+
+def _may_name_token(query: str) -> bool:
+    """Whether a query may hold QUERY_NAME, in whatever spelling; false for nearly all."""
+    return "%" in query or "access" in query.lower()
+
+
 def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str | None:
     """Another place of the request that holds a credential."""
     if slot.kind is not SlotKind.AUTHORIZATION and any(v.strip(" ") for v in view.headers.get("authorization", ())):
@@ -208,12 +230,12 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
             if folded in KEY_HEADERS and folded not in alongside:
                 return f"`{name}`, which the rule does not list in `alongside`,"
     # RFC 6750, section 2.2: a third way to send a token, which no slot reads.
-    if view.form and _leniently(view.form, "&;", QUERY_NAME):
+    if view.form and _named_alike(view.form, "&;", QUERY_NAME):
         return f"the form parameter `{QUERY_NAME}`"
     query = view.target.query
-    if (QUERY_NAME in query or "%" in query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
+    if _may_name_token(query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
         # Where `;` does not separate, what follows it belongs to the value.
-        found = [*_leniently(query, "&;", QUERY_NAME), *_leniently(query, "&", QUERY_NAME)]
+        found = [*_named_alike(query, "&;", QUERY_NAME), *_named_alike(query, "&", QUERY_NAME)]
         return f"the query parameter `{QUERY_NAME}`" if any(found) else None
     return None
 

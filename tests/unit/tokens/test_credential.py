@@ -71,10 +71,21 @@ def test_A10_a_token_in_the_query_is_ambiguous_beside_every_slot() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["a=1;access_token=B", "access_token=;B", "+access_token=B", "%61%63cess_token=B", "access%5ftoken=B"]
-)
+    "query",
+    [
+        "a=1;access_token=B", "access_token=;B", "+access_token=B", "%61%63cess_token=B", "access%5ftoken=B",
+        "Access_Token=B", "ACCESS%5FTOKEN=B", "access.token=B", "access+token=B", "access%20token=B", "access[token=B",
+        "access_token[]=B", "access_token%5B0%5D=B", "access_token%00x=B",
+    ],
+)  # fmt: skip
 def test_A10_a_token_in_the_query_is_seen_in_every_spelling_that_some_server_reads(query: str) -> None:
     assert found(AUTHORIZATION, f"/?{query}", authorization="Bearer A") is Reason.CREDENTIAL_MALFORMED
+
+
+@pytest.mark.parametrize("query", ["T=B&t=A", "t=A&T=B", "t=A&t[]=B", "t=A&t%00=B"])
+def test_A10_another_spelling_of_the_slots_parameter_is_a_second_token(query: str) -> None:
+    assert found(Slot(SlotKind.QUERY, "t"), f"/?{query}") is Reason.CREDENTIAL_MALFORMED
+    assert found(Slot(SlotKind.QUERY, "t"), "/?t=A&tt=B&a.t=C&Ta=D") == "A"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +109,9 @@ def test_another_header_holds_the_bare_token() -> None:
     assert found(API_KEY, x_api_key="tok.en") == "tok.en"
     assert found(API_KEY) is Reason.CREDENTIAL_ABSENT
     assert found(API_KEY, x_api_key="a,b") is Reason.CREDENTIAL_MALFORMED
+    refusal = find_credential(view(headers={"x-api-key": ("Bearer A",)}), API_KEY)
+    assert isinstance(refusal, Refusal)
+    assert "without a scheme" in refusal.detail
     assert found(API_KEY, x_api_key=("a", "b")) is Reason.CREDENTIAL_MALFORMED
 
 
