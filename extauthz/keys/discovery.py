@@ -60,8 +60,21 @@ def _fetch(fetcher: Fetcher, issuer: str, url: str | None, ca_pem: str | None) -
         return first, fetcher.get(first, ca_pem)
     except FetchFailed as error:
         if error.status != 404:
-            raise
-    return second, fetcher.get(second, ca_pem)
+            raise _pointing_elsewhere(str(error), error.status) from error
+    try:
+        return second, fetcher.get(second, ca_pem)
+    except FetchFailed as error:
+        words = (
+            f"there is no metadata at `{shown(first)}` nor at `{shown(second)}`" if error.status == 404 else str(error)
+        )
+        raise _pointing_elsewhere(words, error.status) from error
+
+
+def _pointing_elsewhere(words: str, status: int | None) -> FetchFailed:
+    """The failure, and what to set where a server has nothing for us in these places."""
+    refused = status is not None and 400 <= status < 500
+    elsewhere = "; name the metadata in `keys.discovery.url`, or the key set in `keys.jwksUri`" if refused else ""
+    return FetchFailed(f"{words}{elsewhere}", status)
 
 
 def _quoted(found: Json) -> str:

@@ -90,6 +90,22 @@ def test_the_issuer_is_compared_byte_for_byte(site: Site, change: Any) -> None:
         find(site)
 
 
+def test_an_issuer_without_metadata_is_told_where_it_was_looked_for_and_what_to_set(site: Site) -> None:
+    with pytest.raises(FetchFailed) as failed:
+        find_jwks_uri(FETCHER, f"{site.url}/a", None, None)
+    for words in ("/a/.well-known/openid-configuration", "/.well-known/oauth-authorization-server/a", "`keys.jwksUri`"):
+        assert words in str(failed.value)
+    assert failed.value.status == 404
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, True), (403, True), (500, False)])
+def test_an_issuer_that_keeps_its_metadata_from_us_may_have_it_elsewhere(site: Site, status: int, told: bool) -> None:
+    site.answers["/.well-known/openid-configuration"] = (status, {}, b"")
+    with pytest.raises(FetchFailed) as failed:
+        find_jwks_uri(FETCHER, site.url, None, None)
+    assert ("`keys.discovery.url`" in str(failed.value)) is told
+
+
 def test_an_address_of_its_own_is_asked_alone_and_held_to_the_same_issuer(site: Site) -> None:
     site.answers["/meta"] = metadata("https://sts.example/tenant/")
     assert find(site, "https://sts.example/tenant/", f"{site.url}/meta") == "https://login.example/keys"
