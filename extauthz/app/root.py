@@ -63,6 +63,7 @@ class App:
         self._published: Instant | None = None
         self._verifier = Verifier(settings.token_cache_size)
         self._lock = threading.Lock()
+        self._draining = False
         self._pepper_file = pepper_file_of(settings)
         self._pepper = Pepper(secrets.token_bytes(32)) if self._pepper_file is None else self._pepper_file.pepper
         self._grants = Grants(self._pepper, settings.token_cache_size, quotas_of(settings))
@@ -114,6 +115,8 @@ class App:
     def missing(self) -> dict[str, str]:
         """What keeps us from being ready, each with the reason in words. Empty when we are."""
         missing: dict[str, str] = {}
+        if self._draining:
+            missing["server"] = "it was told to stop, and drains"
         snapshot = self._snapshot
         if snapshot is None:
             faults = self._policies.faults
@@ -173,6 +176,7 @@ class App:
 
     def stop(self, hurry: threading.Event) -> None:
         """Drain, then stop all parts."""
+        self._draining = True
         self._server.drain(self._settings.drain_delay, self._settings.drain_timeout, hurry)
         self._stop_parts()
 

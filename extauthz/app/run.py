@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Final
 from extauthz.app.root import App
 from extauthz.config import Settings
 
+_LOG: Final = logging.getLogger(__name__)
 _LOOK: Final = 0.05
 """Seconds between two looks at whether we are ready, while starting and after."""
 _LOOKS: Final = 20
@@ -51,14 +54,24 @@ def _watch(app: App, stop: threading.Event, say: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def signals(stop: threading.Event, hurry: threading.Event) -> Iterator[None]:
-    """The first SIGTERM or SIGINT drains, a second one hurries."""
+    """The first SIGTERM or SIGINT drains, a second one hurries. So does SIGHUP where there is a terminal to hang up;
+    elsewhere it is meant for a server that has to be told what changed."""
 
     def on_signal(_number: int, _frame: object) -> None:
         if stop.is_set():
             hurry.set()
         stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    def on_hangup(_number: int, _frame: object) -> None:
+        _LOG.warning(
+            "SIGHUP changes nothing: files are looked at as they change, and a log that was moved is opened anew"
+        )
+
+    handlers = {signal.SIGTERM: on_signal, signal.SIGINT: on_signal}
+    # `nohup` has it ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = on_signal if any(map(os.isatty, range(3))) else on_hangup
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from extauthz.cli.settings import Flag, controller_or_stop, options, stop
+from extauthz.cli.streams import say
 from extauthz.config import ControllerSettings
 
 _EPILOG = """\b
@@ -31,7 +32,7 @@ def _controller(*, config: Path | None, check_config: bool, **flags: Flag) -> No
     from extauthz.app.controller import control  # noqa: PLC0415
 
     try:
-        control(found, click.echo)
+        control(found, say)
     except StartError as error:
         stop(f"cannot start: {error}")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from extauthz.cli.settings import Flag, load_or_stop, options, stop
+from extauthz.cli.streams import say
 
 _EPILOG = """\b
 Each setting is also an environment variable (EXTAUTHZ_DRAIN_TIMEOUT) and a key
@@ -28,7 +29,7 @@ def _serve(*, config: Path | None, check_config: bool, **flags: Flag) -> None:
     from extauthz.app import StartError, serve  # noqa: PLC0415 - `--help` and `--check-config` need none of it
 
     try:
-        serve(found, click.echo)
+        serve(found, say)
     except StartError as error:
         stop(f"cannot start: {error}")
 

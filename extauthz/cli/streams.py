@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -36,3 +37,10 @@ def leave_output() -> None:
     nowhere = os.open(_NOWHERE, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
+
+
+def say(line: str) -> None:
+    """A line on standard output, for whoever reads it: a server goes on when nobody does, or the disk is full."""
+    with contextlib.suppress(OSError):
+        # Not by `print`, which would keep what it could not write, and fail over it once more in the end.
+        os.write(1, f"{line}\n".encode())

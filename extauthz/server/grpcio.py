@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import grpc
@@ -23,7 +22,7 @@ from extauthz.model.verdict import Refusal
 from extauthz.server.calls import Answering, Calls, Later, Ticket
 from extauthz.server.codec import INTERNAL_DENIAL
 from extauthz.server.crowd import Crowd
-from extauthz.server.sockets import SocketRefused, created_with, make_room
+from extauthz.server.sockets import Made, SocketRefused, created_with, make_room
 from extauthz.server.tls import TlsFiles, server_credentials
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
@@ -93,7 +92,7 @@ class Server:
         self._crowd = Crowd(serving.threads)
         self._others = ThreadPoolExecutor(max_workers=2, thread_name_prefix="health")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._others)
-        self._sockets: list[Path] = []
+        self._sockets: list[Made] = []
         self._server = grpc.server(self._others, options=serving.options())
         answering = Answering(self._check, self._crowd.submit, INTERNAL_DENIAL)
         self._calls = Calls(self._server, METHOD, answering, clock, serving.max_concurrent)
@@ -135,8 +134,8 @@ class Server:
         self._server.stop(timeout).wait(timeout + 1.0)
         self._crowd.shutdown(wait=False)
         self._others.shutdown(wait=False)
-        for path in self._sockets:
-            path.unlink(missing_ok=True)
+        for made in self._sockets:
+            made.remove()
 
     def _open(self, address: Address, credentials: grpc.ServerCredentials | None) -> str:
         match address:
@@ -145,7 +144,7 @@ class Server:
                     make_room(path)
                     with created_with(self._serving.socket_mode):
                         self._bind(str(address), None)
-                    self._sockets.append(path)
+                    self._sockets.append(Made.at(path))
                     path.chmod(self._serving.socket_mode)
                 except (SocketRefused, OSError) as error:
                     raise CannotListen(f"cannot listen on {address}: {error}") from error

@@ -7,6 +7,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -34,6 +35,27 @@ def make_room(path: Path) -> None:
         except OSError as error:
             raise SocketRefused(f"`{path}` is a socket that does not answer: {error.strerror}") from error
     raise SocketRefused(f"`{path}` is in use by another server")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A socket that we made."""
+
+    path: Path
+    found: os.stat_result
+
+    @classmethod
+    def at(cls, path: Path) -> Made:
+        """The one that stands there now. Raises OSError."""
+        return cls(path, path.lstat())
+
+    def remove(self) -> None:
+        """Remove it, unless another stands in its place: a server that drains may have a successor by then."""
+        try:
+            if os.path.samestat(self.path.lstat(), self.found):
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
 
 
 @contextmanager

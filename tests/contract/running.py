@@ -64,7 +64,12 @@ def serving(folder: Path, *flags: object, errors: Path | None = None) -> Iterato
         command += ["--admin", "off"]
     with (errors or Path(os.devnull)).open("w") as log:
         process = subprocess.Popen(
-            [str(each) for each in command], env=environment(), stdout=subprocess.PIPE, stderr=log, text=True
+            [str(each) for each in command],
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
     try:
         yield _ready(process)

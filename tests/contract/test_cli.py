@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,32 @@ def test_a_second_signal_cuts_the_delay_of_a_drain(folder: Path) -> None:
         served.process.terminate()
         _until_not_serving(served.address)
         assert served.end()[0] == 0
+
+
+def test_readiness_tells_of_the_drain(folder: Path) -> None:
+    with serving(folder, "--drain-delay", "10m", "--admin", "127.0.0.1:0") as served:
+        served.process.terminate()
+        _until_not_serving(served.address)
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            urllib.request.urlopen(f"{served.admin}/readyz", timeout=10)
+        assert json.load(raised.value)["missing"] == {"server": "it was told to stop, and drains"}
+        assert served.end()[0] == 0
+
+
+def test_a_hangup_ends_no_server_without_a_terminal(folder: Path, tmp_path: Path) -> None:
+    errors = tmp_path / "errors"
+    with serving(folder, errors=errors) as served:
+        served.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "SIGHUP changes nothing" in errors.read_text(), "the log")
+        assert served.end() == (0, "stopped\n")
+
+
+def test_serve_needs_nobody_to_read_what_it_prints(folder: Path) -> None:
+    with serving(folder) as served:
+        assert served.process.stdout is not None
+        served.process.stdout.close()
+        served.process.terminate()
+        assert served.process.wait(30) == 0
 
 
 def _until_not_serving(address: str) -> None:

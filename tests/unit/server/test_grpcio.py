@@ -364,6 +364,24 @@ def test_a_drain_lets_the_call_in_flight_finish_and_takes_no_new_ones(callers: T
         drain.result(PATIENCE)
 
 
+def test_a_drain_leaves_the_socket_of_a_successor(tmp_path: Path, callers: ThreadPoolExecutor) -> None:
+    path = tmp_path / "x.sock"
+    gate = Gate()
+    with running(gate, listen=(UnixAddress(path),)) as served, channel(served.target) as connection:
+        held = callers.submit(lambda: connection.unary_unary(METHOD)(b"wait"))
+        assert gate.entered.acquire(timeout=PATIENCE)
+        drain = callers.submit(served.server.drain, Seconds(0.0), Seconds(PATIENCE))
+        while path.exists():
+            # gRPC removes it when the listener closes.
+            threading.Event().wait(0.01)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as successor:
+            successor.bind(str(path))
+            gate.opened.set()
+            held.result(PATIENCE)
+            drain.result(PATIENCE)
+            assert path.exists()
+
+
 def test_calls_are_taken_while_the_drain_is_delayed_and_hurry_ends_the_delay(callers: ThreadPoolExecutor) -> None:
     hurry = threading.Event()
     with running() as served, channel(served.target) as connection:
