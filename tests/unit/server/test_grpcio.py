@@ -367,8 +367,8 @@ def test_a_drain_lets_the_call_in_flight_finish_and_takes_no_new_ones(callers: T
 def test_a_drain_leaves_the_socket_of_a_successor(tmp_path: Path, callers: ThreadPoolExecutor) -> None:
     path = tmp_path / "x.sock"
     gate = Gate()
-    with running(gate, listen=(UnixAddress(path),)) as served, channel(served.target) as connection:
-        held = callers.submit(lambda: connection.unary_unary(METHOD)(b"wait"))
+    with running(gate, listen=(UnixAddress(path),)) as served:
+        held = callers.submit(ask, served.target, b"wait")
         assert gate.entered.acquire(timeout=PATIENCE)
         drain = callers.submit(served.server.drain, Seconds(0.0), Seconds(PATIENCE))
         while path.exists():
