@@ -270,4 +270,28 @@ reuseKeyFallback: Token # there is no `jti`
 """,
         notes=("The token comes in a header of its own: `from: {header: x-goog-iap-jwt-assertion}` in the rule.",),
     ),
+    Provider(
+        name="salesforce",
+        title="Salesforce, JWT access tokens",
+        url=r"https://[^/]+",
+        example="https://acme.my.salesforce.com",
+        audience="the org's own address, which every such token has",
+        audience_example="https://acme.my.salesforce.com",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: <issuer>/id/keys
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 2h
+mapping: {scope: [scp]}
+claimEquals: {mty: oauth}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=(
+            "Tokens are opaque unless the connected app issues JWTs.",
+            "All apps of an org share one audience: let rules name `client_id`.",
+        ),
+    ),
 )

@@ -8,6 +8,10 @@ from extauthz.cli.issuer.providers.provider import Provider
 
 _TENANT: Final = r"(?P<tenant>[0-9a-fA-F-]{36})"
 _TENANT_EXAMPLE: Final = "3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21"
+# The public cloud, those of the United States and China, and External ID for customers.
+_LOGIN: Final = (
+    r"https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|[^/]+\.ciamlogin\.com)"
+)
 _ROTATION: Final = (
     "Entra's keys have no `alg`, hence `keyAlgAbsent: FromAlgorithms`; its tokens have no `jti`, but `uti`, which is as"
     " good."
@@ -25,7 +29,7 @@ MICROSOFT: Final = (
     Provider(
         name="entra",
         title="Microsoft Entra ID, v2.0 tokens",
-        url=rf"https://login\.microsoftonline\.com/{_TENANT}/v2\.0",
+        url=rf"{_LOGIN}/{_TENANT}/v2\.0",
         example=f"https://login.microsoftonline.com/{_TENANT_EXAMPLE}/v2.0",
         audience="the application id (a GUID) of your API's app registration",
         audience_example="5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
@@ -136,6 +140,58 @@ keyAlgAbsent: FromAlgorithms
                 " there says little."
             ),
             "`aud` copies the resource as it was asked for, a slash at its end included.",
+        ),
+    ),
+    Provider(
+        name="entra-b2c",
+        title="Azure AD B2C",
+        url=r"https://(?P<host>[^/]+)/(?P<tenant>[0-9a-fA-F-]{36})/v2\.0/",
+        example="https://acme.b2clogin.com/3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21/v2.0/",
+        audience="the application id (a GUID) of your API's app registration",
+        audience_example="5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+        spec="""\
+issuer: <issuer>
+keys:
+  discovery:
+    url: https://<host>/<tenant>/FILL-IN-USER-FLOW/v2.0/.well-known/openid-configuration
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 1h
+mapping: {scope: [scp], client: [azp]}
+claimPresent: [azp, scp]  # what access tokens have and ID tokens lack
+keyAlgAbsent: FromAlgorithms
+reuseKeyFallback: Token # there is no `jti`
+""",
+        fill=("name the user flow or policy, such as `B2C_1_signin`, in `keys.discovery.url`",),
+        notes=(
+            "The issuer ends in a slash, and the slash counts.",
+            "Each user flow has keys of its own address, and all sign for one issuer: `tfp` or `acr` names the flow.",
+        ),
+    ),
+    Provider(
+        name="adfs",
+        title="Active Directory Federation Services",
+        url=r"http://(?P<host>[^/]+)/adfs/services/trust",
+        example="http://sts.corp.example/adfs/services/trust",
+        audience="`microsoft:identityserver:` and the identifier of your web API",
+        audience_example="microsoft:identityserver:https://api.example",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: https://<host>/adfs/discovery/keys
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 1h
+mapping: {scope: [scp], client: [appid], subject: [sub, upn, appid]}
+requiredClaims: []      # there is no `sub` unless a claim rule issues it
+claimPresent: [appid]
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=(
+            "Access tokens name the issuer with `http://`, ID tokens as metadata does with `https://`.",
+            "`auth_time` is a text here, so `require.authentication.maxAge` refuses every token.",
         ),
     ),
 )

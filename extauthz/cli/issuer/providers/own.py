@@ -188,4 +188,23 @@ claimPresent: [azp, uid]
         fill=("choose a signing key at the provider: without one tokens are signed with the client secret",),
         notes=("Scope mappings can overwrite any claim, `iss` and `aud` too: look through them.",),
     ),
+    Provider(
+        name="duende",
+        title="Duende IdentityServer",
+        url=r"https://.+",
+        example="https://id.example",
+        audience="the name of your API resource",
+        audience_example="orders-api",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+maxLifetime: 1h
+mapping: {subject: [sub, client_id]}  # client credentials come without `sub`
+requiredClaims: []
+claimPresent: [client_id]
+""",
+        notes=("There is no `aud` unless the scope belongs to an API resource; such a token is refused.",),
+    ),
 )

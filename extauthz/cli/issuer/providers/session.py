@@ -1,4 +1,4 @@
-"""Login services for web and agents: Clerk, WorkOS, Descope, Stytch."""
+"""Login services for web and agents: Clerk, WorkOS, Descope, Stytch, Supabase, Kinde, Logto, FusionAuth."""
 
 from __future__ import annotations
 
@@ -104,5 +104,89 @@ maxLifetime: 1h
             "Without a custom domain `iss` is `stytch.com/PROJECT`, without a scheme.",
             "Session tokens are for the project id and have no `jti`; take them by a TokenIssuer of their own.",
         ),
+    ),
+    Provider(
+        name="supabase",
+        title="Supabase Auth",
+        url=r"https://[^/]+/auth/v1",
+        example="https://abcdefghijklmnop.supabase.co/auth/v1",
+        audience="`authenticated`, which every signed-in user's token has",
+        audience_example="authenticated",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: <issuer>/.well-known/jwks.json
+algorithms: [ES256, RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 1h
+mapping: {client: [], scope: [], roles: [role]}
+claimPresent: [session_id]
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=(
+            "Projects with the old shared JWT secret sign with HS256: migrate to asymmetric signing keys.",
+            "The keys `anon` and `service_role` are tokens of years without audience, and are refused.",
+        ),
+    ),
+    Provider(
+        name="kinde",
+        title="Kinde",
+        url=r"https://[^/]+",
+        example="https://acme.kinde.com",
+        audience="the audience of your API at Kinde",
+        audience_example="https://api.example",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 24h
+mapping: {scope: [scp], client: [azp], roles: [permissions]}
+claimPresent: [azp, scp]
+""",
+        notes=(
+            "`aud` is an empty array unless the application asks for your API's audience; such a token is refused.",
+        ),
+    ),
+    Provider(
+        name="logto",
+        title="Logto",
+        url=r"https://[^/]+/oidc",
+        example="https://acme.logto.app/oidc",
+        audience="the identifier of your API resource at Logto",
+        audience_example="https://api.example",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [ES384, RS256]
+audiences: ["<audience>"]
+maxLifetime: 1h
+""",
+        notes=("A client that asks for no `resource` gets an opaque token: let it send the API's identifier.",),
+    ),
+    Provider(
+        name="fusionauth",
+        title="FusionAuth",
+        url=r"(?:https?://[^/]+|[^/:]+)",
+        example="https://auth.example",
+        audience="the id of the application that the user signed in to",
+        audience_example="3c219e58-ed0e-4b18-ad48-f4f92793ae32",
+        spec="""\
+issuer: <issuer>
+keys:
+  jwksUri: FILL-IN-https://YOUR-FUSIONAUTH/.well-known/jwks.json
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 1h
+mapping: {client: [applicationId], roles: [roles]}
+""",
+        fill=(
+            "choose an RS256 key for the tenant's access tokens, whose default is a shared secret (HS256)",
+            "name your server in `keys.jwksUri`",
+        ),
+        notes=("The issuer is a setting of the tenant and need be no URL; its default is `acme.com`.",),
     ),
 )

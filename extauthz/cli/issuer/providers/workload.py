@@ -150,4 +150,86 @@ reuseKeyFallback: Token # there is no `jti`
 """,
         fill=("name your trust domain in `subjectPattern`: `spiffe://DOMAIN/`",),
     ),
+    Provider(
+        name="circleci",
+        title="CircleCI",
+        url=r"https://oidc\.circleci\.com/org/(?P<org>[0-9a-f-]{36})",
+        example="https://oidc.circleci.com/org/3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21",
+        audience="the id of the organisation, unless the job asks for another",
+        audience_example="3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [Absent, JWT]
+maxLifetime: 1h10m
+mapping: {client: [], scope: []}
+claimEquals: {oidc.circleci.com/project-id: "FILL-IN-project-id"}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        fill=("name the project by its id",),
+    ),
+    Provider(
+        name="buildkite",
+        title="Buildkite",
+        url=r"https://agent\.buildkite\.com",
+        example="https://agent.buildkite.com",
+        audience="what the job asks for; Buildkite's default is the organisation's URL",
+        audience_example="https://api.example",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [Absent, JWT]
+maxLifetime: 10m
+mapping: {client: [], scope: []}
+claimEquals: {organization_slug: "FILL-IN-organization", pipeline_slug: "FILL-IN-pipeline"}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        fill=("name the organisation and the pipeline",),
+        notes=("All organisations share one issuer: a rule that names none lets in everybody's jobs.",),
+    ),
+    Provider(
+        name="terraform-cloud",
+        title="HCP Terraform, workload identity",
+        url=r"https://[^/]+",
+        example="https://app.terraform.io",
+        audience="what the workspace asks for, `TFC_WORKLOAD_IDENTITY_AUDIENCE`",
+        audience_example="https://api.example",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 2h10m     # until the end of the run
+mapping: {client: [], scope: []}
+claimEquals: {terraform_organization_id: "FILL-IN-org-id"}
+""",
+        fill=("name the organisation by its id",),
+        notes=(
+            "All organisations share one issuer: name the workspace, too, where it matters (`terraform_workspace_id`).",
+        ),
+    ),
+    Provider(
+        name="vault",
+        title="HashiCorp Vault, identity tokens",
+        url=r"https://.+/v1/(?:.+/)?identity/oidc",
+        example="https://vault.example:8200/v1/identity/oidc",
+        audience="the client id of the role",
+        audience_example="orders",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [Absent]
+maxLifetime: 24h        # the `ttl` of the role
+mapping: {client: [], scope: []}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=("A key of Vault may sign with ES256 or EdDSA instead: write its algorithm into `algorithms`.",),
+    ),
 )
