@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
+
+from extauthz.cli.explain.shell import words_of
 
 _SHORT: Final = {
     "X": "request", "H": "header", "d": "data", "b": "cookie", "u": "user", "A": "user-agent", "e": "referer",
@@ -23,11 +24,10 @@ _WITH_VALUE: Final = _DATA | {
 _ALONE: Final = frozenset(
     {
         "get", "head", "insecure", "silent", "show-error", "verbose", "include", "location", "fail", "globoff",
-        "no-buffer", "compressed", "http1.1", "http2",
+        "no-buffer", "compressed", "http1.1", "http2", "path-as-is",
     }
 )  # fmt: skip
 _SHOWN: Final = re.compile(r"[a-z][a-z-]{0,19}", re.ASCII)
-_CONTINUED: Final = re.compile(r"[\\^`]\r?\n")
 
 
 class NotUnderstood(ValueError):
@@ -43,21 +43,26 @@ class CurlCall:
     headers: tuple[tuple[str, str], ...]
     query: str
     """What `-G` moves from the body to the query."""
+    as_is: bool = False
+    """Whether dot segments are left in the path: else curl resolves them before it sends anything."""
 
 
 def read_curl(text: str) -> CurlCall:
     """Read a command line. Raises NotUnderstood for options that are not known: they might change the request."""
     try:
-        words = shlex.split(_CONTINUED.sub(" ", text))
-    except ValueError as error:
-        raise NotUnderstood("the curl command has a quote that is not closed") from error
+        words = words_of(text)
+    except (ValueError, OverflowError) as error:
+        raise NotUnderstood(
+            "the curl command has a quote that is not closed, or an escape that stands for no character"
+        ) from error
     options = list(_options(words[1:]))
     given = {name for name, _ in options}
     data = [_encoded(value) if name == "data-urlencode" else value for name, value in options if name in _DATA]
     urls = [value for name, value in options if name == "url"]
     if len(urls) != 1:
-        raise NotUnderstood("the curl command must have exactly one URL")
-    return CurlCall(urls[0], _method(options, given), tuple(_headers(options, given)), _query(data, given))
+        raise NotUnderstood("the curl command must have exactly one URL, and nothing behind it such as `| jq`")
+    as_is = "path-as-is" in given
+    return CurlCall(urls[0], _method(options, given), tuple(_headers(options, given)), _query(data, given), as_is)
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
@@ -148,9 +153,14 @@ def _header(text: str) -> tuple[str, str] | None:
         return text[:-1].strip(), ""
     if not colon:
         raise NotUnderstood("a header of the curl command is not written as `name: value`")
-    if name.strip().lower() == "authorization" and "$" in value:
-        raise NotUnderstood("variables of a shell are not filled in here; put the token itself in place of `$…`")
+    if name.strip().lower() == "authorization":
+        _no_variable(value)
     return (name.strip(), value.strip()) if value.strip() else None
+
+
+def _no_variable(value: str) -> None:
+    if "$" in value:
+        raise NotUnderstood("variables of a shell are not filled in here; put the token itself in place of `$…`")
 
 
 def _implied(options: list[tuple[str, str]], given: set[str]) -> Iterator[tuple[str, str]]:
@@ -164,6 +174,7 @@ def _implied(options: list[tuple[str, str]], given: set[str]) -> Iterator[tuple[
             case "user":
                 yield "authorization", f"Basic {b64encode(value.encode('latin-1', 'replace')).decode('ascii')}"
             case "oauth2-bearer":
+                _no_variable(value)
                 yield "authorization", f"Bearer {value}"
             case _:
                 pass

@@ -5,6 +5,7 @@ INVARIANT: no message of these readers quotes what it could not read, which may 
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -27,7 +28,8 @@ def read_request(data: bytes, form: str, *, source_address: str, source_principa
 
     `form` is one of FORMS. The peer and the pinned policy are added, in the place of any that the text has.
     """
-    text = data.decode("latin-1").lstrip("\ufeff\r\n \t")
+    data = _without_mark(data)
+    text = data.decode("latin-1").lstrip("\r\n \t").removeprefix("$ ")
     match _form_of(text) if form == "auto" else form:
         case "json":
             try:
@@ -39,6 +41,16 @@ def read_request(data: bytes, form: str, *, source_address: str, source_principa
         case _:
             request = _from_http(text).encode()
     return amended(request, source_address=source_address, source_principal=source_principal, policy=policy)
+
+
+def _without_mark(data: bytes) -> bytes:
+    """The text in UTF-8, without the byte order mark that editors and PowerShell put before it."""
+    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode("utf-16").encode()
+    except UnicodeError as error:
+        raise NotUnderstood("the request begins like UTF-16 and is not; save it as UTF-8") from error
 
 
 def _form_of(text: str) -> str:
@@ -80,6 +92,10 @@ def _header(line: str, number: int) -> tuple[str, str]:
 
 def _from_curl(call: CurlCall) -> Question:
     url = _split(call.url if "://" in call.url else f"http://{call.url}")
+    if "$" in url.netloc:
+        raise NotUnderstood("variables of a shell are not filled in here; put the host itself in place of `$…`")
+    if not call.as_is:
+        url = url._replace(path=_resolved(url.path))
     hosts = [value for name, value in call.headers if name.lower() == "host"]
     if len(hosts) > 1:
         raise NotUnderstood("`Host` is given more than once")
@@ -111,3 +127,17 @@ def _split(url: str) -> SplitResult:
 def _path(url: SplitResult, more: str = "") -> str:
     query = "&".join(part for part in (url.query, more) if part)
     return (url.path or "/") + (f"?{query}" if query else "")
+
+
+def _resolved(path: str) -> str:
+    """A path without its dot segments (RFC 3986, section 5.2.4)."""
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments and segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)

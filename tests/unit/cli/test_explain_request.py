@@ -7,10 +7,13 @@ from base64 import b64encode
 
 import pytest
 
+from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.cli.explain.request import NotUnderstood, read_request
 from extauthz.model.request import RequestView
 from extauthz.server.codec import read_check
 
+PEER = {"source_address": "", "source_principal": "", "policy": ""}
+JSON = '{"attributes": {"request": {"http": {"method": "GET", "host": "a.example", "path": "/x"}}}}'
 SECRET = "secret-token-0123456789"
 
 
@@ -89,6 +92,13 @@ def test_http_text_that_is_wrong_says_where(text: str, words: str) -> None:
         ("curl -u me:pass https://a.example", "GET", "/",
          {"authorization": (f"Basic {b64encode(b'me:pass').decode()}",)}),
         ("curl --oauth2-bearer t https://a.example", "GET", "/", {"authorization": ("Bearer t",)}),
+        (r"curl -H $'x-a: it\'s \u0021\x21\41 \u00e9' --data-raw $'\n' https://a.example/x", "POST", "/x",
+         {"x-a": ("it's !!! é".encode().decode("latin-1"),), "content-type": ("application/x-www-form-urlencoded",)}),
+        ('curl ^"https://a.example/x?y=^%^7B^" ^\r\n  -X ^"PUT^" ^\r\n  -H ^"x-a: ^\\^"1^\\^" ^& 2^"', "PUT", "/x",
+         {"x-a": ('"1" & 2',)}),
+        ("$ curl https://a.example/x", "GET", "/x", {}),
+        ("curl https://a.example/w/../x", "GET", "/x", {}),
+        ("curl https://a.example/w/./../../x/y/..", "GET", "/x/", {}),
         ("curl \\\n  -X PATCH \\\r\n  -- https://a.example/x", "PATCH", "/x", {}),
     ],
 )  # fmt: skip
@@ -98,6 +108,11 @@ def test_a_curl_command_is_read_as_curl_would(
     view = seen(command)
     assert (view.method, view.host, view.target.path) == (method, "a.example", path)
     assert view.headers == headers
+
+
+def test_curl_leaves_a_path_as_it_is_on_demand() -> None:
+    data = read_request(b"curl --path-as-is https://a.example/w/../x", "auto", **PEER)
+    assert CheckRequest.FromString(data).attributes.request.http.path == "/w/../x"
 
 
 def test_curl_moves_data_into_the_query_on_demand() -> None:
@@ -122,6 +137,11 @@ def test_a_host_header_of_curl_beats_the_url_and_its_port() -> None:
         (f"curl -b {SECRET} https://a.example", "cookies from a file"),
         (f"curl -G -d @{SECRET} https://a.example", "data from a file"),
         (f"curl -H 'authorization: {SECRET}", "not closed"),
+        ('curl --oauth2-bearer "$TOKEN" https://a.example', "variables of a shell are not filled in"),
+        ("curl https://$HOST/x", "put the host itself"),
+        (f"curl -H $'authorization: {SECRET}", "not closed"),
+        (f"curl -H $'authorization: {SECRET}\\Uffffffff' https://a.example", "stands for no character"),
+        (f"curl https://a.example | jq .{SECRET}", "nothing behind it"),
         ("curl https://a.example -X", "`-X` of curl lacks its value"),
         (f"curl -H 'x-a: {SECRET}'", "exactly one URL"),
         (f"curl https://a.example https://{SECRET}", "exactly one URL"),
@@ -130,6 +150,14 @@ def test_a_host_header_of_curl_beats_the_url_and_its_port() -> None:
 )
 def test_a_curl_command_that_is_not_understood_says_which_part(command: str, words: str) -> None:
     assert words in mistake(command)
+
+
+@pytest.mark.parametrize("text", ["GET /x HTTP/1.1\nHost: a.example\n", "curl a.example/x", JSON])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_mark_of_an_encoding_is_no_part_of_the_request(text: str, encoding: str) -> None:
+    view = read_check(read_request(text.encode(encoding), "auto", **PEER))
+    assert isinstance(view, RequestView)
+    assert (view.method, view.host, view.target.path) == ("GET", "a.example", "/x")
 
 
 # JSON
