@@ -27,8 +27,8 @@ _CARET: Final = re.compile(r"\^(\r?\n\r?\n|\r?\n|.)", re.DOTALL)
 
 
 def words_of(text: str) -> list[str]:
-    """The words, each character an octet. Raises ValueError for a quote that is not closed, and OverflowError too for an escape that stands
-    for nothing."""
+    """The words, each character an octet. Raises ValueError for a quote that is not closed, and for an escape that
+    stands for nothing that or OverflowError."""
     if _CARETS.match(text) is not None:
         return shlex.split(_CARET.sub(_without_caret, text))
     return shlex.split(_QUOTED.sub(_plainly_quoted, _CONTINUED.sub(" ", text)))
