@@ -144,13 +144,14 @@ class LogoutReceiver:
 
     def _verify(self, token: str, issuers: Iterable[Trust], now: Instant) -> list[Logout | Refusal]:
         """What each issuer object that the token's `iss` names makes of it; several may share one `iss`."""
-        jws = parse_jws(token)
+        told = [trust for trust in issuers if trust.back_channel is not None]
+        jws = parse_jws(token, frozenset(name for trust in told for name in trust.ignored_header_parameters))
         if isinstance(jws, Refusal):
             return [jws]
         claims = read_payload(jws)
         if isinstance(claims, Refusal):
             return [claims]
-        named = [trust for trust in issuers if trust.back_channel is not None and trust.speaks_for(claims)]
+        named = [trust for trust in told if trust.speaks_for(claims)]
         if not named:
             return [Refusal(Reason.ISSUER_UNTRUSTED, f"no issuer with `iss` {quote(claims.get('iss'))} logs out here")]
         keys = self.keys()

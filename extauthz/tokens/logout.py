@@ -21,7 +21,7 @@ from extauthz.model.verdict import Refusal
 from extauthz.tokens.jws import Jws
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import find_signer
-from extauthz.tokens.verify import usable_keys
+from extauthz.tokens.verify import refuse_members, usable_keys
 
 EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 """The member of `events` that makes a token a logout token."""
@@ -64,6 +64,9 @@ def read_logout(
     if jws.typ not in channel.types:
         words = f"`typ` is {quote(jws.typ_as_sent)}; a logout token has `logout+jwt`, or none"
         return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
+    refusal = refuse_members(trust, jws)
+    if refusal is not None:
+        return refusal
     try:
         return _read(claims, trust, channel, now)
     except _Unfit as problem:

@@ -220,10 +220,11 @@ def refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
         switch = f"add {quote(jws.typ_as_sent or 'Absent')} to its `tokenTypes` if that is meant"
         words = f"`typ` is {found}; {trust.ref} accepts {wanted}: {switch}"
         return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
-    return _refuse_members(trust, jws)
+    return refuse_members(trust, jws)
 
 
-def _refuse_members(trust: Trust, jws: Jws) -> Refusal | None:
+def refuse_members(trust: Trust, jws: Jws) -> Refusal | None:
+    """A header must have no member that its issuer's tokens do not have."""
     # INVARIANT: what another issuer of the rule lets be in a header is not let be by this one.
     odd = sorted(jws.members & IGNORABLE - trust.ignored_header_parameters)
     if odd:

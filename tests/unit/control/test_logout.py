@@ -154,6 +154,17 @@ def test_issuer_objects_that_share_an_iss_all_hear_of_it(place: Place) -> None:
     assert post(place.receiver()) == (400, "temporarily_unavailable")
 
 
+def test_a_header_parameter_is_let_be_by_the_issuer_that_has_it_so_alone(place: Place) -> None:
+    said = claims(aud="web", exp=NOW + 115, iat=NOW - 5, sid="s-1", events={EVENT: {}})
+    text = token(said, header(typ="logout+jwt", jku="https://evil.example/keys"))
+    assert post(place.receiver(), text)[0] == 400
+    ref = IssuerRef("TokenIssuer", "shop", "other")
+    place.issuers = [TOLD, replace(TOLD, ref=ref, ignored_header_parameters=frozenset({"jku"}))]
+    place.keys = {CORP.ref: state("rsa"), ref: state("rsa")}
+    assert post(place.receiver(), text) == (200, "")
+    assert [each["spec"]["issuer"]["name"] for each in place.written] == ["other"]
+
+
 def test_an_unknown_key_is_asked_for(place: Place) -> None:
     place.keys = {CORP.ref: state("ec")}
     assert post(place.receiver()) == (400, "temporarily_unavailable")

@@ -36,7 +36,7 @@ def said(**more: Any) -> dict[str, Any]:
 
 def read(text: str, trust: Trust = TOLD, now: float = NOW) -> Logout | Refusal:
     """What comes of a token."""
-    jws = parse_jws(text)
+    jws = parse_jws(text, frozenset({"jku"}))
     assert isinstance(jws, Jws)
     claims = read_payload(jws)
     assert isinstance(claims, dict)
@@ -122,6 +122,14 @@ def test_what_is_not_a_logout_token_is_refused_in_words_that_name_nobody(more: d
     assert isinstance(refusal, Refusal)
     assert words in refusal.detail
     assert not any(name in refusal.detail for name in ("alice", "s-1", "logout-1"))
+
+
+def test_a_header_parameter_is_let_be_only_by_its_own_issuer() -> None:
+    text = logout_token(header(typ="logout+jwt", jku="https://evil.example/keys"))
+    assert isinstance(read(text, replace(TOLD, ignored_header_parameters=frozenset({"jku"}))), Logout)
+    refusal = read(text)
+    assert isinstance(refusal, Refusal)
+    assert "`ignoredHeaderParameters`" in refusal.detail
 
 
 @pytest.mark.parametrize("typ", ["JWT", "at+jwt", "secevent+jwt", "id+jwt"])
