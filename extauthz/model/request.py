@@ -17,6 +17,16 @@ class Source(NamedTuple):
     """Authenticated identity of the peer, such as a SPIFFE ID; empty without mutual TLS."""
 
 
+class Glimpse(NamedTuple):
+    """What can be told of a request that was refused unread: for logs only. Empty where that cannot be read either."""
+
+    method: str = ""
+    host: str = ""
+    source: Source = Source()
+    stream_id: str = ""
+    request_id: str = ""
+
+
 class RequestView(NamedTuple):
     """One HTTP request, read once. Header names are in lower case; a value that was repeated is repeated here when
     Envoy sent raw headers, and joined by commas when it sent the map form.

@@ -15,13 +15,13 @@ from typing import Final, Protocol, TypeAlias
 from extauthz.decide import Admission, World, decide, settle
 from extauthz.model.question import Active, Answer, Answered, Ask, Inactive, Question, Unanswered
 from extauthz.model.reason import Reason
-from extauthz.model.request import RequestView
+from extauthz.model.request import Glimpse, RequestView
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
 from extauthz.replay.store import Committed, Refused, Store, Unavailable
 from extauthz.server.calls import Later
-from extauthz.server.codec import INTERNAL_DENIAL, read_check, write_verdict
+from extauthz.server.codec import INTERNAL_DENIAL, glimpse, read_check, write_verdict
 from extauthz.server.crowd import MOST_ASIDE, stepping_aside
 from extauthz.telemetry.log import frames_of
 from extauthz.telemetry.observation import Observation, SpendOutcome
@@ -73,7 +73,7 @@ class _Check:
         self.now = now
         self.deadline = started + budget
         self.world: World | None = None
-        self.view: RequestView | None = None
+        self.view: RequestView | Glimpse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,7 @@ class Answerer:
         world = check.world = self.world()
         view = read_check(data)
         if isinstance(view, Refusal):
+            check.view = glimpse(data)
             return Deny(refusal=view), SpendOutcome.NONE
         check.view = view
         decided = decide(view, world, check.now)
@@ -188,7 +189,7 @@ class Answerer:
     def _tell(
         self,
         verdict: Verdict,
-        view: RequestView | None,
+        view: RequestView | Glimpse | None,
         outcome: SpendOutcome,
         started: float,
         now: Instant,

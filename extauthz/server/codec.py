@@ -7,6 +7,7 @@ tell what the upstream will see, so the request is refused. Writing is in `respo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from operator import and_
@@ -14,16 +15,17 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from extauthz._pb.envoy.config.core.v3.base_pb2 import HeaderValue
 from extauthz._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeContext
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.model.reason import Reason
-from extauthz.model.request import RequestView, Source
+from extauthz.model.request import Glimpse, RequestView, Source
 from extauthz.model.step import Step
 from extauthz.model.target import Malformed, Target, parse_host, parse_method, parse_target
 from extauthz.model.verdict import Refusal
 from extauthz.server.respond import INTERNAL_DENIAL, write_verdict
 
-__all__ = ["INTERNAL_DENIAL", "MAX_HEADERS", "read_check", "write_verdict"]
+__all__ = ["INTERNAL_DENIAL", "MAX_HEADERS", "glimpse", "read_check", "write_verdict"]
 
 MAX_HEADERS: Final = 1000
 """How many headers a request may have, pseudo headers included. Envoy's own default limit is 100."""
@@ -61,6 +63,31 @@ def read_check(data: bytes) -> RequestView | Refusal:
         return Refusal(Reason.CREDENTIAL_MALFORMED, str(problem), at=Step.REQUEST)
     except Malformed as problem:
         return Refusal(Reason.REQUEST_MALFORMED, str(problem))
+
+
+def glimpse(data: bytes) -> Glimpse:
+    """What identifies a request that `read_check` refuses. Never raises."""
+    try:
+        attributes = CheckRequest.FromString(data).attributes
+    except DecodeError:
+        return Glimpse()
+    http = attributes.request.http
+    ids = {value for name, value in http.headers.items() if name.lower() == "x-request-id"}
+    ids |= {_value_of(each) for each in http.header_map.headers if each.key.lower() == "x-request-id"}
+    return Glimpse(
+        _read_or_nothing(parse_method, http.method),
+        _read_or_nothing(parse_host, http.host),
+        _source(attributes.source),
+        http.id,
+        _request_id({"x-request-id": tuple(ids)}) if ids else "",
+    )
+
+
+def _read_or_nothing(read: Callable[[str], str], text: str) -> str:
+    try:
+        return read(text)
+    except Malformed:
+        return ""
 
 
 def _view(attributes: AttributeContext) -> RequestView:
@@ -168,9 +195,13 @@ def _raw_values(texts: tuple[str, ...], octets: tuple[bytes, ...]) -> str:
     return "\n".join(text or octet.decode("latin-1") for text, octet in zip(texts, octets, strict=True))
 
 
+def _value_of(header: HeaderValue) -> str:
+    return header.value or header.raw_value.decode("latin-1")
+
+
 def _broken_value(http: AttributeContext.HttpRequest) -> Malformed:
     """What to say of values with CR, LF or NUL (RFC 9110, section 5.5)."""
-    raw = [(header.key, header.value or header.raw_value.decode("latin-1")) for header in http.header_map.headers]
+    raw = [(header.key, _value_of(header)) for header in http.header_map.headers]
     pairs = [*http.headers.items(), *raw]
     broken = {name.lower() for name, value in pairs if any(sign in value for sign in _BREAKS)}
     words = "a header value holds CR, LF or NUL"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
-from extauthz.model.request import RequestView
+from extauthz.model.request import Glimpse, RequestView
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.verdict import Allow, Deny, Verdict
 
@@ -62,27 +62,31 @@ class Observation(NamedTuple):
     def of(
         cls,
         verdict: Verdict,
-        view: RequestView | None,
+        view: RequestView | Glimpse | None,
         *,
         spends: SpendOutcome,
         seconds: Seconds,
         at: Instant,
         snapshot_version: str = "",
     ) -> Observation:
-        """What is seen of an answer; `view` is None when the request could not be read."""
+        """What is seen of an answer; `view` is None when nothing of the request could be read."""
         if view is None:
             return cls(verdict, seconds, at, spends=spends, snapshot_version=snapshot_version)
+        path, traceparent = "", ""
+        if isinstance(view, RequestView):
+            path = view.target.path
+            traceparent = (view.header("traceparent") or "") if "traceparent" in view.headers else ""
         return cls(
             verdict,
             seconds,
             at,
             view.method,
             view.host,
-            view.target.path,
+            path,
             view.request_id,
             view.stream_id,
             view.source.address,
-            (view.header("traceparent") or "") if "traceparent" in view.headers else "",
+            traceparent,
             spends,
             snapshot_version,
         )

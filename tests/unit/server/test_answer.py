@@ -196,6 +196,14 @@ def test_every_answer_is_told_with_its_time_and_the_policies_in_force(asked: Ask
     assert (told.seconds, told.snapshot_version, told.path) == (0.25, asked.snapshot.version, "/open")
 
 
+def test_a_request_with_a_path_that_cannot_be_read_is_told_all_the_same(asked: Asked) -> None:
+    asked.answerer.answer(check_request(path="/a/%zz", headers={"x-request-id": "id-1"}, stream_id="4711"), BUDGET)
+    told = asked.seen[-1]
+    assert _reason(told) is Reason.REQUEST_MALFORMED
+    assert (told.method, told.host, told.path) == ("GET", "api.example", "")
+    assert (told.source_address, told.stream_id, told.request_id) == ("192.0.2.7", "4711", "id-1")
+
+
 def test_a_refusal_unread_is_told_without_a_request(asked: Asked) -> None:
     answer = read_response(asked.answerer.refuse(Refusal(Reason.REQUEST_MALFORMED, "too large")))
     assert (answer.metadata["reason"], answer.http_status) == ("request_malformed", 400)

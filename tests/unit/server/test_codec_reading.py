@@ -7,9 +7,9 @@ import pytest
 from extauthz._pb.envoy.config.core.v3.base_pb2 import HeaderValue
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.model.reason import Reason
-from extauthz.model.request import RequestView
+from extauthz.model.request import Glimpse, RequestView
 from extauthz.model.verdict import Refusal
-from extauthz.server.codec import MAX_HEADERS, read_check
+from extauthz.server.codec import MAX_HEADERS, glimpse, read_check
 from tests.checks import check_request
 
 BOTH_FORMS = pytest.mark.parametrize("raw", [False, True], ids=["map", "raw"])
@@ -244,3 +244,17 @@ def test_no_detail_quotes_the_request() -> None:
         check_request(headers={"x": "secret\n"}),
     ):
         assert "secret" not in detail(data)
+
+
+@BOTH_FORMS
+def test_a_glimpse_is_what_can_be_read_of_a_request_that_cannot(raw: bool) -> None:
+    data = check_request(method="G T", path="/ ", headers={"x-request-id": "one"}, raw=raw)
+    seen = glimpse(data)
+    assert (seen.method, seen.host, seen.request_id) == ("", view(check_request()).host, "one")
+    assert glimpse(b"\xff") == Glimpse()
+
+
+def test_two_request_ids_are_none() -> None:
+    request = CheckRequest.FromString(check_request(headers={"x-request-id": "one"}))
+    request.attributes.request.http.header_map.headers.add(key="X-Request-Id", raw_value=b"two")
+    assert glimpse(request.SerializeToString()).request_id == ""
