@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from extauthz.keys.fermat import has_close_primes
 from extauthz.keys.roca import SMALL_PRIMES, has_roca_fingerprint
 from extauthz.keys.thumbprint import thumbprint
 from extauthz.model.encoding import Ambiguous, Json, base64url_decode, base64url_encode, parse_json_object
@@ -86,6 +87,8 @@ def _rsa(jwk: Mapping[str, Json]) -> Material:
         raise Unusable("its RSA modulus has a small factor")
     if has_roca_fingerprint(n):
         raise Unusable("it comes from a generator whose keys can be factored (ROCA, CVE-2017-15361)")
+    if has_close_primes(n):
+        raise Unusable("its RSA primes lie so close together that anyone can factor it (CVE-2022-26320)")
     try:
         key = RSAPublicNumbers(e, n).public_key()
     except ValueError as error:

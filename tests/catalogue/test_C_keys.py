@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from extauthz.app import App
 from extauthz.config import LogSink, Settings, parse_address
@@ -25,6 +25,7 @@ from tests.catalogue.guarded import Guarded, api, at, issuer, signed
 from tests.catalogue.outcomes import DOWN, INVTOK, admitted, refused
 from tests.issuing import claims, header, hmac_token, jwk, sign, token
 from tests.unit.keys.made import ec_jwk, ec_key, oct_jwk, rsa_jwk, rsa_key
+from tests.unit.keys.made import number as written
 from tests.unit.keys.made import sign as sign_by
 from tests.unit.keys.servers import Site, ca_pem, dripping, server_tls, serving
 from tests.unit.keys.test_jwk import ROCA_N
@@ -197,7 +198,29 @@ def _weak_tokens() -> dict[str, tuple[dict[str, Any], str]]:
         "even e": (even, signed(header(kid="weak"), sign)),
         "e=0": (jwk("rsa") | {"kid": "weak", "e": "AA"}, signed(header(kid="weak"), sign)),
         "ROCA": (rsa_jwk("weak", n=ROCA_N), signed(header(kid="weak"), sign)),
+        "RSA of close primes": (rsa_jwk("weak", n=written(CLOSE.n), e="AQAB"), _by("RS256", CLOSE.key)),
+        "RSA of one prime twice": (rsa_jwk("weak", n=written(_PRIMES[0] ** 2), e="AQAB"), _by("RS256", CLOSE.key)),
     }
+
+
+_PRIMES = (3 * 2**1022 + 1037, 3 * 2**1022 + 1697)
+
+
+class _Factored:
+    """The private key that anyone can work out of a modulus of close primes."""
+
+    n = _PRIMES[0] * _PRIMES[1]
+
+    @property
+    def key(self) -> rsa.RSAPrivateKey:
+        p, q = _PRIMES
+        d = pow(65537, -1, (p - 1) * (q - 1))
+        public = rsa.RSAPublicNumbers(65537, self.n)
+        dmp1, dmq1, iqmp = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+        return rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, public).private_key()
+
+
+CLOSE = _Factored()
 
 
 def _by(alg: str, key: Any) -> str:
