@@ -215,7 +215,10 @@ def _audience(value: Json, path: ClaimPath) -> frozenset[str]:
         return frozenset((value,))
     items = value if isinstance(value, list) else [value]
     if not items:
-        raise _Unfit(f"`{path}` is an empty array: the token is for nobody", Reason.AUDIENCE_MISMATCH)
+        raise _Unfit(
+            f"`{path}` is an empty array: the token is for nobody; let the client ask for the API's audience",
+            Reason.AUDIENCE_MISMATCH,
+        )
     if len(items) > MAX_AUDIENCES:
         raise _Unfit(f"`{path}` has {len(items)} entries, allowed are {MAX_AUDIENCES}")
     texts = frozenset(item for item in items if isinstance(item, str) and item)

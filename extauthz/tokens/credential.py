@@ -141,6 +141,8 @@ def _token68(text: str, *, after_scheme: bool = False) -> str:
     if not is_token68(token):
         if _is_json(token):
             raise _Unclear("holds a token in JSON form; only the compact form is taken", Reason.TOKEN_MALFORMED)
+        if is_token68(token.replace("=", "")):
+            raise _Unclear("holds `=` inside the token: the segments of a JWT have no padding (RFC 7515, section 2)")
         raise _Unclear("holds characters that no token has: white space, a comma, a control or a foreign character")
     return token
 

@@ -18,6 +18,8 @@ from extauthz.tokens.quoting import quote
 
 MAX_HEADER: Final = 2048
 """Octets of a decoded header. Real ones stay below 300."""
+MAX_CHAIN: Final = 8192
+"""The same where certificates are let be in it."""
 MAX_KID: Final = 256
 MAX_TYP: Final = 128
 _MAX_ALG: Final = 32
@@ -112,7 +114,7 @@ class _Header(NamedTuple):
     @classmethod
     def of(cls, text: str, ignored: frozenset[str]) -> _Header:
         """Read a header's segment. Raises _Unfit."""
-        header = _header(_decode(text, "header"))
+        header = _header(_decode(text, "header"), MAX_CHAIN if "x5c" in ignored else MAX_HEADER)
         if not _REFUSED.keys().isdisjoint(header):
             _refuse_members(header, ignored)
         typ = _typ(header)
@@ -159,9 +161,9 @@ def _decode(text: str, name: str) -> bytes:
         raise _Unfit(f"the token's {name} is {problem}") from problem
 
 
-def _header(data: bytes) -> dict[str, Json]:
-    if len(data) > MAX_HEADER:
-        raise _Unfit(f"the token's header has {len(data)} octets, allowed are {MAX_HEADER}")
+def _header(data: bytes, longest: int) -> dict[str, Json]:
+    if len(data) > longest:
+        raise _Unfit(f"the token's header has {len(data)} octets, allowed are {longest}")
     try:
         return parse_json_object(data)
     except Ambiguous as problem:

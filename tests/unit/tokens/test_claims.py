@@ -124,6 +124,13 @@ def test_a_null_aud_is_no_missing_aud() -> None:
     assert reason(claims(aud=None, client_id="orders-api"), mapped(audience=("client_id",))) is Reason.TOKEN_MALFORMED
 
 
+def test_D08_an_audience_of_nobody_says_what_can_be_done() -> None:
+    found = refusal(claims(aud=[]))
+    assert found is not None
+    assert found.reason is Reason.AUDIENCE_MISMATCH
+    assert "let the client ask" in found.detail
+
+
 def test_D08_at_most_64_audiences_are_read() -> None:
     assert reason(claims(aud=["orders-api"] + [f"a{n}" for n in range(63)])) is None
     assert reason(claims(aud=["orders-api"] + [f"a{n}" for n in range(64)])) is Reason.TOKEN_MALFORMED

@@ -112,6 +112,15 @@ def test_another_header_holds_the_bare_token() -> None:
     refusal = find_credential(view(headers={"x-api-key": ("Bearer A",)}), API_KEY)
     assert isinstance(refusal, Refusal)
     assert "without a scheme" in refusal.detail
+
+
+def test_B16_padding_inside_a_token_is_called_by_its_name() -> None:
+    """The load balancer of AWS pads each segment of `x-amzn-oidc-data`."""
+    slot = Slot(SlotKind.HEADER, "x-amzn-oidc-data")
+    refusal = find_credential(view(headers={"x-amzn-oidc-data": ("eyJhIjox==.eyJhIjox=.c2ln==",)}), slot)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.CREDENTIAL_MALFORMED
+    assert "padding" in refusal.detail
     assert found(API_KEY, x_api_key=("a", "b")) is Reason.CREDENTIAL_MALFORMED
 
 

@@ -65,6 +65,14 @@ def test_B07_to_B13_a_member_that_could_change_the_meaning_is_refused_whatever_i
     assert f"`{name}`" in refused(text(HEADER | {name: value}))
 
 
+def test_a_chain_of_certificates_that_is_let_be_has_room() -> None:
+    form = text(HEADER | {"x5c": ["A" * 1600] * 3})
+    assert isinstance(parse_jws(form, frozenset({"x5c"})), Jws)
+    assert str(MAX_HEADER) in refused(form)
+    assert isinstance(parse_jws(text(HEADER | {"x5c": ["A" * 1600] * 6}), frozenset({"x5c"})), Refusal)
+    assert isinstance(parse_jws(form, frozenset({"jku", "zip"})), Refusal)
+
+
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE"])
 def test_B01_an_unsigned_token_is_refused_in_any_case(alg: str) -> None:
     assert "not signed" in refused(text(HEADER | {"alg": alg}))
