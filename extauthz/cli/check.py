@@ -13,6 +13,7 @@ from extauthz.model.time import parse_duration
 from extauthz.server.client import Answer, Question, Unanswered, as_json, ask, connect
 
 _LAST_LATIN: Final = 0xFF
+_ORDER: Final = ("decision", "reason", "mode", "policy", "rule", "issuer", "subject", "client")
 
 
 class Duration(click.ParamType[float]):
@@ -136,12 +137,17 @@ def _headers(lines: tuple[str, ...], token_file: IO[str] | None) -> list[tuple[s
     return headers
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Where a member of the decision is told: a map of protobuf has no order of its own."""
+    return (_ORDER.index(name) if name in _ORDER else len(_ORDER), name)
+
+
 def _text(answer: Answer) -> str:
     decision = dict(answer.decision)
     lines = [f"{'admitted' if answer.admitted else 'denied'}, HTTP {answer.status}"]
     lines += [
         f"  {name}: {decision[name]:g}" if isinstance(decision[name], float) else f"  {name}: {decision[name]}"
-        for name in decision
+        for name in sorted(decision, key=_place)
     ]
     where = "request" if answer.admitted else "response"
     lines += [f"  set on the {where}: {name}: {value}" for name, value in answer.set_headers]

@@ -222,7 +222,7 @@ def store(words: type[Enum]) -> Kind:
     urls = f"{one}, {sentinels}, {clusters} or `unix:///path[?db=DATABASE]`"
     allowed = f"{_alternatives(words)}, {urls}; user and password have settings of their own"
     label = "|".join([*(w.value for w in words), "URL"])
-    return Kind(label, allowed, read, _show_store, conceal=lambda text: _CREDENTIAL.sub("…@", text))
+    return Kind(label, allowed, read, _show_store, conceal=lambda text: _CREDENTIAL.sub("***@", text))
 
 
 def visible() -> Kind:

@@ -20,6 +20,10 @@ def make_room(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise SocketRefused(f"there is no folder `{path.parent}`; make it, or choose another path") from None
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise SocketRefused(f"nothing can be made in `{path.parent}`: permission denied") from None
         return
     except OSError as error:
         raise SocketRefused(f"`{path}` cannot be looked at: {error.strerror}") from error

@@ -92,6 +92,7 @@ class _Followed(Generic[_Made]):
         self._make = make
         self._lock = threading.Lock()
         self._seen: tuple[tuple[int, int, int], ...] = ()
+        self._problem = ""
 
     def read(self) -> _Made:
         """Read and check all files. Raises TlsRefused."""
@@ -102,10 +103,15 @@ class _Followed(Generic[_Made]):
         """What new connections get from now on, None for the same as before. It is asked for each connection."""
         with self._lock:
             try:
-                return None if self._signature() == self._seen else self.read()
+                found = None if self._signature() == self._seen else self.read()
             except TlsRefused as error:
-                _LOG.error("the TLS files changed and cannot be used, the last good ones serve on: %s", error)
+                # Once, not for each connection.
+                if str(error) != self._problem:
+                    _LOG.error("the TLS files changed and cannot be used, the last good ones serve on: %s", error)
+                self._problem = str(error)
                 return None
+            self._problem = ""
+            return found
 
     def _signature(self) -> tuple[tuple[int, int, int], ...]:
         paths = [path for path in (self._files.cert, self._files.key, self._files.client_ca) if path is not None]

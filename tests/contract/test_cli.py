@@ -319,6 +319,9 @@ def test_a_token_is_spent_by_a_check_and_never_printed(served: Serve, tmp_path: 
         for output in ("text", "json")
     ]
     assert [code for code, _ in said] == [0, 1, 1, 1]
+    assert [line.split(":")[0].strip() for line in said[0][1].splitlines()][:9] == [
+        "admitted, HTTP 200", "decision", "mode", "policy", "rule", "issuer", "subject", "client", "remaining",
+    ]  # fmt: skip
     assert "  remaining: 0" in said[0][1]
     assert "token_reused" in said[1][1]
     printed = "".join(output for _, output in said)

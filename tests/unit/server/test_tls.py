@@ -115,9 +115,12 @@ def test_a_certificate_whose_key_is_still_the_old_one_waits_for_its_key(tmp_path
 
 def test_files_that_are_gone_leave_the_last_good_ones_in_force(tmp_path: Path) -> None:
     files = tls_files(tmp_path, "a")
-    with running(tls=files) as served:
+    with running(tls=files) as served, messages(TLS_LOG) as said:
         files.key.unlink()
         assert ask(served.target, credentials=trusting("a")) == b"data"
+        assert f"`{files.key}` cannot be read" in said.get(timeout=PATIENCE)
+        assert ask(served.target, credentials=trusting("a")) == b"data"
+        assert said.empty(), "it is told once"
 
 
 def test_the_links_of_a_mounted_secret_are_followed(tmp_path: Path) -> None:
