@@ -159,7 +159,7 @@ class Server:
             return self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise CannotListen(
-                f"cannot listen on {address}: it is in use, or not an address of this machine"
+                f"cannot listen on {address}: it is in use, not an address of this machine, or a port for more rights"
             ) from error
 
     def _check(self, data: bytes, ticket: Ticket) -> bytes | Later:

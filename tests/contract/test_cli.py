@@ -132,6 +132,20 @@ def test_a_hangup_ends_no_server_without_a_terminal(folder: Path, tmp_path: Path
         assert served.end() == (0, "stopped\n")
 
 
+def test_handshakes_that_fail_write_nothing_and_hold_nothing_up(folder: Path, tmp_path: Path) -> None:
+    files = tls_files(tmp_path, "a")
+    errors = tmp_path / "errors"
+    with serving(folder, "--tls-cert", files.cert, "--tls-key", files.key, errors=errors) as served:
+        host, _, port = served.address.rpartition(":")
+        for _ in range(3):
+            with socket.create_connection((host, int(port)), timeout=30) as stranger:
+                stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while stranger.recv(1024):
+                    pass
+        assert served.end()[0] == 0
+    assert [json.loads(line)["level"] for line in errors.read_text().splitlines()] == ["info"]
+
+
 def test_serve_needs_nobody_to_read_what_it_prints(folder: Path) -> None:
     with serving(folder) as served:
         assert served.process.stdout is not None
