@@ -30,6 +30,7 @@ from extauthz.tokens.verify import Verifier
 from tests.building import NOW, TRUST
 from tests.introspecting import ISSUER, OPAQUE, active
 from tests.issuing import claims as jwt_claims
+from tests.issuing import header
 from tests.issuing import token as signed_token
 
 URL = "https://opaque.example/introspect"
@@ -216,6 +217,15 @@ def test_signatures_decide_about_a_jwt_whose_issuer_has_keys_in_the_rule() -> No
     jwt = jwt_of(ISSUER)
     with_keys = replace(TRUST, issuer=ISSUER)
     assert introspect(jwt, wanted=demand(with_keys, introspector=any_form())) is None
+
+
+def test_a_jwt_is_sent_with_a_header_parameter_only_where_its_issuer_has_it_so() -> None:
+    text = signed_token(jwt_claims(iss=ISSUER), header(jku="https://evil.example/keys"))
+    assert isinstance(introspect(text, wanted=demand(introspector=any_form())), Refusal)
+    asks = any_form(ignored_header_parameters=frozenset({"jku"}))
+    assert isinstance(introspect(text, wanted=demand(introspector=asks)), Ask)
+    others = replace(TRUST, ignored_header_parameters=frozenset({"jku"}))
+    assert introspect(text, wanted=demand(others, introspector=any_form())) is None
 
 
 def test_a_jwt_that_cannot_be_read_is_sent_nowhere() -> None:
