@@ -25,6 +25,10 @@ from extauthz.policy.words import checked
 _ANY_MAP: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 _ENVIRONMENT: Final = cel.NewEnv(variables={"claims": _ANY_MAP, "request": _ANY_MAP})
 
+_FAILED: Final = (
+    "could not be evaluated; ask first for what a request may lack, as in `'x-a' in request.headers` or `has(claims.a)`"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RequireCel:
@@ -41,7 +45,7 @@ class RequireCel:
             value = None
         if value is True:
             return None
-        how = "is false" if value is False else "could not be evaluated"
+        how = "is false" if value is False else _FAILED
         return Refusal(Reason.CLAIM_REFUSED, f"the condition `{self.expression[:200]}` {how}", at=Step.CONDITION)
 
 

@@ -104,5 +104,15 @@ def test_a_condition_admits_only_when_it_is_true(expression: str, met: bool) -> 
     assert (reason(compile_cel(expression), token, request) is None) == met
 
 
+def test_a_condition_that_fails_says_how_to_ask_first() -> None:
+    refusal = compile_cel("request.headers['x-a'] == 'b'").check(verified(), view("/"), Instant(NOW))
+    assert refusal is not None
+    assert "could not be evaluated; ask first" in refusal.detail
+    asked = compile_cel("!('x-a' in request.headers) || (has(claims.a) && request.headers['x-a'] == claims.a)")
+    assert reason(asked, verified()) is None
+    assert reason(asked, verified(), view("/", headers={"x-a": "b"})) is Reason.CLAIM_REFUSED
+    assert reason(asked, verified({"a": "b"}), view("/", headers={"x-a": "b"})) is None
+
+
 def test_a_number_beyond_64_bits_fails_every_condition() -> None:
     assert reason(compile_cel("claims.sub == 'alice'"), verified({"big": 2**70})) is Reason.CLAIM_REFUSED
