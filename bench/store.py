@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from queue import SimpleQueue
 from random import randbytes
 from typing import Final
 
@@ -25,7 +26,7 @@ from extauthz.replay.redis import Options, RedisStore
 from extauthz.replay.redis.connect import Lane
 from extauthz.replay.redis.wire import commit_script
 from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
-from extauthz.replay.store import AsyncStore, Committed, Store
+from extauthz.replay.store import AsyncStore, Committed, PatientStore, Store
 from tests.redis.cluster import clustered, connected_to
 from tests.redis.servers import Server, connected, running
 
@@ -55,6 +56,8 @@ Call = Callable[[int], bool]
 """Makes the call of this thread; whether it was answered as it must be."""
 AsyncCall = Callable[[], Awaitable[bool]]
 """Makes a call of a task."""
+LaterCall = Callable[[Callable[[Callable[[], bool]], None]], None]
+"""Hands a call over, and who is told of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,39 @@ class Tasks:
         return _reading(sorted(took), wall)
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Commits that are handed over, as a server does; the end of each begins the next."""
+
+    call: LaterCall
+    effort: Effort
+
+    def run(self) -> Reading:
+        """One round."""
+        each = self.effort.of(_CALLS // IN_FLIGHT)
+        took: list[float] = []
+        ends: SimpleQueue[int] = SimpleQueue()
+
+        def begin(left: int, wrong: int) -> None:
+            before = time.perf_counter()
+
+            def then(right: Callable[[], bool]) -> None:
+                took.append(time.perf_counter() - before)
+                found = wrong + (not right())
+                begin(left - 1, found) if left > 1 else ends.put(found)
+
+            self.call(then)
+
+        started = time.perf_counter()
+        for _ in range(IN_FLIGHT):
+            begin(each, 0)
+        wrong = sum(ends.get() for _ in range(IN_FLIGHT))
+        wall = time.perf_counter() - started
+        if wrong:
+            raise RuntimeError(f"{wrong} of {len(took)} calls were not answered as they must be")
+        return _reading(sorted(took), wall)
+
+
 def _reading(took: Sequence[float], wall: float) -> Reading:
     def part(share: float) -> float:
         return took[min(len(took) - 1, int(len(took) * share))] * 1000
@@ -163,6 +199,15 @@ def _committing_async(store: AsyncStore, several: int) -> AsyncCall:
 
     async def call() -> bool:
         return isinstance(await store.commit_async(*fresh()), Committed)
+
+    return call
+
+
+def _committing_later(store: PatientStore, several: int) -> LaterCall:
+    fresh = _fresh(several)
+
+    def call(then: Callable[[Callable[[], bool]], None]) -> None:
+        store.commit_later(*fresh(), lambda outcome: then(lambda: isinstance(outcome(), Committed)))
 
     return call
 
@@ -211,6 +256,11 @@ def run(effort: Effort) -> Report:
             for several in SPENDS
         ]
         variants += [
+            Variant(f"{name}, handed over, {_some(several)}", Handed(_committing_later(store, several), effort).run)
+            for name, store in ((_EACH, each), (_BATCHED, batched))
+            for several in SPENDS
+        ]
+        variants += [
             Variant(f"{name}, {_IN_QUOTAS}", Crowd(_committing(stores[name], 1, _QUOTAS), effort).run)
             for name in ("memory", _BATCHED)
         ]
@@ -220,7 +270,7 @@ def run(effort: Effort) -> Report:
         rows = interleave(variants, effort.rounds)
     notes = (
         "client and servers share this machine; one call each has a connection for each of the 32, batches have two",
-        "in flight are the calls of 32 threads, or of 32 tasks of one event loop",
+        "in flight are the calls of 32 threads, of 32 tasks of one event loop, or 32 handed over, as a server does",
     )
     return Report("store", f"a commit, {IN_FLIGHT} in flight", rows, _targets(rows), notes=notes)
 
@@ -238,7 +288,7 @@ def _targets(rows: Sequence[Row]) -> tuple[Target, ...]:
 
     batched = [
         Target(f"{over} / {under}", BATCHED, ratio(rates[over], rates[under]), at_least=True)
-        for what in (f"{by}{_some(several)}" for by in ("", "tasks, ") for several in SPENDS)
+        for what in (f"{by}{_some(several)}" for by in ("handed over, ", "tasks, ", "") for several in SPENDS)
         for over, under in ((f"{_BATCHED}, {what}", f"{_EACH}, {what}"),)
     ]
     one = f"{_BATCHED}, {_some(1)}"

@@ -87,7 +87,7 @@ class App:
             observe=to_all(*observers),
             want_keys=self._keys.want,
             desk=self._desk,
-            store_waits=self._shared is not None,
+            patient=self._shared,
         )
         self._server = Server(answerer, serving_of(settings), self._clock)
         self._admin = admin_of(settings.admin, self._pages())

@@ -147,7 +147,8 @@ class Settings:
     engine: Annotated[Engine, word(Engine)] = Engine.GRPCIO
     """What serves the calls."""
     threads: Annotated[int, whole(1, 256)] = 4
-    """How many Checks may wait for the shared store at the same time; those that need not are not held up by it."""
+    """Threads for Checks that wait for an issuer's introspection endpoint; up to 64 more stand in while these wait. What
+    counts in a shared store needs none of them."""
     max_concurrent: Annotated[int, whole(1, 100_000)] = 512
     """How many Checks may be in work or waiting; more are denied with 503 at once."""
     check_budget: Annotated[Seconds, duration("1ms", "10s")] = Seconds(0.150)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -39,6 +40,9 @@ class Unavailable(NoTruth):
 
 
 Outcome: TypeAlias = Committed | Refused | Unavailable
+
+Then: TypeAlias = Callable[[Callable[[], Outcome]], None]
+"""Is told of the end of a commit, once: by what returns its outcome, or raises what a bug raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,3 +101,10 @@ class AsyncStore(Store, Protocol):
 
     async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
         """`commit`, without blocking the loop. What a cancelled task asked for may be counted."""
+
+
+class PatientStore(Store, Protocol):
+    """A store that is asked over a network, and can be asked without waiting for it."""
+
+    def commit_later(self, spends: tuple[Spend, ...], attempt: bytes | None, then: Then) -> None:
+        """`commit` without waiting: `then` is called with its end, by another thread or at once. It must not wait."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
 from typing import Final, Protocol, TypeAlias
 
 from extauthz.decide import Admission, World, decide, settle
@@ -19,8 +20,8 @@ from extauthz.model.request import Glimpse, RequestView
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
-from extauthz.replay.store import Committed, Refused, Store, Unavailable
-from extauthz.server.calls import Later
+from extauthz.replay.store import Committed, Outcome, PatientStore, Refused, Store, Unavailable
+from extauthz.server.calls import Later, Leave
 from extauthz.server.codec import INTERNAL_DENIAL, glimpse, read_check, write_verdict
 from extauthz.server.crowd import MOST_ASIDE, stepping_aside
 from extauthz.telemetry.log import frames_of
@@ -36,7 +37,9 @@ _CHANGED: Final = Deny(
 _SHARE: Final = 0.9
 
 _Thought: TypeAlias = tuple[Verdict, SpendOutcome]
-_Think: TypeAlias = "Callable[[_Check], _Thought | _Think]"
+_Think: TypeAlias = "Callable[[_Check], _Thought | _Wait]"
+_Wait: TypeAlias = Callable[[Callable[[_Think], None], Leave], None]
+"""Has the thinking go on, once, when somebody has answered."""
 
 
 class Asking(Protocol):
@@ -90,8 +93,8 @@ class Answerer:
     """Is told when a token names a key that its issuer's set lacks; must not wait."""
     desk: Asking = NOBODY
     """Who asks the endpoints of issuers."""
-    store_waits: bool = False
-    """Whether the store is one that a commit waits for."""
+    patient: PatientStore | None = None
+    """The same store, where a commit would wait for it."""
     _written: GenerationalCache[int, tuple[Allow, bytes]] = field(
         default_factory=lambda: GenerationalCache(10_000), init=False, repr=False
     )
@@ -100,10 +103,14 @@ class Answerer:
     def answer(self, data: bytes, budget: Seconds) -> bytes:
         """Answer one serialised CheckRequest, within `budget` seconds from now, waiting for whom it must."""
         begun = self.begin(data, budget)
-        return begun if isinstance(begun, bytes) else begun()
+        if isinstance(begun, bytes):
+            return begun
+        told: SimpleQueue[bytes] = SimpleQueue()
+        begun(told.put, lambda work: work())
+        return told.get()
 
     def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
-        """The same without waiting for anybody: the answer, or what finishes it on a thread that may wait."""
+        """The same without waiting for anybody: the answer, or what brings it about."""
         return self._respond(_Check(self.clock.monotonic(), self.clock.now(), budget), partial(self._decide, data))
 
     def refuse(self, refusal: Refusal) -> bytes:
@@ -113,11 +120,11 @@ class Answerer:
         return write_verdict(verdict)
 
     def _respond(self, check: _Check, think: _Think) -> bytes | Later:
-        """The bytes of a verdict, which is recorded; or what finishes them."""
+        """The bytes of a verdict, which is recorded; or what brings them about."""
         try:
             thought = think(check)
             if callable(thought):
-                return partial(self._finish, check, thought)
+                return partial(self._later, check, thought)
             verdict, outcome = thought
             response = write_verdict(verdict) if isinstance(verdict, Deny) else self._write(verdict)
         except Exception as error:  # noqa: BLE001  # INVARIANT: the one broad except: a bug denies
@@ -127,12 +134,18 @@ class Answerer:
         self._tell(verdict, check.view, outcome, check.started, check.now, check.world)
         return response
 
-    def _finish(self, check: _Check, think: _Think) -> bytes:
-        response = self._respond(check, think)
-        return response if isinstance(response, bytes) else response()
+    def _later(self, check: _Check, wait: _Wait, send: Callable[[bytes], None], leave: Leave) -> None:
+        def go_on(think: _Think) -> None:
+            response = self._respond(check, think)
+            if isinstance(response, bytes):
+                send(response)
+            else:
+                response(send, leave)
 
-    def _decide(self, data: bytes, check: _Check) -> _Thought | _Think:
-        """The verdict, or how to come by it where somebody must be waited for."""
+        wait(go_on, leave)
+
+    def _decide(self, data: bytes, check: _Check) -> _Thought | _Wait:
+        """The verdict, or the wait for somebody who must be asked first."""
         world = check.world = self.world()
         view = read_check(data)
         if isinstance(view, Refusal):
@@ -143,26 +156,25 @@ class Answerer:
         if isinstance(decided, Ask):
             answer = self.desk.recall(decided.question)
             if answer is None:
-                return partial(self._ask, view, decided.question)
+                question = decided.question
+                return lambda go_on, leave: leave(lambda: go_on(partial(self._ask, view, question)))
             decided = self._informed(view, decided.question, answer)
-        if self.store_waits and isinstance(decided, Admission) and decided.spends:
-            return partial(self._settle, decided)
-        return self._settle(decided, check)
+        return self._commit(decided, check)
 
-    def _ask(self, view: RequestView, question: Question, check: _Check) -> _Thought:
+    def _ask(self, view: RequestView, question: Question, check: _Check) -> _Thought | _Wait:
         """The verdict with the answer of an issuer's endpoint."""
         now = self.clock.monotonic()
         with stepping_aside() as room:
             # Something is left of the time for what comes after.
             answer = self.desk.ask(question, now + _SHARE * (check.deadline - now)) if room else _TOO_MANY
-        return self._settle(self._informed(view, question, answer), check)
+        return self._commit(self._informed(view, question, answer), check)
 
     def _informed(self, view: RequestView, question: Question, answer: Answer) -> Deny | Admission:
         """Decide with this answer, by what is loaded, and the time it is, when it has come."""
         decided = decide(view, self.world(), self.clock.now(), Answered(question, answer))
         return _CHANGED if isinstance(decided, Ask) else decided
 
-    def _settle(self, decided: Deny | Admission, check: _Check) -> _Thought:
+    def _commit(self, decided: Deny | Admission, check: _Check) -> _Thought | _Wait:
         """The verdict, once what the request spends is counted."""
         if isinstance(decided, Deny):
             issuer = decided.refusal.issuer
@@ -173,8 +185,9 @@ class Answerer:
             return decided.allow, SpendOutcome.NONE
         if self.clock.monotonic() >= check.deadline:
             return _LATE, SpendOutcome.NONE
-        committed = self.store.commit(decided.spends, decided.attempt)
-        return settle(decided, committed), _outcome(committed)
+        if self.patient is not None:
+            return partial(_commit_later, self.patient, decided)
+        return _settled(decided, self.store.commit(decided.spends, decided.attempt))
 
     def _write(self, allow: Allow) -> bytes:
         if not allow.lasting:
@@ -210,8 +223,19 @@ class Answerer:
             _LOG.error("an answer could not be recorded: %s", _where(error))
 
 
-def _outcome(committed: Committed | Refused | Unavailable) -> SpendOutcome:
-    match committed:
+def _commit_later(store: PatientStore, admission: Admission, go_on: Callable[[_Think], None], _leave: Leave) -> None:
+    def then(outcome: Callable[[], Outcome]) -> None:
+        go_on(lambda _check: _settled(admission, outcome()))
+
+    store.commit_later(admission.spends, admission.attempt, then)
+
+
+def _settled(admission: Admission, outcome: Outcome) -> _Thought:
+    return settle(admission, outcome), _told(outcome)
+
+
+def _told(outcome: Outcome) -> SpendOutcome:
+    match outcome:
         case Committed():
             return SpendOutcome.COMMITTED
         case Refused():

@@ -24,8 +24,11 @@ from extauthz.model.time import Clock, seconds_until
 _LOG: Final = logging.getLogger(__name__)
 _NO_MESSAGE: Final = b"a call of this method has one request message"
 
-Later: TypeAlias = Callable[[], bytes]
-"""What finishes an answer, on a thread that may wait."""
+Leave: TypeAlias = Callable[[Callable[[], None]], None]
+"""Has something run by a thread that may wait."""
+Later: TypeAlias = Callable[[Callable[[bytes], None], Leave], None]
+"""What brings an answer about that somebody must be waited for. Does not wait itself: what must is left to others, and
+the answer handed over, once, by whatever thread has it."""
 
 
 class Ticket(NamedTuple):
@@ -43,9 +46,8 @@ class Answering(NamedTuple):
     """Who answers."""
 
     answer: Callable[[bytes, Ticket], bytes | Later]
-    """Answers a message; must not wait, and returns what finishes the answer instead."""
-    leave: Callable[[Callable[[], None]], None]
-    """Has something run by a thread that may wait."""
+    """Answers a message; must not wait, and returns what brings the answer about instead."""
+    leave: Leave
     failed: bytes
     """The answer when these fail."""
 
@@ -147,19 +149,22 @@ class _Call:
         try:
             answer = answering.answer(self._data, self._ticket)
             if not isinstance(answer, bytes):
-                later = answer
-                answering.leave(lambda: self._finish(later))
+                answer(self._send, self._aside)
                 return
         except Exception as error:  # noqa: BLE001  # the last line: what failed must still not be an RPC error
             answer = self._failed(error)
         self._send(answer)
 
-    def _finish(self, later: Later) -> None:
-        try:
-            answer = later()
-        except Exception as error:  # noqa: BLE001  # as above
-            answer = self._failed(error)
-        self._send(answer)
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Leave it to a thread that may wait."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  # as above
+                self._send(self._failed(error))
+
+        self._calls.answering.leave(guarded)
 
     def _failed(self, error: Exception) -> bytes:
         _LOG.error("a Check could not be answered: %s", type(error).__name__)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -14,8 +15,19 @@ import pytest
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.memory import MemoryStore
+from extauthz.replay.redis import SharedStore
 from extauthz.replay.spend import Bind, Grace, Rate, Room, Spend, Use
-from extauthz.replay.store import AsyncStore, Committed, Left, Outcome, Refused, Store, Unavailable, foreseen
+from extauthz.replay.store import (
+    AsyncStore,
+    Committed,
+    Left,
+    Outcome,
+    PatientStore,
+    Refused,
+    Store,
+    Unavailable,
+    foreseen,
+)
 from tests.building import NOW
 from tests.clock import FakeClock
 from tests.redis.cluster import Cluster, ClusterClock, clustered, connected_to
@@ -62,9 +74,8 @@ def places(*kinds: str) -> tuple[Any, ...]:
     return tuple(pytest.param(kind, marks=() if "memory" in kind else pytest.mark.redis, id=kind) for kind in kinds)
 
 
-turns_time = pytest.mark.parametrize(
-    "place", places("memory", "valkey", "cluster", "tasks: memory", "tasks: valkey", "tasks: cluster"), indirect=True
-)
+OTHER_WAYS = ("tasks: memory", "tasks: valkey", "tasks: cluster", "later: valkey", "later: cluster")
+turns_time = pytest.mark.parametrize("place", places("memory", "valkey", "cluster", *OTHER_WAYS), indirect=True)
 
 
 class Tasks:
@@ -87,6 +98,27 @@ class Tasks:
         return self._store.look(spends)
 
 
+class LaterOn:
+    """A store that is asked by a caller who is told later, each for a thread that waits for it."""
+
+    def __init__(self, store: PatientStore) -> None:
+        self._store = store
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Commit, and wait to be told."""
+        told: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
+        self._store.commit_later(spends, attempt, told.put)
+        return told.get()()
+
+    def ready(self) -> bool:
+        """Whether it can be asked."""
+        return self._store.ready()
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        """Look from a thread."""
+        return self._store.look(spends)
+
+
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop that runs."""
@@ -99,18 +131,23 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@pytest.fixture(
-    params=places("memory", "valkey", "redis", "cluster", "tasks: memory", "tasks: valkey", "tasks: cluster")
-)
+@pytest.fixture(params=places("memory", "valkey", "redis", "cluster", *OTHER_WAYS))
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """A store under test."""
-    kind: str = request.param
-    with closing(_places(request, kind.removeprefix("tasks: "))) as found:
+    way, _, kind = request.param.rpartition(": ")
+    with closing(_places(request, kind)) as found:
         store, clock = next(found)
-        yield Place(Tasks(store, request.getfixturevalue("loop")) if kind.startswith("tasks: ") else store, clock)
+        match way:
+            case "tasks":
+                yield Place(Tasks(store, request.getfixturevalue("loop")), clock)
+            case "later":
+                assert not isinstance(store, MemoryStore)
+                yield Place(LaterOn(store), clock)
+            case _:
+                yield Place(store, clock)
 
 
-def _places(request: pytest.FixtureRequest, kind: str) -> Generator[tuple[AsyncStore, FakeClock]]:
+def _places(request: pytest.FixtureRequest, kind: str) -> Generator[tuple[MemoryStore | SharedStore, FakeClock]]:
     if kind == "memory":
         clock = FakeClock(NOW)
         yield MemoryStore(clock, capacity=1000), clock

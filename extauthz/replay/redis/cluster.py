@@ -6,29 +6,32 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
 from extauthz.model.time import Clock
 from extauthz.replay.redis.connect import Target
 from extauthz.replay.redis.keeper import Options
+from extauthz.replay.redis.loops import Loops
 from extauthz.replay.redis.node import Node
+from extauthz.replay.redis.relay import Relay, go_on
 from extauthz.replay.redis.slots import slot_of
 from extauthz.replay.redis.steps import Group, Steps, groups_of
 from extauthz.replay.redis.store import StoreState
 from extauthz.replay.redis.survey import Survey
 from extauthz.replay.redis.trouble import Redirect, Trouble
-from extauthz.replay.redis.waiting import BLOCKING, Loops, Waiting, at_once
+from extauthz.replay.redis.waiting import BLOCKING, Waiting, at_once
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Spend
-from extauthz.replay.store import Left, Outcome, Unavailable
+from extauthz.replay.store import Left, Outcome, Then, Unavailable
 
 _FOR_GIVING_BACK: Final = 0.35
 """The part of a commit's time that is left for giving steps back."""
 _LEAST_TO_ASK: Final = 0.25
 """And what must be left to ask a node: one that is asked too late would seem to be slow."""
 _NODES: Final = 16
-"""Nodes that tasks of an event loop ask at the same time; more take turns."""
+"""Nodes that are asked at the same time for callers that must not block; more take turns."""
 _PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.02
 _MOST_HOPS: Final = 5
@@ -48,7 +51,9 @@ class ClusterStore:
         self._deadline = options.deadline
         self._codec = Codec(options.namespace, tagged=True)
         self._survey = Survey(target, options, clock, self._codec)
-        self._loops = Loops(options.connections * _NODES)
+        self._drivers = ThreadPoolExecutor(options.connections * _NODES + 1, thread_name_prefix="store")
+        self._loops = Loops(self._drivers)
+        self._relay = Relay(self._drivers)
         self._under_way: set[asyncio.Future[Outcome]] = set()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -64,7 +69,8 @@ class ClusterStore:
         """Close all connections."""
         self._stopping.set()
         self._survey.stop()
-        self._loops.close()
+        self._relay.close()
+        self._drivers.shutdown(wait=False)
 
     def ready(self) -> bool:
         """Whether commits may try: one node that takes them is enough, for the requests that it counts."""
@@ -115,6 +121,10 @@ class ClusterStore:
         self._under_way.add(commit)
         commit.add_done_callback(self._under_way.discard)
         return await asyncio.shield(commit)
+
+    def commit_later(self, spends: tuple[Spend, ...], attempt: bytes | None, then: Then) -> None:
+        """The same without waiting: `then` is called with its end."""
+        go_on(self._commit(spends, attempt, self._relay), then)
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         until, now = self._clock.monotonic() + self._deadline, self._clock.now()

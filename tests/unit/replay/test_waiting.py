@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from extauthz.replay.redis.waiting import BLOCKING, Loops, OnLoop, at_once
+from extauthz.replay.redis.loops import Loops, OnLoop
+from extauthz.replay.redis.waiting import BLOCKING, at_once
 
 
 def test_a_coroutine_that_blocks_runs_at_once_and_gives_its_result() -> None:
@@ -50,9 +52,16 @@ def test_a_coroutine_that_waits_for_a_loop_is_told_so_and_closed() -> None:
     assert closed == [True]
 
 
-def test_tasks_are_woken_from_many_threads() -> None:
+@pytest.fixture
+def drivers() -> Iterator[ThreadPoolExecutor]:
+    """The threads of a store."""
+    with ThreadPoolExecutor(2) as drivers:
+        yield drivers
+
+
+def test_tasks_are_woken_from_many_threads(drivers: ThreadPoolExecutor) -> None:
     async def play() -> int:
-        here = Loops(1).here()
+        here = Loops(drivers).here()
         signals = [here.signal() for _ in range(500)]
         with ThreadPoolExecutor(8) as threads:
             for signal in signals:
@@ -63,9 +72,9 @@ def test_tasks_are_woken_from_many_threads() -> None:
     assert asyncio.run(asyncio.wait_for(play(), 60)) == 500
 
 
-def test_a_task_waits_no_longer_than_it_said_and_a_late_signal_does_no_harm() -> None:
+def test_a_task_waits_no_longer_than_it_said_and_a_late_signal_does_no_harm(drivers: ThreadPoolExecutor) -> None:
     async def play() -> None:
-        signal = Loops(1).here().signal()
+        signal = Loops(drivers).here().signal()
         await signal.wait(0.01)
         signal.set()
         signal.set()
@@ -75,29 +84,27 @@ def test_a_task_waits_no_longer_than_it_said_and_a_late_signal_does_no_harm() ->
     asyncio.run(asyncio.wait_for(play(), 60))
 
 
-def test_nobody_is_hurt_by_waking_a_loop_that_is_gone() -> None:
+def test_nobody_is_hurt_by_waking_a_loop_that_is_gone(drivers: ThreadPoolExecutor) -> None:
     loop = asyncio.new_event_loop()
-    with ThreadPoolExecutor(1) as drivers:
-        signal = OnLoop(loop, drivers).signal()
-        loop.close()
-        signal.set()
+    signal = OnLoop(loop, drivers).signal()
+    loop.close()
+    signal.set()
 
 
-def test_a_batch_that_boarded_as_the_store_was_closed_still_travels() -> None:
+def test_a_batch_that_boarded_as_the_store_was_closed_still_travels(drivers: ThreadPoolExecutor) -> None:
     done: list[str] = []
 
     async def play() -> None:
-        loops = Loops(1)
-        here = loops.here()
-        loops.close()
+        here = Loops(drivers).here()
+        drivers.shutdown()
         await here.travel(lambda: done.append("travelled"))
 
     asyncio.run(play())
     assert done == ["travelled"]
 
 
-def test_each_loop_has_its_own_way_to_wait() -> None:
-    loops = Loops(1)
+def test_each_loop_has_its_own_way_to_wait(drivers: ThreadPoolExecutor) -> None:
+    loops = Loops(drivers)
 
     async def here() -> OnLoop:
         assert loops.here() is loops.here()

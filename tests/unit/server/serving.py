@@ -64,12 +64,14 @@ class Gate(Echo):
 
     def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
         answer = super().begin(data, budget)
-        return partial(self._wait, data) if data.startswith(b"wait") else answer
+        if not data.startswith(b"wait"):
+            return answer
+        return lambda send, leave: leave(partial(self._wait, data, send))
 
-    def _wait(self, data: bytes) -> bytes:
+    def _wait(self, data: bytes, send: Callable[[bytes], None]) -> None:
         self.entered.release()
         assert self.opened.wait(PATIENCE)
-        return data
+        send(data)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Deny, Refusal
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Spend
-from extauthz.replay.store import Left, Outcome, Unavailable
+from extauthz.replay.store import Left, Outcome, Store, Then, Unavailable
 from extauthz.server.answer import Answerer
 from extauthz.server.codec import INTERNAL_DENIAL
 from extauthz.telemetry.observation import Observation, SpendOutcome
@@ -55,6 +56,37 @@ class AbsentStore:
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         return Unavailable("nobody there")
+
+
+class PatientOne:
+    """A store over a network, which answers when the test says so."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.told: list[Callable[[], None]] = []
+        """Each tells the end of a commit."""
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        raise AssertionError("a commit was waited for")
+
+    def commit_later(self, spends: tuple[Spend, ...], attempt: bytes | None, then: Then) -> None:
+        self.told.append(lambda: then(lambda: self._store.commit(spends, attempt)))
+
+    def ready(self) -> bool:
+        return self._store.ready()
+
+    def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
+        return self._store.look(spends)
+
+
+def begun(asked: Asked, store: PatientOne, data: bytes) -> list[bytes]:
+    """What is sent for a Check that spends, in time."""
+    later = replace(asked.answerer, store=store, patient=store).begin(data, BUDGET)
+    assert callable(later)
+    sent: list[bytes] = []
+    later(sent.append, lambda _work: pytest.fail("a thread was to wait"))
+    assert not sent
+    return sent
 
 
 @pytest.fixture
@@ -107,6 +139,26 @@ def test_a_store_that_is_away_is_a_denial_that_may_be_tried_again(asked: Asked) 
     answer = read_response(replace(asked.answerer, store=AbsentStore()).answer(once(), BUDGET))
     assert (answer.metadata["reason"], answer.http_status) == ("store_unavailable", 503)
     assert asked.seen[-1].spends is SpendOutcome.UNAVAILABLE
+
+
+def test_a_store_that_is_waited_for_holds_nobody_up(asked: Asked) -> None:
+    store = PatientOne(MemoryStore(FakeClock(), 10))
+    first, second = begun(asked, store, once("1")), begun(asked, store, once("2"))
+    assert read_response(replace(asked.answerer, patient=store).answer(check_request(path="/open"), BUDGET)).code == 0
+    for tell in store.told:
+        tell()
+    assert [read_response(answer).code == 0 for answer in (*first, *second)] == [True, False]
+    assert reason_of(second[0]) == "token_reused"
+    assert [each.spends for each in asked.seen[-2:]] == [SpendOutcome.COMMITTED, SpendOutcome.REFUSED]
+
+
+def test_a_store_that_raises_when_it_was_waited_for_is_a_denial(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    store = PatientOne(BrokenStore())
+    sent = begun(asked, store, once())
+    store.told[0]()
+    assert sent == [INTERNAL_DENIAL]
+    assert _reason(asked.seen[-1]) is Reason.INTERNAL
+    assert SECRET not in caplog.text
 
 
 def test_an_observer_that_raises_changes_no_answer(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:

@@ -137,7 +137,7 @@ def test_a_call_that_goes_before_its_message_is_there_leaves_nothing_behind() ->
 
 
 def test_what_must_wait_is_left_to_others_and_is_inside_until_it_is_sent() -> None:
-    calls = Taking(most=1, answer=lambda: b"later")
+    calls = Taking(most=1, answer=lambda send, leave: leave(lambda: send(b"later")))
     call = calls.take(b"data")
     calls.decide()
     assert not call.answered()
@@ -146,6 +146,17 @@ def test_what_must_wait_is_left_to_others_and_is_inside_until_it_is_sent() -> No
     assert call.answered()
     call.sent()
     assert calls.inside == 0
+
+
+def test_an_answer_may_come_without_anybody_who_waits() -> None:
+    sends: list[Callable[[bytes], None]] = []
+    calls = Taking(answer=lambda send, _leave: sends.append(send))
+    call = calls.take(b"data")
+    calls.decide()
+    assert not call.answered()
+    sends[0](b"later")
+    assert call.answered()
+    assert not calls.left
 
 
 def test_it_ends_when_grpc_has_no_more_and_the_last_call_is_over() -> None:

@@ -165,9 +165,9 @@ class FailsLater(Echo):
     """An answerer whose bug shows only after it has waited."""
 
     def begin(self, data: bytes, budget: Seconds) -> bytes | Later:
-        return self._fail
+        return lambda _send, leave: leave(self._fail)
 
-    def _fail(self) -> bytes:
+    def _fail(self) -> None:
         raise ValueError("not-to-be-told")
 
 
