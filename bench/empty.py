@@ -17,7 +17,6 @@ from extauthz.model.time import SystemClock
 from extauthz.model.verdict import Deny, Refusal
 from extauthz.server.calls import Answering, Calls
 from extauthz.server.codec import write_verdict
-from extauthz.server.crowd import Crowd
 from extauthz.server.grpcio import METHOD, SERVICE
 
 ANSWER: Final = write_verdict(Deny(refusal=Refusal(Reason.NO_POLICY, "nothing is decided here")))
@@ -40,7 +39,7 @@ def main(kind: str, threads: int) -> None:
     if kind == "calls":
         server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", 0)])
         port = server.add_insecure_port("127.0.0.1:0")
-        answering = Answering(lambda _data, _ticket: ANSWER, Crowd(threads).submit, ANSWER)
+        answering = Answering(lambda _data, _ticket: ANSWER, lambda _work: None, ANSWER)
         calls = Calls(server, METHOD, answering, SystemClock(), 512)
         server.start()
         calls.start()

@@ -220,8 +220,6 @@ def _at_odds(found: Settings) -> Iterator[Problem]:
         yield Problem(f"--{given}", f"is given without `{absent}`", "both or neither")
     if found.tls_client_ca is not None and found.tls_cert is None:
         yield Problem("--tls-client-ca", "is given without `tls-cert`", "`tls-cert` and `tls-key` besides it")
-    if found.max_concurrent < found.threads:
-        yield Problem("--max-concurrent", f"`{found.max_concurrent}` is less than `threads`, {found.threads}")
     fixed = [
         a for a in (*found.listen, found.admin) if a is not None and not (isinstance(a, TcpAddress) and not a.port)
     ]

@@ -146,9 +146,9 @@ class Settings:
     is exchanged; read again when it changes. Without the setting each start makes a new one."""
     engine: Annotated[Engine, word(Engine)] = Engine.GRPCIO
     """What serves the calls."""
-    threads: Annotated[int, whole(1, 256)] = 4
-    """Threads for Checks that wait for an issuer's introspection endpoint; up to 64 more stand in while these wait. What
-    counts in a shared store needs none of them."""
+    threads: Annotated[int, whole(1, 256)] = 64
+    """How many Checks may wait for issuers' introspection endpoints at the same time, each on a thread; more wait their
+    turn. Those that need no endpoint need no thread."""
     max_concurrent: Annotated[int, whole(1, 100_000)] = 512
     """How many Checks may be in work or waiting; more are denied with 503 at once."""
     check_budget: Annotated[Seconds, duration("1ms", "10s")] = Seconds(0.150)

@@ -23,14 +23,12 @@ from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
 from extauthz.replay.store import Committed, Outcome, PatientStore, Refused, Store, Unavailable
 from extauthz.server.calls import Later, Leave
 from extauthz.server.codec import INTERNAL_DENIAL, glimpse, read_check, write_verdict
-from extauthz.server.crowd import MOST_ASIDE, stepping_aside
 from extauthz.telemetry.log import frames_of
 from extauthz.telemetry.observation import Observation, SpendOutcome
 from extauthz.tokens.cache import GenerationalCache
 
 _LOG: Final = logging.getLogger(__name__)
 _LATE: Final = Deny(refusal=Refusal(Reason.OVERLOADED, "the time for this Check was over before its uses were counted"))
-_TOO_MANY: Final = Unanswered(f"{MOST_ASIDE} requests wait for introspection endpoints already", Seconds(1.0))
 _CHANGED: Final = Deny(
     refusal=Refusal(Reason.INTROSPECTION_UNAVAILABLE, "the policies changed while the endpoint was asked")
 )
@@ -164,9 +162,8 @@ class Answerer:
     def _ask(self, view: RequestView, question: Question, check: _Check) -> _Thought | _Wait:
         """The verdict with the answer of an issuer's endpoint."""
         now = self.clock.monotonic()
-        with stepping_aside() as room:
-            # Something is left of the time for what comes after.
-            answer = self.desk.ask(question, now + _SHARE * (check.deadline - now)) if room else _TOO_MANY
+        # Something is left of the time for what comes after.
+        answer = self.desk.ask(question, now + _SHARE * (check.deadline - now))
         return self._commit(self._informed(view, question, answer), check)
 
     def _informed(self, view: RequestView, question: Question, answer: Answer) -> Deny | Admission:

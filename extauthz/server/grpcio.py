@@ -7,6 +7,7 @@ An RPC error would let the request through an Envoy that fails open.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -21,7 +22,6 @@ from extauthz.model.time import Clock, Seconds
 from extauthz.model.verdict import Refusal
 from extauthz.server.calls import Answering, Calls, Later, Ticket
 from extauthz.server.codec import INTERNAL_DENIAL
-from extauthz.server.crowd import Crowd
 from extauthz.server.sockets import Made, SocketRefused, created_with, make_room
 from extauthz.server.tls import TlsFiles, server_credentials
 
@@ -89,12 +89,12 @@ class Server:
         self._answers = answers
         self._serving = serving
         self._clock = clock
-        self._crowd = Crowd(serving.threads)
+        self._waiting = ThreadPoolExecutor(serving.threads, thread_name_prefix="check")
         self._others = ThreadPoolExecutor(max_workers=2, thread_name_prefix="health")
         self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._others)
         self._sockets: list[Made] = []
         self._server = grpc.server(self._others, options=serving.options())
-        answering = Answering(self._check, self._crowd.submit, INTERNAL_DENIAL)
+        answering = Answering(self._check, self._leave, INTERNAL_DENIAL)
         self._calls = Calls(self._server, METHOD, answering, clock, serving.max_concurrent)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
@@ -132,7 +132,7 @@ class Server:
 
     def _stop(self, timeout: Seconds) -> None:
         self._server.stop(timeout).wait(timeout + 1.0)
-        self._crowd.shutdown(wait=False)
+        self._waiting.shutdown(wait=False)
         self._others.shutdown(wait=False)
         for made in self._sockets:
             made.remove()
@@ -161,6 +161,9 @@ class Server:
             raise CannotListen(
                 f"cannot listen on {address}: it is in use, not an address of this machine, or a port for more rights"
             ) from error
+
+    def _leave(self, work: Callable[[], None]) -> None:
+        self._waiting.submit(work)
 
     def _check(self, data: bytes, ticket: Ticket) -> bytes | Later:
         if ticket.crowded:

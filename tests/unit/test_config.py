@@ -381,10 +381,6 @@ def test_authorities_of_clients_without_a_certificate_are_refused() -> None:
     assert problem.startswith("--tls-client-ca: is given without `tls-cert`")
 
 
-def test_fewer_calls_than_threads_are_refused() -> None:
-    assert bad({"max-concurrent": "3"}) == ["--max-concurrent: `3` is less than `threads`, 4"]
-
-
 def test_an_address_that_is_used_twice_is_refused() -> None:
     assert bad({"listen": ("127.0.0.1:9090",)})[0].startswith("--listen: `127.0.0.1:9090` is used twice")
     assert bad({"listen": ("unix:/a", "unix:/a")})[0].startswith("--listen: `unix:/a` is used twice")

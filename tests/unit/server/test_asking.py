@@ -14,7 +14,6 @@ from extauthz.introspection.desk import Desk
 from extauthz.model.question import Active, Answer, Inactive, Question, Unanswered
 from extauthz.model.time import Seconds, SystemClock
 from extauthz.server.answer import NOBODY
-from extauthz.server.crowd import MOST_ASIDE, Crowd, stepping_aside
 from tests import issuing
 from tests.building import NOW, policy, revocation
 from tests.checks import Response, check_request, read_response
@@ -205,10 +204,10 @@ def test_a_hung_endpoint_holds_up_nobody_who_needs_no_answer() -> None:
         server.otherwise = hang
         desk = Desk(clock, allow_http_loopback=True)
         asked = Asked(SECRET, issuer(server.url, timeout="5s"), policy("p", rule()), clock=clock, desk=desk)
-        with running(asked.answerer, clock, threads=2, max_concurrent=100, check_budget=Seconds(4.0)) as served:
+        with running(asked.answerer, clock, threads=20, max_concurrent=100, check_budget=Seconds(4.0)) as served:
             hung = [callers.submit(ask, served.target, request(f"opaque-{n}")) for n in range(20)]
             until(lambda: desk._waiting["shop"] == 20)
-            # Ten times as many wait as there are threads, and every JWT is answered while they do.
+            # No thread is free, and every JWT is answered all the same.
             answers = [reason_of(read_response(ask(served.target, request(jwt, n)))) for n in range(50)]
             assert answers == ["allow"] * 50
             assert desk._waiting["shop"] == 20
@@ -235,52 +234,24 @@ def test_a_request_waits_for_an_endpoint_no_longer_than_its_time() -> None:
         asked.desk.stop()
 
 
-def test_no_more_calls_than_there_is_room_for_wait_aside_and_threads_go_when_they_are_back() -> None:
-    crowd, gate = Crowd(threads=2), threading.Event()
-    rooms: list[bool] = []
-    ran = threading.Semaphore(0)
+def test_more_than_there_are_threads_for_wait_their_turn() -> None:
+    clock: Any = SystemClock()
+    gate = threading.Event()
+    with endpoint() as server, ThreadPoolExecutor(8) as callers:
 
-    def wait() -> None:
-        with stepping_aside() as room:
-            rooms.append(room)
-            if room:
-                gate.wait(PATIENCE)
-
-    for _ in range(MOST_ASIDE + 3):
-        crowd.submit(wait)
-    until(lambda: len(rooms) == MOST_ASIDE + 3)
-    assert (rooms.count(True), rooms.count(False)) == (MOST_ASIDE, 3)
-    for _ in range(10):
-        crowd.submit(ran.release)
-    assert all(ran.acquire(timeout=PATIENCE) for _ in range(10))
-    assert len(crowd._crew) == MOST_ASIDE + 2
-    gate.set()
-    until(lambda: crowd._aside == 0)
-    for _ in range(500):
-        crowd.submit(ran.release)
-    until(lambda: len(crowd._crew) == 2)
-    crowd.shutdown()
-
-
-def test_calls_that_are_aside_when_the_pool_closes_are_finished() -> None:
-    crowd, gate, done = Crowd(threads=1), threading.Event(), threading.Event()
-
-    def wait() -> None:
-        with stepping_aside():
+        def hang(handler: Any) -> Any:
             gate.wait(PATIENCE)
-        done.set()
+            return active()
 
-    crowd.submit(wait)
-    until(lambda: crowd._aside == 1)
-    crowd.shutdown(wait=False)
-    gate.set()
-    crowd.shutdown()
-    assert done.is_set()
-
-
-def test_whoever_answers_without_a_pool_may_wait() -> None:
-    with stepping_aside() as room:
-        assert room
+        server.otherwise = hang
+        desk = Desk(clock, allow_http_loopback=True)
+        asked = Asked(SECRET, issuer(server.url, timeout="5s"), policy("p", rule()), clock=clock, desk=desk)
+        with running(asked.answerer, clock, threads=2, check_budget=Seconds(10.0)) as served:
+            waiting = [callers.submit(ask, served.target, request(f"opaque-{n}")) for n in range(5)]
+            until(lambda: desk._waiting["shop"] == 2)
+            gate.set()
+            assert len([each.result() for each in waiting]) == 5
+        desk.stop()
 
 
 def test_without_a_desk_nobody_is_asked() -> None:
