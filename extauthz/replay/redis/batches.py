@@ -1,8 +1,9 @@
 """Who sends what, and when: commits that wait together travel together, in the order in which they came.
 
 Whoever comes when a lane to the server is free takes it at once and sends its own commit. Whoever comes when all are
-busy waits; when a lane comes free, the first in the queue takes it, and all who wait board with it, up to a bound. So
-batches form only under load, nothing waits for company, and no thread stands between a commit and its connection.
+busy waits; when a lane comes free, the first in the queue takes it, and those who wait board with it, up to a bound. Of
+many, half stay for the next lane: else all come back together, and we and the server take turns instead of working at
+the same time. So batches form only under load, and no thread stands between a commit and its connection.
 
 No I/O, no clock, no waiting here: a ticket wakes its owner by a function of the owner's, so the same class serves
 threads and an event loop.
@@ -15,11 +16,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Lane = TypeVar("Lane")
 Work = TypeVar("Work")
 Result = TypeVar("Result")
+
+_MANY: Final = 8
+"""So many who wait are worth two trips."""
 
 
 class Stage(Enum):
@@ -53,10 +57,11 @@ class Batches(Generic[Lane, Work, Result]):
     INVARIANT: a lane is in one place only: free, or with the ticket that leads. All tickets in the queue are waiting.
     """
 
-    def __init__(self, most: int) -> None:
-        """Let at most `most` commits board together."""
+    def __init__(self, most: int, lanes: int = 1) -> None:
+        """Let at most `most` commits board together. So many `lanes` there will be."""
         self._lock = threading.Lock()
         self._most = most
+        self._shares = lanes > 1
         self._free: list[Lane] = []
         self._queue: deque[Ticket[Lane, Work, Result]] = deque()
 
@@ -81,8 +86,7 @@ class Batches(Generic[Lane, Work, Result]):
         with self._lock:
             lane, stage = ticket.lane, ticket.stage
             if stage is Stage.LEADING and lane is not None and not late:
-                company = min(self._most - 1, len(self._queue))
-                batch = [ticket, *(self._queue.popleft() for _ in range(company))]
+                batch = [ticket, *(self._queue.popleft() for _ in range(self._company()))]
                 for each in batch:
                     each.stage = Stage.ABOARD
                 return lane, batch
@@ -93,6 +97,11 @@ class Batches(Generic[Lane, Work, Result]):
         if stage is Stage.LEADING and lane is not None:
             self.offer(lane)
         return None
+
+    def _company(self) -> int:
+        """How many board with one who leads."""
+        waiting = len(self._queue)
+        return min(self._most - 1, waiting // 2 if self._shares and waiting >= _MANY else waiting)
 
     def settle(self, results: Iterable[tuple[Ticket[Lane, Work, Result], Result]]) -> None:
         """Hand over the results of tickets aboard, and wake their owners."""

@@ -47,7 +47,7 @@ class Node:
         self._deadline = options.deadline
         self._connections = options.connections
         self._breaker = Breaker()
-        self._crossings: Crossings = Batches(options.batch)
+        self._crossings: Crossings = Batches(options.batch, options.connections)
         self._server_clock = ServerClock()
         self._keeper = Keeper(
             target, options, clock, self._breaker, self._crossings, observe=self._observe, probe=self._probe

@@ -69,6 +69,21 @@ def test_a_batch_is_bounded_and_the_rest_is_first_in_the_next() -> None:
     assert batch_of(queue, third) == [3, 4]
 
 
+def test_of_many_half_stay_for_the_next_lane_where_there_is_one() -> None:
+    for lanes, aboard in ((1, 20), (2, 10), (8, 10)):
+        queue, woken = Queue(64, lanes), Woken()
+        first, *_ = entered(queue, woken, *range(20))
+        queue.offer("a")
+        assert batch_of(queue, first) == list(range(aboard))
+
+
+def test_a_few_are_not_parted() -> None:
+    queue, woken = Queue(64, 2), Woken()
+    first, *_ = entered(queue, woken, *range(8))
+    queue.offer("a")
+    assert batch_of(queue, first) == list(range(8))
+
+
 def test_two_who_lead_take_nobody_twice_and_not_each_other() -> None:
     queue, woken = Queue(8), Woken()
     first, second, *_ = entered(queue, woken, 1, 2, 3, 4)
@@ -142,6 +157,7 @@ class Traffic:
     """A queue, and what a plain model knows of those in it."""
 
     queue: Queue
+    lanes: int
     woken: Woken = field(default_factory=Woken)
     leading: list[Task] = field(default_factory=list)
     waiting: list[Task] = field(default_factory=list)
@@ -173,22 +189,27 @@ class Traffic:
         if boarded is None:
             return
         lane, batch = boarded
-        assert batch == [ticket, *self.waiting[: most - 1]]
+        company = len(batch) - 1
+        assert batch == [ticket, *self.waiting[:company]]
+        assert company <= most - 1
+        # Whoever stays behind does so for the bound, or for another lane.
+        stay = len(self.waiting) - company
+        assert stay == 0 or company == most - 1 or (self.lanes > 1 and stay - company in {0, 1})
         self.under_way.append(lane)
         self.sent += [each.work for each in batch]
-        self.waiting = self.waiting[most - 1 :]
+        self.waiting = self.waiting[company:]
 
 
 @given(
-    st.lists(st.sampled_from(["enter", "lead", "late", "give up", "done", "dismiss"]), max_size=120),
-    st.integers(1, 4),
+    st.lists(st.sampled_from(["enter", "enter", "lead", "late", "give up", "done", "dismiss"]), max_size=120),
+    st.integers(1, 4) | st.integers(5, 40),
     st.integers(1, 3),
 )
 def test_whatever_happens_no_lane_is_lost_nobody_travels_twice_and_nobody_overtakes(
     history: list[str], most: int, lanes: int
 ) -> None:
     names = [f"lane {number}" for number in range(lanes)]
-    traffic = Traffic(Batches(most))
+    traffic = Traffic(Batches(most, lanes), lanes)
     for name in names:
         traffic.queue.offer(name)
     for number, what in enumerate(history):
