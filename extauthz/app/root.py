@@ -42,7 +42,7 @@ from extauthz.server.answer import Answerer
 from extauthz.server.explaining import explain_check
 from extauthz.server.grpcio import CannotListen, Server
 from extauthz.server.loaded import loaded
-from extauthz.server.tls import TlsRefused
+from extauthz.server.tls import TlsRefused, TlsWatch
 from extauthz.telemetry.log import ProcessLog
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observation import to_all
@@ -89,7 +89,9 @@ class App:
             desk=self._desk,
             patient=self._shared,
         )
-        self._server = Server(answerer, serving_of(settings), self._clock)
+        serving = serving_of(settings)
+        self._server = Server(answerer, serving, self._clock)
+        self._tls = None if serving.tls is None else TlsWatch(serving.tls)
         self._admin = admin_of(settings.admin, self._pages())
 
     def start(self) -> tuple[str, ...]:
@@ -141,13 +143,16 @@ class App:
             "keys": "; ".join(self._unfetched()),
             "store": (self._shared and self._shared.note()) or "",
             "pepper": "" if self._pepper_file is None else self._pepper_file.problem,
+            "tls": "" if self._tls is None else self._tls.problem,
         }
         missing = self.missing()
         found = {name: words for name, words in wrong.items() if words and name not in missing}
         return found | crowd_note(self._policies.crowded)
 
     def look(self) -> None:
-        """Look after what changes without being told: the pepper's file. For one thread."""
+        """Look after what changes without being told: the files of the pepper and of TLS. For one thread."""
+        if self._tls is not None:
+            self._tls.look()
         if self._pepper_file is not None and self._pepper_file.look():
             with self._lock:
                 self._pepper = self._pepper_file.pepper

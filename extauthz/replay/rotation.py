@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 import re
+import stat
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from extauthz.keys.regular import read_regular
 from extauthz.replay.spend import Pepper
 
 _LOG: Final = logging.getLogger(__name__)
@@ -24,14 +26,21 @@ _LONGEST: Final = 4096
 _Stamp: TypeAlias = "tuple[int, int, int] | None"
 
 
-def read_pepper(path: Path) -> Pepper:
-    """The pepper in a file. Raises ValueError for a file that cannot be used; the message names it, and quotes none."""
+def read_pepper(path: Path, *, at_once: bool = False) -> Pepper:
+    """The pepper in a file, or in a pipe, which is waited for and `at_once` refused.
+
+    Raises ValueError for a file that cannot be used; the message names it, and quotes none.
+    """
     try:
-        with path.open("rb") as file:
-            return _of_lines(file.read(_LONGEST + 1))
+        return _of_lines(read_regular(path, _LONGEST + 1) if at_once else _read(path))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ValueError(f"the pepper file `{path}` cannot be used: {why}") from error
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LONGEST + 1)
 
 
 def _of_lines(content: bytes) -> Pepper:
@@ -50,7 +59,7 @@ def _of_lines(content: bytes) -> Pepper:
 
 
 class PepperFile:
-    """Follows the file. Not safe for threads: one looks."""
+    """Follows the file. A pipe is read once. Not safe for threads: one looks."""
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises ValueError."""
@@ -84,7 +93,7 @@ class PepperFile:
 
     def _read(self) -> tuple[str, Pepper | None]:
         try:
-            found = read_pepper(self._path)
+            found = read_pepper(self._path, at_once=True)
         except ValueError as error:
             return str(error), None
         if found.shares_counts(self._pepper):
@@ -95,12 +104,12 @@ class PepperFile:
         ), None
 
     def _stamp(self) -> _Stamp:
-        """Of the file itself, behind the links of a mounted Secret."""
+        """Of the file itself, behind the links of a mounted Secret; None where there is none to be followed."""
         try:
-            stat = self._path.stat()
+            found = self._path.stat()
         except OSError:
             return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return (found.st_mtime_ns, found.st_size, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _words(pepper: Pepper) -> str:

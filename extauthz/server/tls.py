@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
+import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import grpc
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
+from extauthz.keys.regular import read_regular
+
 _LOG: Final = logging.getLogger(__name__)
 
+_LONGEST: Final = 1 << 20
+"""Octets of a file; the bundles of whole systems have a quarter of it."""
+
 _Made = TypeVar("_Made")
+_Read: TypeAlias = Callable[[Path], bytes]
+_Signature: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 class TlsRefused(ValueError):
@@ -60,17 +67,17 @@ class ServerContext:
         return self._last
 
 
-def _configuration(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
-    chain, key = _content(files.cert), _content(files.key)
+def _configuration(files: TlsFiles, read: _Read) -> grpc.ServerCertificateConfiguration:
+    chain, key = _content(files.cert, read), _content(files.key, read)
     _check_pair(files, chain, key)
-    authorities = None if files.client_ca is None else _content(files.client_ca)
+    authorities = None if files.client_ca is None else _content(files.client_ca, read)
     if authorities is not None and files.client_ca is not None:
         _check_certificates(files.client_ca, authorities)
     return grpc.ssl_server_certificate_configuration([(key, chain)], authorities)
 
 
-def _context(files: TlsFiles) -> ssl.SSLContext:
-    _check_pair(files, _content(files.cert), _content(files.key))
+def _context(files: TlsFiles, read: _Read) -> ssl.SSLContext:
+    _check_pair(files, _content(files.cert, read), _content(files.key, read))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -86,24 +93,24 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
 class _Followed(Generic[_Made]):
     """What is made of the last good files."""
 
-    def __init__(self, files: TlsFiles, make: Callable[[TlsFiles], _Made]) -> None:
+    def __init__(self, files: TlsFiles, make: Callable[[TlsFiles, _Read], _Made]) -> None:
         """`make` raises TlsRefused."""
         self._files = files
         self._make = make
         self._lock = threading.Lock()
-        self._seen: tuple[tuple[int, int, int], ...] = ()
+        self._seen: _Signature = ()
         self._problem = ""
 
-    def read(self) -> _Made:
+    def read(self, read: _Read = Path.read_bytes) -> _Made:
         """Read and check all files. Raises TlsRefused."""
-        self._seen = self._signature()
-        return self._make(self._files)
+        self._seen = _signature(self._files)
+        return self._make(self._files, read)
 
     def changed(self) -> _Made | None:
         """What new connections get from now on, None for the same as before. It is asked for each connection."""
         with self._lock:
             try:
-                found = None if self._signature() == self._seen else self.read()
+                found = None if _signature(self._files) == self._seen else self.read(_at_once)
             except TlsRefused as error:
                 # Once, not for each connection.
                 if str(error) != self._problem:
@@ -113,23 +120,51 @@ class _Followed(Generic[_Made]):
             self._problem = ""
             return found
 
-    def _signature(self) -> tuple[tuple[int, int, int], ...]:
-        paths = [path for path in (self._files.cert, self._files.key, self._files.client_ca) if path is not None]
-        stats = [_stat(path) for path in paths]
-        return tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+
+class TlsWatch:
+    """Tells between two connections whether a new one would get what the files hold now. Not safe for threads: one
+    looks."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._good: _Signature | None = None
+        self.problem = ""
+        """Why it would not, for people; empty when it would."""
+
+    def look(self) -> None:
+        """Look at the files. The first look takes them for good: the server has just begun with them."""
+        try:
+            found = _signature(self._files)
+            if self._good not in {None, found}:
+                _configuration(self._files, _at_once)
+        except TlsRefused as error:
+            self.problem = f"new connections get the last good certificate: {error}"
+        else:
+            self._good, self.problem = found, ""
 
 
-def _stat(path: Path) -> os.stat_result:
-    """Of the file itself, behind the links of a mounted Secret."""
+def _signature(files: TlsFiles) -> _Signature:
+    """Tells files that changed from those that did not. Raises TlsRefused."""
+    return tuple(_stamp(path) for path in (files.cert, files.key, files.client_ca) if path is not None)
+
+
+def _at_once(path: Path) -> bytes:
+    """What a file holds, when others wait: a pipe in its place is refused."""
+    return read_regular(path, _LONGEST)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Of the file itself, behind the links of a mounted Secret. A pipe, which is read once, does not change."""
     try:
-        return path.stat()
+        found = path.stat()
     except OSError as error:
         raise TlsRefused(f"`{path}` cannot be read: {error.strerror}") from error
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if stat.S_ISREG(found.st_mode) else (0, 0, 0)
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, read: _Read) -> bytes:
     try:
-        return path.read_bytes()
+        return read(path)
     except OSError as error:
         raise TlsRefused(f"`{path}` cannot be read: {error.strerror}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -106,6 +107,17 @@ def test_a_password_file_that_is_missing_is_told_as_such(tmp_path: Path) -> None
     store.start()
     try:
         wait_for(lambda: "cannot be read: No such file" in str(store.trouble()), "the reason")
+    finally:
+        store.stop()
+
+
+@pytest.mark.timeout(20)
+def test_a_password_file_that_is_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    store = RedisStore(Target(host="127.0.0.1", password_file=tmp_path / "pipe"), CLOCK, BRISK)
+    store.start()
+    try:
+        wait_for(lambda: "cannot be read: is no regular file" in str(store.trouble()), "the reason")
     finally:
         store.stop()
 

@@ -15,6 +15,7 @@ import redis.exceptions
 from hiredis import pack_command
 from redis.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
+from extauthz.keys.regular import read_regular
 from extauthz.model.time import Seconds
 from extauthz.replay.redis.fields import Argument
 from extauthz.replay.redis.trouble import Trouble, of_error
@@ -131,7 +132,7 @@ class Target:
         if self.password_file is None:
             return None
         try:
-            return self.password_file.read_bytes()[:_MAX_PASSWORD].decode("utf-8").strip("\r\n")
+            return read_regular(self.password_file, _MAX_PASSWORD).decode("utf-8").strip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             detail = f"the password file `{self.password_file}` of the store cannot be read: {why}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,31 @@ def test_a_file_that_is_gone_leaves_the_last_good_pepper(file: Path) -> None:
     assert not followed.look()
     assert told(followed.pepper) == names(OLD)
     assert followed.problem
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(file: Path) -> None:
+    followed = PepperFile(file)
+    file.unlink()
+    os.mkfifo(file)
+    assert not followed.look()
+    file.unlink()
+    file.write_bytes(NEW + b"\n" + OLD)
+    assert followed.look()
+    assert told(followed.pepper) == names(NEW, OLD)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_may_hand_the_pepper_over_at_the_start_and_is_then_left_alone() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, OLD)
+    os.close(writer)
+    followed = PepperFile(Path(f"/dev/fd/{reader}"))
+    os.utime(reader, (0, 0))
+    assert not followed.look()
+    assert told(followed.pepper) == names(OLD)
+    assert followed.problem == ""
+    os.close(reader)
 
 
 def test_a_file_is_followed_behind_the_links_of_a_mounted_secret(tmp_path: Path) -> None:

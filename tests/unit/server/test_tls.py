@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import grpc
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from extauthz.config import UnixAddress
-from extauthz.server.tls import TlsFiles, TlsRefused
+from extauthz.server.tls import TlsFiles, TlsRefused, TlsWatch
 from tests.unit.keys.servers import ca_pem
 from tests.unit.server.serving import PATIENCE, ask, channel, check, key_pair, running, tls_files, trusting, write_pair
 from tests.unit.telemetry.seen import messages
@@ -138,6 +139,62 @@ def test_the_links_of_a_mounted_secret_are_followed(tmp_path: Path) -> None:
         (tmp_path / "new").symlink_to("b")
         (tmp_path / "new").rename(data)
         assert ask(served.target, credentials=trusting("b")) == b"data"
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    files = tls_files(tmp_path, "a")
+    with running(tls=files) as served, messages(TLS_LOG) as said:
+        files.cert.unlink()
+        os.mkfifo(files.cert)
+        assert ask(served.target, credentials=trusting("a")) == b"data"
+        assert f"`{files.cert}` cannot be read: is no regular file" in said.get(timeout=PATIENCE)
+        files.cert.unlink()
+        write_pair(tmp_path, "b")
+        assert ask(served.target, credentials=trusting("b")) == b"data"
+
+
+# What is told between two connections
+
+
+def test_files_that_cannot_be_used_are_told_before_anyone_connects(tmp_path: Path) -> None:
+    files = tls_files(tmp_path, "a", client_ca="clients")
+    watch = TlsWatch(files)
+    watch.look()
+    assert watch.problem == ""
+    files.cert.write_bytes(key_pair(tmp_path, "b")[1])
+    watch.look()
+    assert watch.problem == (
+        f"new connections get the last good certificate: "
+        f"the key in `{files.key}` is not the one of the certificate in `{files.cert}`"
+    )
+    write_pair(tmp_path, "b")
+    watch.look()
+    assert watch.problem == ""
+
+
+def test_files_that_are_gone_are_told_until_they_are_back(tmp_path: Path) -> None:
+    files = tls_files(tmp_path)
+    watch, away = TlsWatch(files), tmp_path / "away"
+    watch.look()
+    files.key.rename(away)
+    for _ in range(2):
+        watch.look()
+        assert f"`{files.key}` cannot be read: No such file" in watch.problem
+    away.rename(files.key)
+    watch.look()
+    assert watch.problem == ""
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_that_the_server_began_with_is_left_alone(tmp_path: Path) -> None:
+    files = tls_files(tmp_path)
+    files.key.unlink()
+    os.mkfifo(files.key)
+    watch = TlsWatch(files)
+    for _ in range(2):
+        watch.look()
+        assert watch.problem == ""
 
 
 # Files that cannot be used at the start
