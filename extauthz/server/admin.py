@@ -24,6 +24,8 @@ MAX_BODY: Final = 1 << 20
 """Octets of a question's body. Envoy's own limit of a request's headers is 60 KiB."""
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
+_FOR_LOOPBACK: Final = frozenset({"/snapshot"})
+_PORT: Final = re.compile(r":[0-9]*$", re.ASCII)
 _LENGTH: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
@@ -115,7 +117,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        page = self.routes.get(self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
+        page = self.routes.get(path)
+        if path in _FOR_LOOPBACK and self._misdirected():
+            return
         if page is None:
             self._send(HTTPStatus.NOT_FOUND, _TEXT, f"pages: {' '.join(self.routes)}\n".encode())
         else:
@@ -128,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         if question is None:
             self.send_error(HTTPStatus.NOT_IMPLEMENTED)
             return
+        if self._misdirected():
+            return
         length = self.headers.get("content-length", "")
         if not _LENGTH.fullmatch(length) or "transfer-encoding" in self.headers:
             self.send_error(HTTPStatus.LENGTH_REQUIRED)
@@ -136,6 +143,15 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             body = self.rfile.read(int(length))
             self._answer(lambda: question(body, self.headers.get("content-type", "")))
+
+    def _misdirected(self) -> bool:
+        """Refuse what was sent to another name than this machine's own. INVARIANT: a page in a browser, whose name was
+        made to lead here (DNS rebinding), reads nothing that is for loopback only (RFC 9110, section 7.4)."""
+        names = self.headers.get_all("host", [])
+        if len(names) < 2 and all(_is_loopback(_host_of(name)) for name in names):
+            return False
+        self._send(HTTPStatus.MISDIRECTED_REQUEST, _TEXT, b"ask by a loopback address or `localhost`\n")
+        return True
 
     def _answer(self, page: Callable[[], _Page]) -> None:
         try:
@@ -174,6 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
 def _handler(routes: _Routes, questions: _Questions) -> type[BaseHTTPRequestHandler]:
     """The base makes a handler for each request, so what it serves stands on a class."""
     return type("Handler", (_Handler,), {"routes": routes, "questions": questions})
+
+
+def _host_of(authority: str) -> str:
+    """The host of a `Host` field: without its port and the brackets of IPv6."""
+    return _PORT.sub("", authority.strip()).strip("[]").lower()
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToJson
 
 from extauthz._pb.envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from extauthz.config import TcpAddress
-from extauthz.server import admin
+from extauthz.server import admin, explaining
 from extauthz.server.admin import Admin, Pages
 from extauthz.server.http import Patience
 from tests.checks import check_request
@@ -136,6 +136,39 @@ def test_what_is_loaded_is_shown_on_loopback(server: Admin) -> None:
 )
 def test_what_is_loaded_is_shown_on_loopback_only(host: str, shown: bool) -> None:
     assert ("/snapshot" in admin._routes(pages(), loopback=admin._is_loopback(host))) is shown
+
+
+def status_under(server: Admin, request: str, *hosts: str) -> int:
+    """The status of a request with these `Host` fields."""
+    fields = "".join(f"Host: {host}\r\n" for host in hosts)
+    body = f"Content-Type: {explaining.BINARY}\r\nContent-Length: 2\r\n\r\n{{}}" if "POST" in request else "\r\n"
+    with socket.create_connection((server.address.host, server.address.port), timeout=10) as client:
+        client.sendall(f"{request} HTTP/1.1\r\n{fields}{body}".encode())
+        return int(client.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("request_line", ["GET /snapshot", "POST /explain"])
+def test_what_is_for_loopback_is_not_shown_under_a_name_that_was_made_to_lead_there(
+    server: Admin, request_line: str
+) -> None:
+    for host in (
+        "attacker.example",
+        "attacker.example:9090",
+        "127.0.0.1.attacker.example",
+        "192.0.2.1",
+        "[::2]:80",
+        "",
+    ):
+        assert status_under(server, request_line, host) == 421, host
+    assert status_under(server, request_line, "localhost", "attacker.example") == 421
+    for host in ("127.0.0.1:9090", "localhost", "LOCALHOST:1", "[::1]:9090", "127.0.0.2"):
+        assert status_under(server, request_line, host) == 200, host
+    assert status_under(server, request_line) == 200
+
+
+@pytest.mark.parametrize("page", ["/healthz", "/readyz", "/metrics"])
+def test_other_pages_are_shown_under_any_name(server: Admin, page: str) -> None:
+    assert status_under(server, f"GET {page}", "pod.example:9090") == 200
 
 
 def test_no_answer_may_be_stored_or_taken_for_another_type(server: Admin) -> None:
