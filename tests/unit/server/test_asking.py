@@ -204,7 +204,7 @@ def test_a_hung_endpoint_holds_up_nobody_who_needs_no_answer() -> None:
         server.otherwise = hang
         desk = Desk(clock, allow_http_loopback=True)
         asked = Asked(SECRET, issuer(server.url, timeout="5s"), policy("p", rule()), clock=clock, desk=desk)
-        with running(asked.answerer, clock, threads=20, max_concurrent=100, check_budget=Seconds(4.0)) as served:
+        with running(asked.answerer, clock, threads=20, max_concurrent=100, check_budget=Seconds(2.0)) as served:
             hung = [callers.submit(ask, served.target, request(f"opaque-{n}")) for n in range(20)]
             until(lambda: desk._waiting["shop"] == 20)
             # No thread is free, and every JWT is answered all the same.
