@@ -72,9 +72,14 @@ _METHOD: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}", re.ASCII)
 
 
 def parse_method(text: str) -> str:
-    """A request method as it stands (RFC 9110, section 9.1: case matters). Raises Malformed when it is no token."""
+    """A request method as it stands (RFC 9110, section 9.1).
+
+    Raises Malformed when it is no token, and for lower case: case matters, but many servers take `delete` for `DELETE`.
+    """
     if _METHOD.fullmatch(text) is None:
         raise Malformed("the method is not a token of at most 32 characters")
+    if text != text.upper():
+        raise Malformed("the method has lower case, which some servers take for upper case")
     return text
 
 

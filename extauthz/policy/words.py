@@ -123,9 +123,9 @@ _METHOD: Final = re.compile(METHOD, re.ASCII)
 
 
 def _method(text: str) -> None:
-    parse_method(text)
     if text != text.upper():
         raise ValueError(f"methods are in upper case; did you mean `{text.upper()}`?")
+    parse_method(text)
     if _METHOD.fullmatch(text) is None:
         raise ValueError("a method has letters, digits, `-` and `_`; name each by itself, and none for every method")
 

@@ -218,6 +218,13 @@ def test_a_broken_policy_denies_with_503() -> None:
     assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")
 
 
+def test_a_method_in_lower_case_does_not_get_around_a_rule_for_that_method() -> None:
+    strict = with_token("strict", match={"methods": ["DELETE"]}, require={"scopes": ["admin"]})
+    asked = Asked(policy("p", strict, anonymous("lax")))
+    assert asked.reason(method="DELETE") == "credential_absent"
+    assert asked.reason(method="delete") == "request_malformed"
+
+
 def test_an_odd_path_needs_leave() -> None:
     assert Asked(policy("p", anonymous("r"))).reason("/a%2Fb") == "request_malformed"
     assert Asked(policy("p", anonymous("r"), allowOddPaths=["EncodedSlash"])).reason("/a%2Fb") == "allow"

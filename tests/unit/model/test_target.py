@@ -127,9 +127,15 @@ def test_a_host_with_no_single_reading_is_refused(host: str) -> None:
         parse_host(host)
 
 
-@pytest.mark.parametrize("method", ["GET", "post", "M-SEARCH", "PATCH"])
-def test_a_method_keeps_its_case(method: str) -> None:
+@pytest.mark.parametrize("method", ["GET", "M-SEARCH", "PATCH", "FOO_1"])
+def test_a_method_stands_as_it_is(method: str) -> None:
     assert parse_method(method) == method
+
+
+@pytest.mark.parametrize("method", ["post", "Delete", "dELETE", "m-search"])
+def test_a_method_with_lower_case_is_refused_since_servers_take_it_for_another(method: str) -> None:
+    with pytest.raises(Malformed, match="lower case"):
+        parse_method(method)
 
 
 @pytest.mark.parametrize("method", ["", "GET POST", "GET\r\n", "GÉT", "A" * 33])
