@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple, NewType
+from urllib.parse import unquote_to_bytes
 
 Host = NewType("Host", str)
 """A host in lower case, without port or trailing dot; an IPv6 address keeps its brackets."""
@@ -172,10 +173,14 @@ def _segment(text: str) -> str:
         octets.decode("utf-8", "strict")
     except UnicodeDecodeError as error:
         raise Malformed("the path encodes octets that are not UTF-8") from error
-    # A server that takes an encoded slash or a backslash for a slash, or cuts at `;`, sees these pieces as segments.
-    if any(piece.split(b";", 1)[0] in {b".", b".."} for piece in _SLASHES.split(octets)):
+    if _holds_dots(octets) or (b"%" in octets and _holds_dots(unquote_to_bytes(octets))):
         raise Malformed("the path holds a dot segment")
     return _encode(octets)
+
+
+def _holds_dots(octets: bytes) -> bool:
+    """Whether a server that takes an encoded slash or a backslash for a slash, or cuts at `;`, sees a dot segment."""
+    return any(piece.split(b";", 1)[0] in {b".", b".."} for piece in _SLASHES.split(octets))
 
 
 def _decode(text: str) -> bytes:

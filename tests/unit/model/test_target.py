@@ -63,11 +63,19 @@ def test_a_path_that_servers_read_differently_is_refused(path: str) -> None:
         ("/a%5cb", PathOddity.BACKSLASH),
         ("/a;v=1/b", PathOddity.PATH_PARAMETER),
         ("/a%3bv", PathOddity.PATH_PARAMETER),
-        ("/%252e%252e/a", PathOddity.DOUBLE_ENCODING),
+        ("/%2541/a", PathOddity.DOUBLE_ENCODING),
     ],
 )
 def test_an_odd_path_is_reported_by_name(path: str, oddity: PathOddity) -> None:
     assert parse_target(path).oddities == {oddity}
+
+
+@pytest.mark.parametrize(
+    "path", ["/%252e%252e/a", "/a/.%252E", "/a/..%252fb", "/..%255cb", "/%252e;v/b", "/a%2f%252e%252e"]
+)
+def test_a_dot_segment_is_refused_in_double_encoding_too(path: str) -> None:
+    with pytest.raises(Malformed, match="dot segment"):
+        parse_target(path)
 
 
 def test_the_query_is_split_at_the_first_question_mark() -> None:
