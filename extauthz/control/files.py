@@ -10,15 +10,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from watchfiles import Change, watch
 
 from extauthz.config import INSTALL_NAMESPACE
+from extauthz.control.beside import authorities, digest_of_authorities, resolved
 from extauthz.control.documents import MAX_FILE, Document, read_documents
 from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
@@ -51,7 +53,8 @@ class Placed:
     file: str
     document: Document
     digest: bytes = field(default=b"", repr=False)
-    """Of the whole file: to Python `true` equals 1, and an author may put one for the other."""
+    """Of the whole file and of the authorities that it names: to Python `true` equals 1, and an author may put one for
+    the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ def list_folder(folder: Path, *, cluster: bool = False) -> Listing:
 
 
 class Reader:
-    """Reads a folder one time after the other. Of a file that did not change, the last reading counts."""
+    """Reads a folder one time after the other. Of a file that did not change, nor the authorities that it names, the
+    last reading counts."""
 
     def __init__(self, folder: Path, *, cluster: bool = False) -> None:
         self.folder = folder
@@ -111,10 +115,35 @@ class Reader:
             return _blind(LocatedProblem(name, 1, "", "", f"cannot be read: {error.strerror}"))
         digest = hashlib.sha256(data).digest()
         before, listing = last.get(name, (b"", None))
-        if listing is None or before != digest:
+        if listing is None or before != digest + digest_of_authorities(_documents(listing)):
             listing = _read_file(data, digest, path, name, cluster=self._cluster)
-        self._known[name] = (digest, listing)
+        self._known[name] = (listing.placed[0].digest if listing.placed else digest, listing)
         return listing
+
+    def signature(self) -> object:
+        """Tells a folder that was changed from one that was not, without reading the files; None where that is no use.
+
+        The files of authorities are those that the last reading found named.
+        """
+        try:
+            stats = [(str(path), path.stat()) for path in _files(self.folder)]
+        except OSError:
+            return None
+        named = [
+            (str(path), _stat(path)) for _, listing in self._known.values() for path in authorities(_documents(listing))
+        ]
+        return [(name, stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)) for name, stat in (*stats, *named)]
+
+
+def _documents(listing: Listing) -> Iterator[Document]:
+    return (each.document for each in listing.placed)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
 
 
 def _named(path: Path) -> str:
@@ -123,8 +152,10 @@ def _named(path: Path) -> str:
 
 
 def _read_file(data: bytes, digest: bytes, path: Path, name: str, *, cluster: bool) -> Listing:
-    documents, fault = read_documents(data)
-    placed = tuple(Placed(name, _resolved(document, path.parent), digest) for document in documents)
+    found, fault = read_documents(data)
+    documents = tuple(resolved(document, path.parent) for document in found)
+    digest += digest_of_authorities(documents)
+    placed = tuple(Placed(name, document, digest) for document in documents)
     hidden = tuple(_hidden(placed, cluster=cluster))
     if fault is None:
         return Listing(placed, hidden, (), hidden)
@@ -204,14 +235,14 @@ def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProb
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
     """The folder now, and anew whenever something in it may have changed, until `stop` is set."""
-    seen, reader = _signature(folder), Reader(folder)
-    last = reader.read()
+    reader = Reader(folder)
+    seen, last = reader.signature(), reader.read()
     yield last
     while not stop.is_set():
         try:
             for events in _changes(folder, stop):
                 # Taken before the reading: what changes meanwhile shows at the next look.
-                before, seen = seen, _signature(folder)
+                before, seen = seen, reader.signature()
                 if events or seen is None or seen != before:
                     current = _settled(reader, last, stop)
                     if current != last:
@@ -240,15 +271,6 @@ def _emptied(current: Listing, last: Listing) -> bool:
     """Whether a file that held something holds nothing, or nothing that can be read."""
     held = {each.file for each in current.placed}
     return bool(current.faults) or any(each.file not in held for each in last.placed)
-
-
-def _signature(folder: Path) -> object:
-    """Tells a folder that was changed from one that was not, without reading the files; None where that is no use."""
-    try:
-        stats = [(str(path), path.stat()) for path in _files(folder)]
-    except OSError:
-        return None
-    return [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats]
 
 
 def _changes(folder: Path, stop: threading.Event) -> Iterator[set[tuple[Change, str]]]:
@@ -285,30 +307,6 @@ def _files(folder: Path) -> list[Path]:
     if len(found) > _MAX_FILES:
         raise OSError(0, f"holds more than {_MAX_FILES} policy files")
     return sorted(found)
-
-
-def _resolved(document: Document, beside: Path) -> Document:
-    """The same document with the files that it names found beside the file it stands in."""
-    raw = document.raw
-    spec = raw.get("spec") if isinstance(raw, dict) else None
-    if not isinstance(spec, dict):
-        return document
-    changed: dict[str, Any] = {}
-    for name in ("keys", "caBundle"):
-        changed |= _found_beside(spec, name, beside)
-    introspection = spec.get("introspection")
-    if isinstance(introspection, dict):
-        clients = [_found_beside(introspection, name, beside) for name in introspection]
-        changed["introspection"] = introspection | {name: said for client in clients for name, said in client.items()}
-    return replace(document, raw={**raw, "spec": {**spec, **changed}}) if changed else document
-
-
-def _found_beside(spec: Mapping[str, Any], name: str, beside: Path) -> dict[str, Any]:
-    """The member, when it names a file, with that file's whole path."""
-    said = spec.get(name)
-    if not isinstance(said, dict) or not isinstance(said.get("file"), str):
-        return {}
-    return {name: {**said, "file": str(beside / said["file"])}}
 
 
 def _twins(objects: _Objects) -> dict[ObjectRef, tuple[Problem, ...]]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeAlias
 
 from extauthz.config import INSTALL_NAMESPACE
+from extauthz.keys.source import Discovery, JwksUrl
 from extauthz.model.time import Instant
 from extauthz.policy.attach import Draft, Targeting
 from extauthz.policy.compile_rule import compile_rule
@@ -16,7 +17,8 @@ from extauthz.policy.gateway.surface import Surfaces
 from extauthz.policy.gateway.surface import digest_of as digest_of_surfaces
 from extauthz.policy.grants import Grants
 from extauthz.policy.held import Held, HeldData
-from extauthz.policy.issuers import Issuers, compile_issuers
+from extauthz.policy.issuer import TokenIssuerSpec
+from extauthz.policy.issuers import Issuers, compile_issuers, issuer_ref
 from extauthz.policy.match import Route
 from extauthz.policy.parse import ISSUER_KINDS, Broken, Parsed
 from extauthz.policy.path import PathKind
@@ -93,10 +95,13 @@ class Compiler:
         drafted = policies.all(item for item in ordered if item.ref.kind == "AccessPolicy")
         served = self._settling.settle(tuple(self._attaching.all(drafted, surfaces, grants)), grants)
         revoked = self._revoking.compile(revocations, issuers, now)
+        beside = (
+            digest_of_surfaces(surfaces or {}),
+            _digest_of_allowed(issuers),
+            _digest_of_authorities(ordered, issuers),
+        )
         return Snapshot(
-            version=_version(
-                grants, [*digests, digest_of_surfaces(surfaces or {}), _digest_of_allowed(issuers)], revoked.digest
-            ),
+            version=_version(grants, [*digests, *beside], revoked.digest),
             routing=served.routing,
             issuers=issuers.good,
             issuer_keys=issuers.keys,
@@ -207,6 +212,19 @@ def _digest_of_allowed(issuers: Issuers) -> bytes:
     """Which namespaces may name which issuers: labels of Namespaces decide it, and are no objects of ours."""
     said = sorted((str(ref), sorted(namespaces)) for ref, namespaces in issuers.allowed.items())
     return hashlib.sha256(json.dumps(said).encode()).digest()
+
+
+def _digest_of_authorities(ordered: Iterable[_Object], issuers: Issuers) -> bytes:
+    """Whom the servers of issuers are checked against that name a file for it: that is no object of ours."""
+    filed = {issuer_ref(item.ref) for item in ordered if isinstance(item, Parsed) and _names_a_file(item.spec)}
+    keys = [(each.ref, each.source.ca_pem) for each in issuers.keys if isinstance(each.source, JwksUrl | Discovery)]
+    asked = [(each.ref, each.ca_pem) for each in issuers.endpoints]
+    said = sorted((str(ref), pem or "") for ref, pem in (*keys, *asked) if ref in filed)
+    return hashlib.sha256(json.dumps(said).encode()).digest()
+
+
+def _names_a_file(spec: object) -> bool:
+    return isinstance(spec, TokenIssuerSpec) and spec.ca_bundle is not None and spec.ca_bundle.file is not None
 
 
 def _version(grants: Grants | None, ordered: Iterable[bytes], others: bytes) -> str:

@@ -111,7 +111,7 @@ class CaBundleSpec(Union):
     inline: CaPem | None = None
     """Certificates in PEM."""
     file: FilePath | None = None
-    """A file with certificates in PEM, relative to the policy file that names it."""
+    """A file with certificates in PEM, relative to the policy file that names it. Read again when it changes."""
     config_map_ref: DataRefSpec | None = None
     """Certificates in PEM in a ConfigMap."""
 

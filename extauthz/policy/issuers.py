@@ -39,8 +39,8 @@ from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.selector import Labels
 from extauthz.policy.words import claim_paths
 
-_MAX_CA_FILE: Final = 1 << 20
-"""Octets; the bundles of whole systems have a quarter of it."""
+MAX_AUTHORITIES: Final = 1 << 20
+"""Octets of a file of authorities; the bundles of whole systems have a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,11 +290,13 @@ def _ca_pem(bundle: CaBundleSpec | None, home: _Home) -> str | None:
 
 def _pem_in(path: Path) -> str:
     try:
-        pem = read_regular(path, _MAX_CA_FILE + 1)
+        pem = read_regular(path, MAX_AUTHORITIES + 1)
     except OSError as error:
         raise ValueError(f"the file `{path}` of `caBundle` cannot be read: {error.strerror}") from error
-    if len(pem) > _MAX_CA_FILE or not pem.isascii():
-        raise ValueError(f"the file `{path}` of `caBundle` holds no certificates in PEM, up to {_MAX_CA_FILE} octets")
+    if len(pem) > MAX_AUTHORITIES or not pem.isascii():
+        raise ValueError(
+            f"the file `{path}` of `caBundle` holds no certificates in PEM, up to {MAX_AUTHORITIES} octets"
+        )
     return pem.decode("ascii")
 
 

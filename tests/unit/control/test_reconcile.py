@@ -81,6 +81,38 @@ def test_a_swapped_link_is_published_as_a_whole(running: Path, published: queue.
     until(published, {"a", "two"})
 
 
+def test_authorities_in_a_file_are_followed_within_the_folder_and_beside_it(tmp_path: Path) -> None:
+    folder, beside = tmp_path / "policies", tmp_path / "ca.pem"
+    folder.mkdir()
+    bundles: queue.Queue[dict[str, str | None]] = queue.Queue()
+    for name, file in (("within", "ca.pem"), ("outside", str(beside))):
+        said = {"issuer": f"https://{name}.example", "audiences": ["a"], "keys": {"discovery": {}}}
+        issuer = obj("TokenIssuer", name, said | {"caBundle": {"file": file}})
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(issuer))
+
+    def publish(snapshot: Snapshot) -> None:
+        bundles.put({each.ref.name: getattr(each.source, "ca_pem", None) for each in snapshot.issuer_keys})
+
+    def until(wanted: dict[str, str | None]) -> None:
+        while bundles.get(timeout=WAIT) != wanted:
+            pass
+
+    reconciler = FolderReconciler(folder, publish)
+    reconciler.start()
+    try:
+        until({})
+        beside.write_text("first")
+        until({"outside": "first"})
+        (folder / "ca.pem").write_text("second")
+        until({"outside": "first", "within": "second"})
+        beside.write_text("third")
+        until({"outside": "third", "within": "second"})
+        (folder / "ca.pem").unlink()
+        until({"outside": "third"})
+    finally:
+        reconciler.stop()
+
+
 def test_a_folder_that_goes_and_comes_back_is_read_again(running: Path, published: queue.Queue[set[str]]) -> None:
     until(published, {"a"})
     away = running.with_name("away")
