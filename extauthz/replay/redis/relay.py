@@ -132,29 +132,29 @@ def _run(work: Work) -> None:
 class _Baton:
     """Has one coroutine go on."""
 
-    __slots__ = ("_alarms", "_go_on", "_lock", "_next", "_set")
+    __slots__ = ("_alarms", "_go_on", "_lock", "_next", "is_set")
 
     def __init__(self, go_on: Callable[[Work], None], alarms: _Alarms) -> None:
         self._go_on = go_on
         self._alarms = alarms
         self._lock = threading.Lock()
-        self._set = False
+        self.is_set = False
         self._next: Work | None = None
 
     def set(self) -> None:
         with self._lock:
-            self._set, work, self._next = True, self._next, None
+            self.is_set, work, self._next = True, self._next, None
         if work is not None:
             self._go_on(work)
 
     async def wait(self, seconds: float) -> None:
-        if not self._set:
+        if not self.is_set:
             self._alarms.wake(self, seconds)
             await _Until(self._park)
 
     def _park(self, work: Work) -> None:
         with self._lock:
-            if not self._set:
+            if not self.is_set:
                 self._next = work
                 return
         self._go_on(work)
@@ -166,7 +166,7 @@ class _Alarms:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, _Baton]] = []
-        """A heap. A baton that was set before its time stays until then."""
+        """A heap. A baton that was set before its time stays until it is looked at."""
         self._numbers = itertools.count()
         self._begun = False
         self._closed = False
@@ -193,13 +193,22 @@ class _Alarms:
             self._changed.notify()
 
     def _run(self) -> None:
-        while True:
+        closed = False
+        while not closed:
             with self._changed:
-                now = _MONOTONIC()
-                while not self._closed and (not self._due or self._due[0][0] > now):
-                    self._changed.wait(self._due[0][0] - now if self._due else None)
-                    now = _MONOTONIC()
-                if not self._due:
-                    return
-                _, _, baton = heapq.heappop(self._due)
-            baton.set()
+                late = self._late()
+                while not late and not self._closed:
+                    self._changed.wait(self._due[0][0] - _MONOTONIC() if self._due else None)
+                    late = self._late()
+                closed = self._closed
+            for baton in late:
+                baton.set()
+
+    def _late(self) -> list[_Baton]:
+        """Those whose time is over, all when it is closed; those that were set are forgotten on the way."""
+        now, late = _MONOTONIC(), list[_Baton]()
+        while self._due and (self._closed or self._due[0][0] <= now or self._due[0][2].is_set):
+            baton = heapq.heappop(self._due)[2]
+            if not baton.is_set:
+                late.append(baton)
+        return late
