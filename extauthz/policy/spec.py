@@ -315,8 +315,8 @@ class AccessPolicySpec(Union):
     """In place of `hosts`, for a central service: objects of Gateway API in the policy's own namespace. The policy is
     for the requests that these take, on hosts that the namespace may claim; its rules are matched within."""
     mode: Mode = Mode.ENFORCE
-    """`Shadow` decides and records, but admits every request that one of its rules takes; an odd path only where no
-    other policy of the host enforces."""
+    """`Shadow` decides and records, but admits every request that one of its rules takes, also where a policy that
+    enforces has a wider match; an odd path only where no other policy of the host enforces."""
     rules: Annotated[tuple[RuleSpec, ...], Field(min_length=1, max_length=64)]
     """What each request must show. A request that no rule takes is refused."""
     allow_odd_paths: Annotated[tuple[PathOddity, ...], Field(max_length=5)] = ()

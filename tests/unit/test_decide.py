@@ -174,6 +174,12 @@ def test_shadow_admits_no_odd_path_that_may_be_one_of_a_policy_that_enforces() -
     assert alone.ask("//admin").code == 0
 
 
+def test_a_shadow_policy_with_the_closer_match_decides_before_one_that_enforces() -> None:
+    trial = policy("trial", with_token("r", match={"path": {"prefix": "/orders"}}), mode="Shadow")
+    asked = Asked(trial, policy("guard", with_token("r")))
+    assert [asked.reason(path) for path in ("/orders", "/other")] == ["allow", "credential_absent"]
+
+
 EVERY_ODDITY = ["EmptySegment", "EncodedSlash", "Backslash", "PathParameter", "DoubleEncoding"]
 
 
