@@ -303,9 +303,13 @@ def _request_parts(view: RequestView) -> Parts:
 
 
 def _issuer(token: VerifiedToken) -> Parts:
-    """Both the object and the `iss`: an issuer object of one's own cannot burn another's tokens by naming its `iss`."""
-    ref, iss = token.trust.ref, token.claims.get("iss")
-    return ref.kind, ref.namespace, ref.name, iss if isinstance(iss, str) else ""
+    """Both the object and the `iss`: an issuer object of one's own cannot burn another's tokens by naming its `iss`.
+
+    An alias counts as the issuer that it names: a client that may choose where it logs in gains no second count.
+    """
+    trust, iss = token.trust, token.claims.get("iss")
+    name = trust.issuer if iss in trust.aliases else iss
+    return trust.ref.kind, trust.ref.namespace, trust.ref.name, name if isinstance(name, str) else ""
 
 
 def _ref(case: _Case) -> IssuerRef | None:

@@ -9,7 +9,7 @@ from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
 from tests.building import NOW, anonymous, obj, policy, with_token
 from tests.issuing import claims, token
-from tests.worlds import Asked
+from tests.worlds import CORP, Asked
 
 IDENTITY = {"claimHeaders": {"x-auth-sub": "sub"}}
 
@@ -129,6 +129,23 @@ def test_limits_count_each_subject_apart() -> None:
     assert asked.reason("/", token(claims(jti="1"))) == "allow"
     assert asked.reason("/", token(claims(jti="2"))) == "rate_exceeded"
     assert asked.reason("/", token(claims(sub="bob"))) == "allow"
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        ({"limits": [{"name": "l", "by": ["Subject"], "requests": 1, "window": "1m"}]}, "rate_exceeded"),
+        ({"limits": [{"name": "l", "by": ["Issuer"], "requests": 1, "window": "1m"}]}, "rate_exceeded"),
+        ({"reuse": {"maxUses": 1, "key": "Jti"}}, "token_reused"),
+        ({"reuse": {"maxUses": 1, "key": "Claim", "claim": "sub"}}, "token_reused"),
+    ],
+)
+def test_the_names_of_one_issuer_share_its_counts(rule: dict[str, Any], refused: str) -> None:
+    spec = {**CORP["spec"], "issuerAliases": ["https://inner.corp.example"]}
+    counted = with_token("r") | {"token": {"issuers": [{"name": "named"}], "audiences": ["orders-api"]}, **rule}
+    asked = Asked(obj("TokenIssuer", "named", spec), policy("p", counted))
+    assert asked.reason("/", token()) == "allow"
+    assert asked.reason("/", token(claims(iss="https://inner.corp.example"))) == refused
 
 
 def test_a_lost_store_denies_uses_and_lets_a_rate_pass_that_says_so() -> None:
