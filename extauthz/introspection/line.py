@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
+from weakref import WeakSet
 
 from extauthz.introspection.breaker import Breaker
 from extauthz.introspection.channel import IDLE, Channel
@@ -48,15 +49,33 @@ class Crew:
     """The threads that may ask for the issuers of one namespace, all of its lines together. Safe to share."""
 
     def __init__(self, most: int) -> None:
-        self._room = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self._room = most
+        self._lines: WeakSet[Line] = WeakSet()
 
-    def hire(self) -> bool:
-        """Whether there may be one more."""
-        return self._room.acquire(blocking=False)
+    def hire(self, line: Line) -> bool:
+        """Whether there may be one more for this line, in the place of an idle one of another where it must."""
+        with self._lock:
+            others = [each for each in self._lines if each is not line]
+            self._lines.add(line)
+            if self._room > 0:
+                self._room -= 1
+                return True
+        return any(each.spare() for each in others)
 
     def leave(self) -> None:
         """One has ended."""
-        self._room.release()
+        with self._lock:
+            self._room += 1
+
+
+class _End(Enum):
+    """Why a thread ends."""
+
+    IDLE = "idle"
+    """It had nothing to do for long, or its line is closed."""
+    SPARED = "spared"
+    """Its place is another line's already."""
 
 
 class Job:
@@ -103,6 +122,8 @@ class Line:
         self._queue: deque[Job] = deque()
         self._threads = 0
         self._idle = 0
+        self._spared = 0
+        """Idle threads that are to end because another line took their place."""
         self._allowance = float(endpoint.most_per_second)
         self._counted_at = clock.monotonic()
         self._closed = False
@@ -138,6 +159,20 @@ class Line:
             return Unanswered("the introspection endpoint did not answer in the time that this request had")
         return job.answer
 
+    def spare(self) -> bool:
+        """Whether an idle thread gives its place to another line. Never waits: two lines may ask each other."""
+        if not self._wake.acquire(blocking=False):
+            return False
+        try:
+            spared = self._idle - self._spared > len(self._queue)
+            if spared:
+                self._spared += 1
+                self._threads -= 1
+                self._wake.notify_all()
+            return spared
+        finally:
+            self._wake.release()
+
     def close(self) -> None:
         """Ask nothing more. Whoever waits waits on for what is being asked."""
         with self._wake:
@@ -169,23 +204,26 @@ class Line:
 
     def _staffed(self) -> bool:
         """Whether there is a thread for one more question, now or after others; a new one starts where that helps."""
-        wanted = self._idle <= len(self._queue) and self._threads < self.endpoint.most_at_once
-        if wanted and self._crew.hire():
+        wanted = self._idle - self._spared <= len(self._queue) and self._threads < self.endpoint.most_at_once
+        if wanted and self._crew.hire(self):
             self._threads += 1
             threading.Thread(target=self._work, name="introspection", daemon=True).start()
         return self._threads > 0
 
     def _work(self) -> None:
         channel = Channel(self.endpoint, self._clock, allow_loopback=self._allow_loopback)
+        end = _End.IDLE
         try:
-            while (job := self._next()) is not None:
+            while isinstance(job := self._next(), Job):
                 self._settle(job, *self._exchange(channel, job))
+            end = job
         finally:
             channel.close()
-            self._crew.leave()
+            if end is _End.IDLE:
+                self._crew.leave()
 
-    def _next(self) -> Job | None:
-        """The next question that somebody waits for; None when this thread has had nothing to do for long."""
+    def _next(self) -> Job | _End:
+        """The next question that somebody waits for, or why this thread is to end."""
         with self._wake:
             while True:
                 while self._queue:
@@ -201,9 +239,12 @@ class Line:
                 self._idle += 1
                 woken = not self._closed and self._wake.wait(IDLE)
                 self._idle -= 1
+                if self._spared and not self._queue:
+                    self._spared -= 1
+                    return _End.SPARED
                 if self._closed or not (woken or self._queue):
                     self._threads -= 1
-                    return None
+                    return _End.IDLE
 
     def _exchange(self, channel: Channel, job: Job) -> tuple[Answer, float]:
         started = self._clock.monotonic()

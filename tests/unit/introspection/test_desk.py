@@ -303,7 +303,21 @@ def test_the_threads_that_ask_for_one_namespace_are_bounded_however_many_issuers
         assert sum(each.line._threads for each in made._lines.values()) <= MOST_ASKING
         gate.opened.set()
         made.stop()
-        until(lambda: made._crews["shop"]._room._value == MOST_ASKING)
+        until(lambda: made._crews["shop"]._room == MOST_ASKING)
+
+
+def test_a_thread_that_is_idle_gives_its_place_to_another_issuer_of_its_namespace() -> None:
+    clock = SystemClock()
+    with endpoint() as server:
+        made = Desk(clock, allow_http_loopback=True)
+        refs = [IssuerRef("TokenIssuer", "shop", f"opaque-{number}") for number in range(MOST_ASKING + 20)]
+        made.reconcile([at(server.url, ref) for ref in refs])
+        for turn in ("first", "second"):
+            for ref in refs:
+                assert isinstance(ask(made, question(server.url, turn, ref), clock), Inactive)
+        assert sum(each.line._threads for each in made._lines.values()) <= MOST_ASKING
+        made.stop()
+        until(lambda: made._crews["shop"]._room == MOST_ASKING)
 
 
 def test_questions_in_line_are_bounded() -> None:
