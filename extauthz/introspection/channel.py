@@ -101,7 +101,8 @@ class Channel:
         now = self._clock.monotonic()
         connection = self._connection
         if connection is not None and connection.sock is not None:
-            if now - self._used < IDLE and now - self._made < OLDEST:
+            # INVARIANT: what a server sent unasked, or once too often, is not taken for the next question's answer.
+            if now - self._used < IDLE and now - self._made < OLDEST and connection.is_connected:
                 return connection
             self.close()
         return None

@@ -76,9 +76,11 @@ def check_peer(address: str, *, secure: bool, allow_loopback: bool) -> None:
 
 def shown(url: str) -> str:
     """A URL fit for an error text: what may be secret in it, user name and query, is left out."""
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("?")[0].partition("/")
-    text = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"[:_SHOWN]
+    scheme, sign, rest = url.partition("?")[0].partition("://")
+    if not sign:
+        scheme, rest = "", scheme
+    authority, slash, path = rest.partition("/")
+    text = f"{scheme}{sign}{authority.rpartition('@')[2]}{slash}{path}"[:_SHOWN]
     return "".join(character if " " < character <= "~" and character != "`" else "?" for character in text)
 
 

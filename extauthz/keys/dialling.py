@@ -7,6 +7,7 @@ watchdog over the whole exchange: a timeout for each read would let a server tha
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import socket
 import ssl
@@ -27,6 +28,8 @@ from extauthz.model.time import Seconds
 TROUBLE: Final = (OSError, ValueError, HTTPException, HTTPError)
 """What an exchange may raise, besides FetchFailed."""
 
+# It quotes what a server sends, which may be the token that was asked about. What went wrong is told here.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 _MAX_ADDRESSES: Final = 4
 _CHUNK: Final = 1 << 16
 # Of one read, in seconds. Longer than any deadline: the watchdog is to be the one that ends an exchange.
@@ -89,6 +92,8 @@ def _dial(address: Address, watchdog: Watchdog, deadline: Seconds, *, allow_loop
             watchdog.watch(sock)
             # INVARIANT: nothing is sent, not even to connect, before it is known where the connection leads.
             check_peer(str(place[0]), secure=address.secure, allow_loopback=allow_loopback)
+            # A question goes in two parts: held back, the second would wait for an acknowledgement that comes late.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(deadline / len(found))
             sock.connect(place)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,50 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_answer() -> None
         assert isinstance(channel.ask("two"), Inactive)
         channel.close()
     assert server.asked == ["one", "two"]
+
+
+def test_what_a_server_sends_once_too_often_answers_no_other_question() -> None:
+    sent = threading.Event()
+
+    def twice(handler: Any) -> None:
+        handler.reply({"active": False})
+
+        def again() -> None:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n")
+            handler.wfile.write(b'{"active":true}')
+            sent.set()
+
+        threading.Timer(0.1, again).start()
+
+    with endpoint() as server:
+        server.answers["one"] = twice
+        channel = Channel(at(server.url), SystemClock(), allow_loopback=True)
+        assert isinstance(channel.ask("one"), Inactive)
+        assert sent.wait(10.0)
+        time.sleep(0.05)
+        assert isinstance(channel.ask("two"), Inactive)
+        channel.close()
+    assert server.asked == ["one", "two"]
+
+
+def test_both_parts_of_a_question_leave_at_once() -> None:
+    with endpoint() as server:
+        channel = Channel(at(server.url), SystemClock(), allow_loopback=True)
+        channel.ask("one")
+        assert channel._connection is not None
+        assert channel._connection.sock is not None
+        assert channel._connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        channel.close()
+
+
+def test_what_a_server_sends_is_not_quoted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def odd(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\ntoken-1 said back\r\n\r\n{}")
+
+    with endpoint() as server:
+        server.answers["token-1"] = odd
+        ask(server.url)
+    assert caplog.text == ""
 
 
 def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else() -> None:

@@ -112,5 +112,7 @@ def test_plain_http_never_leads_away_from_this_machine() -> None:
 
 def test_an_address_is_shown_without_what_may_be_secret() -> None:
     assert shown("https://user:word@login.example/a/b?key=word#x") == "https://login.example/a/b"
+    assert shown("https://user:word@login.example/to/https://a@b") == "https://login.example/to/https://a@b"
+    assert [shown(text) for text in ("/elsewhere?key=word", "nowhere")] == ["/elsewhere", "nowhere"]
     assert shown("https://login.example/a`b\n\u202ec") == "https://login.example/a?b??c"
     assert len(shown("https://login.example/" + "a" * 5000)) == 200
