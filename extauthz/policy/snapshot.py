@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
+from typing import Final
 
 from extauthz.introspection.endpoint import Endpoint
 from extauthz.keys.jwks import IssuerKeys
@@ -17,6 +18,9 @@ from extauthz.policy.match import HostTable, PathTable, Route
 from extauthz.policy.problem import Problem
 from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
+
+_AS_DASH: Final = str.maketrans(dict.fromkeys("!#$%&'*+.^_`|~", "-"))
+"""The signs of a header name beside letters and digits (RFC 9110, section 5.6.2)."""
 
 
 class Routing:
@@ -92,9 +96,10 @@ class Snapshot:
         return () if table is None else (table,)
 
     def ours(self, names: Collection[str]) -> tuple[str, ...]:
-        """Which of these header names some policy sets from claims; `_` is taken for `-`, as many servers do."""
+        """Which of these header names some policy sets from claims; any other sign is taken for `-`, as servers do that
+        hand headers on as variables (RFC 3875, section 4.1.18): `_` by many, `.` and the like by some."""
         asserted = self._routing.asserted
-        if asserted.isdisjoint(names) and "_" not in "".join(names):
+        if asserted.isdisjoint(names) and "".join(names).replace("-", "").isalnum():
             return ()
         return tuple(name for name in names if _fold(name) in asserted)
 
@@ -139,4 +144,4 @@ def _headers(routes: Iterable[Route]) -> frozenset[str]:
 
 
 def _fold(name: str) -> str:
-    return name.replace("_", "-")
+    return name.translate(_AS_DASH)
