@@ -66,7 +66,8 @@ class ReuseSpec(Ruled):
     scope: CountScope = CountScope.POLICY
     """Which requests share the count."""
     bind_to: Annotated[tuple[BindTo, ...], Field(max_length=3)] = ()
-    """The first use ties the token to these; a use from elsewhere is refused."""
+    """The first use ties the token to these; a use from elsewhere is refused. `SourceAddress` and `SourcePrincipal` are
+    of Envoy's own peer: a load balancer or gateway in between is one peer for all its clients."""
     bind_header: HeaderName | None = None
     """The header with the caller's identity, with `bindTo: [Header]`. The mesh must set it and remove clients' own."""
     retry: RetrySpec | None = None
@@ -93,7 +94,8 @@ class LimitSpec(Ruled):
     name: Label
     """Names the limit; with `scope: Global`, limits of one name share their counts."""
     by: Annotated[tuple[LimitBy, ...], Field(min_length=1, max_length=6)]
-    """What tells the requests apart; several together make one key."""
+    """What tells the requests apart; several together make one key. `SourceAddress` is Envoy's own peer: a load balancer
+    in between is one peer for all its clients."""
     claim: ClaimWord | None = None
     """The claim that counts, with `by: [Claim]`."""
     requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
