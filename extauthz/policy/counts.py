@@ -94,8 +94,8 @@ class LimitSpec(Ruled):
     name: Label
     """Names the limit; with `scope: Global`, limits of one name share their counts."""
     by: Annotated[tuple[LimitBy, ...], Field(min_length=1, max_length=6)]
-    """What tells the requests apart; several together make one key. `SourceAddress` is Envoy's own peer: a load balancer
-    in between is one peer for all its clients."""
+    """What tells the requests apart; several together make one key. `SourceAddress` is Envoy's own peer: a load
+    balancer in between is one peer for all its clients."""
     claim: ClaimWord | None = None
     """The claim that counts, with `by: [Claim]`."""
     requests: Annotated[int, Field(ge=1, le=1_000_000_000)]
