@@ -23,10 +23,13 @@ from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, Key
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 
-__all__ = ["Discovery", "InlineKeys", "IssuerKeys", "JwksUrl", "KeyFile", "KeyRing", "KeyState"]
+__all__ = ["FIRST", "Discovery", "InlineKeys", "IssuerKeys", "JwksUrl", "KeyFile", "KeyRing", "KeyState"]
 
 _LOG: Final = logging.getLogger(__name__)
-_WORKERS: Final = 4
+_WORKERS: Final = 32
+"""Threads that fetch at once; they begin as they are needed."""
+FIRST: Final = Seconds(10.0)
+"""For how long the first fetch of every issuer is waited for."""
 _FOREVER: Final = Instant(math.inf)
 
 
@@ -92,20 +95,22 @@ class KeyRing:
         self._quiet_until: dict[IssuerRef, float] = {}
         self._states: Mapping[IssuerRef, KeyState] = MappingProxyType({})
         self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._began: float | None = None
         self._stopping = False
         self._first_done = False
-        self._reconciled = False
 
     def states(self) -> Mapping[IssuerRef, KeyState]:
         """All issuers' keys: one immutable mapping, replaced as a whole whenever something changes."""
         return self._states
 
     def first_fetch_done(self) -> bool:
-        """Whether every issuer was tried once, with whatever result, since the first `reconcile`. Stays true then:
-        neither an issuer that is down nor one that is added later makes the others unready."""
+        """Whether every issuer was tried once, with whatever result, since the first `reconcile`, or that took FIRST.
+        Stays true then: neither an issuer that is down nor one that is added later makes the others unready."""
         with self._wake:
-            if self._reconciled and not self._first_done:
-                self._first_done = all(entry.tried for entry in self._entries.values())
+            if self._began is not None and not self._first_done:
+                tried = all(entry.tried for entry in self._entries.values())
+                self._first_done = tried or self._clock.monotonic() >= self._began + FIRST
             return self._first_done
 
     def reconcile(self, issuers: tuple[IssuerKeys, ...]) -> None:
@@ -140,20 +145,16 @@ class KeyRing:
     def start(self) -> None:
         """Begin fetching. A second call does nothing."""
         with self._wake:
-            if self._threads:
-                return
-            self._threads = [
-                threading.Thread(target=self._work, name=f"keys-{number}", daemon=True) for number in range(_WORKERS)
-            ]
-        for thread in self._threads:
-            thread.start()
+            if not self._threads:
+                self._hire()
 
     def stop(self) -> None:
         """Stop fetching, for good. What is on its way is dropped; waits at most a few seconds for it."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
-        for thread in self._threads:
+            threads = tuple(self._threads)
+        for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(self._fetcher.deadline + 1.0)
 
@@ -188,7 +189,7 @@ class KeyRing:
                 self._agenda.put(ref, now)
         self._entries = entries
         self._states = MappingProxyType({ref: entry.state for ref, entry in entries.items()})
-        self._reconciled = True
+        self._began = now if self._began is None else self._began
         self._wake.notify_all()
         return self._states != before
 
@@ -204,6 +205,7 @@ class KeyRing:
         with self._wake:
             ref = entry.keys.ref
             entry.busy = False
+            self._agenda.over(ref)
             # Meanwhile the issuer may have been removed or changed; then this result is nobody's.
             if self._stopping or self._entries.get(ref) is not entry:
                 return False
@@ -225,11 +227,21 @@ class KeyRing:
                     entry = self._entries[ref]
                     entry.busy = True
                     # While this thread is busy, another one minds what is due next.
-                    self._wake.notify()
+                    if self._idle:
+                        self._wake.notify()
+                    elif len(self._threads) < _WORKERS:
+                        self._hire()
                     return entry
                 due = self._agenda.next_due()
+                self._idle += 1
                 self._wake.wait(None if due is None else due - now)
+                self._idle -= 1
             return None
+
+    def _hire(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"keys-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _record(self, entry: _Entry, outcome: _Read | str) -> None:
         now = self._clock.now()

@@ -6,6 +6,8 @@ Every delay is jittered, so that many issuers, and many replicas, do not ask at 
 from __future__ import annotations
 
 import heapq
+import math
+from collections import Counter, defaultdict
 from typing import Final
 
 from extauthz.keys.source import IssuerKeys
@@ -17,17 +19,27 @@ FILE_LOOK: Final = Seconds(2.0)
 SHORTEST: Final = Seconds(30.0)
 """The shortest time between two fetches that a server, or a stranger's token, can bring about."""
 
+OF_ONE: Final = 4
+"""Issuers of one namespace whose keys are fetched at once: no more of its servers hang on us."""
+
 _LONGEST_PAUSE: Final = 60.0
 _FIRST_PAUSE: Final = 1.0
 
 
 class Agenda:
-    """One appointment for each issuer, the earliest first. Not safe to share without a lock."""
+    """One appointment for each issuer, the earliest first, and OF_ONE of a namespace at once.
+
+    Not safe to share without a lock.
+    """
 
     def __init__(self) -> None:
         self._due: dict[IssuerRef, float] = {}
         # Holds appointments that were moved or struck out, too: `_due` tells which count.
         self._heap: list[tuple[float, IssuerRef]] = []
+        self._kept: Counter[str] = Counter()
+        """How many appointments of a namespace are being kept."""
+        self._waiting: defaultdict[str, dict[IssuerRef, None]] = defaultdict(dict)
+        """Who was due and waits for others of its namespace, in order."""
 
     def put(self, ref: IssuerRef, due: float) -> None:
         """Make the appointment, or move it."""
@@ -37,6 +49,7 @@ class Agenda:
     def strike(self, ref: IssuerRef) -> None:
         """Strike the appointment out, if there is one."""
         self._due.pop(ref, None)
+        self._waiting[ref.namespace].pop(ref, None)
 
     def next_due(self) -> float | None:
         """When the earliest appointment is, None when there is none."""
@@ -45,13 +58,24 @@ class Agenda:
         return self._heap[0][0] if self._heap else None
 
     def pop(self, now: float) -> IssuerRef | None:
-        """Take the earliest appointment, if it is due."""
-        due = self.next_due()
-        if due is None or due > now:
-            return None
-        _, ref = heapq.heappop(self._heap)
-        del self._due[ref]
-        return ref
+        """Take the earliest appointment, if it is due. It has to be told when it is `over`."""
+        while (due := self.next_due()) is not None and due <= now:
+            _, ref = heapq.heappop(self._heap)
+            del self._due[ref]
+            waiting = self._waiting[ref.namespace]
+            if self._kept[ref.namespace] < OF_ONE:
+                self._kept[ref.namespace] += 1
+                waiting.pop(ref, None)
+                return ref
+            waiting[ref] = None
+        return None
+
+    def over(self, ref: IssuerRef) -> None:
+        """An appointment was kept: who has waited longest for that is next."""
+        self._kept[ref.namespace] -= 1
+        waiting = self._waiting[ref.namespace]
+        if waiting:
+            self.put(next(iter(waiting)), -math.inf)
 
 
 def after_success(keys: IssuerKeys, max_age: Seconds | None, jitter: float) -> Seconds:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.keys.schedule import SHORTEST, Agenda, after_failure, after_success
+from extauthz.keys.schedule import OF_ONE, SHORTEST, Agenda, after_failure, after_success
 from extauthz.keys.source import IssuerKeys, JwksUrl
 from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
@@ -42,6 +42,29 @@ def test_an_appointment_can_be_moved_and_struck_out() -> None:
     agenda.strike(C)
     assert [agenda.pop(9.0) for _ in range(3)] == [B, A, None]
     assert agenda.next_due() is None
+
+
+def test_of_one_namespace_so_many_are_kept_at_once_and_who_waited_longest_is_next() -> None:
+    agenda = Agenda()
+    refs = [IssuerRef("TokenIssuer", "shop", f"{number}") for number in range(OF_ONE + 4)]
+    other = IssuerRef("TokenIssuer", "bank", "b")
+    for due, ref in enumerate((*refs, other)):
+        agenda.put(ref, float(due))
+    taken = [agenda.pop(99.0) for _ in range(OF_ONE + 2)]
+    assert taken == [*refs[:OF_ONE], other, None]
+    agenda.over(other)
+    assert agenda.pop(99.0) is None
+    agenda.strike(refs[OF_ONE + 1])
+    # Who was kept comes again, and asks for it to be soon.
+    agenda.over(refs[0])
+    agenda.put(refs[0], 0.0)
+    agenda.put(refs[OF_ONE + 3], 99.0)
+    assert [agenda.pop(99.0), agenda.pop(99.0)] == [refs[OF_ONE], None]
+    order = []
+    for ref in (refs[OF_ONE], refs[1], refs[2]):
+        agenda.over(ref)
+        order.append(agenda.pop(99.0))
+    assert order == [refs[OF_ONE + 2], refs[OF_ONE + 3], refs[0]]
 
 
 @given(LENGTH, LENGTH, JITTER)
