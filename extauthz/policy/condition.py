@@ -27,6 +27,11 @@ class HeaderMatch:
         """Whether the request has the header."""
         return view.header(self.name) == self.value if self.value else self.name in view.headers
 
+    def is_among(self, view: RequestView) -> bool:
+        """Whether the request has the header more than once, and with this value."""
+        values = view.headers.get(self.name, ())
+        return len(values) > 1 and self.value in values
+
 
 def lacks(method: str | None, headers: tuple[HeaderMatch, ...], view: RequestView) -> str | HeaderMatch | None:
     """The method or header that the request lacks, None when it has them all."""

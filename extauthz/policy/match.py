@@ -77,6 +77,16 @@ class Route:
         found = lacks(key.method, key.headers, view)
         return found if found is not None or key.within is None else key.within.misses(view)
 
+    def doubts(self, view: RequestView) -> bool:
+        """Whether the request lacks nothing but to have a header once: for some servers one of its values counts."""
+        headers = self.key.headers if self.key.within is None else self.key.within.inner.headers
+        once = {each.name: (each.value,) for each in headers if each.is_among(view)}
+        return (
+            bool(once)
+            and self.rule.mode is Mode.ENFORCE
+            and self.misses(view._replace(headers={**view.headers, **once})) is None
+        )
+
     @property
     def plain(self) -> bool:
         """Whether it says what its author wrote, so that another may say the same."""
@@ -135,12 +145,20 @@ class PathTable:
         self._disputed = [(pattern, found) for pattern, found in of_targets if found]
 
     def find(self, view: RequestView) -> Rule | None:
-        """The rule that takes the request, None when there is none."""
+        """The rule that takes the request, None when there is none.
+
+        INVARIANT: no laxer rule takes a request that some server may take for one of a rule before it.
+        """
+        doubted: Rule | None = None
         for routes in self.candidates(view.target.path):
             for route in routes:
-                if route.misses(view) is None:
-                    return route.rule if not self._disputed else self._undisputed(view, route)
-        return None
+                missed = route.misses(view)
+                if missed is None:
+                    found = route.rule if not self._disputed else self._undisputed(view, route)
+                    return found if doubted is None or doubted is route.rule else _in_doubt(doubted)
+                if doubted is None and isinstance(missed, HeaderMatch) and route.doubts(view):
+                    doubted = route.rule
+        return None if doubted is None else _in_doubt(doubted)
 
     def _undisputed(self, view: RequestView, found: Route) -> Rule:
         """The rule found, unless the request may be another policy's by a pattern of its target.
@@ -189,6 +207,12 @@ def _in_dispute(rule: Rule, other: Route) -> Rule:
         "which of the routes comes first is not defined: give one of them an exact path, or another host"
     )
     return Rule(policy=rule.policy, name=rule.name, refuses=Refusal(Reason.REQUEST_MALFORMED, words, at=Step.RULE))
+
+
+def _in_doubt(rule: Rule) -> Rule:
+    words = f"a header came more than once, and with one of its values the request is for {rule.policy} {rule.name}"
+    refusal = Refusal(Reason.REQUEST_MALFORMED, f"{words}: send it once", at=Step.RULE)
+    return Rule(policy=rule.policy, name=rule.name, refuses=refusal)
 
 
 def _prefixes(known: Mapping[str, list[Route]], path: str) -> Iterator[list[Route]]:

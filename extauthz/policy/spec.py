@@ -119,7 +119,8 @@ class HeaderMatchSpec(Union):
     name: HeaderName
     """Header name in lower case."""
     exact: HeaderValue | None = None
-    """The header is there once, with this value."""
+    """The header is there once, with this value. A request that has it several times, once so, goes to no laxer rule:
+    it is refused."""
     present: Literal[True] | None = None
     """`true`: the header is there."""
 

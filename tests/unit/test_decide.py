@@ -8,6 +8,7 @@ from extauthz.model.time import Seconds
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
 from tests.building import NOW, anonymous, obj, policy, with_token
+from tests.checks import check_request, read_response
 from tests.issuing import claims, token
 from tests.worlds import CORP, Asked
 
@@ -254,6 +255,35 @@ def test_a_method_in_lower_case_does_not_get_around_a_rule_for_that_method() -> 
     asked = Asked(policy("p", strict, anonymous("lax")))
     assert asked.reason(method="DELETE") == "credential_absent"
     assert asked.reason(method="delete") == "request_malformed"
+
+
+@pytest.mark.parametrize("sent", [("prod", "prod"), ("prod", "dev"), ("dev", "prod")])
+def test_a_header_that_comes_twice_does_not_get_around_the_rule_for_one_of_its_values(sent: tuple[str, ...]) -> None:
+    strict = with_token("strict", match={"headers": [{"name": "x-env", "exact": "prod"}], "methods": ["GET"]})
+    everywhere = policy("any", anonymous("all"), hosts=("*",))
+    asked = Asked(policy("p", strict, anonymous("lax")), everywhere)
+    assert _sent(asked, "x-env", *sent) == "request_malformed"
+    assert _sent(asked, "x-env", *sent, method="POST") == "allow"
+    assert _sent(asked, "x-env", *sent, host="other.example") == "allow"
+    assert _sent(asked, "x-env", "dev", "test") == "allow"
+    asked.load(policy("p", strict), everywhere)
+    assert _sent(asked, "x-env", *sent) == "request_malformed"
+
+
+def test_a_header_that_comes_twice_is_in_nobodys_way_where_the_rule_is_the_same_or_only_records() -> None:
+    by_header = {"headers": [{"name": "x-env", "exact": "prod"}]}
+    same = anonymous("all", **by_header)
+    same["match"].append({"path": {"prefix": "/"}})
+    assert _sent(Asked(policy("p", same)), "x-env", "prod", "dev") == "allow"
+    trial = policy("trial", with_token("strict", match=by_header), mode="Shadow")
+    assert _sent(Asked(trial, policy("p", anonymous("lax"))), "x-env", "prod", "dev") == "allow"
+
+
+def _sent(asked: Asked, name: str, *values: str, **more: Any) -> str:
+    """The answer to a request with a header that stands there once for each value."""
+    data = check_request(headers=[(name, value) for value in values], raw=True, **more)
+    response = read_response(asked.answerer.answer(data, Seconds(1.0)))
+    return "allow" if response.code == 0 else str(response.metadata["reason"])
 
 
 def test_an_odd_path_needs_leave() -> None:
