@@ -72,7 +72,12 @@ class App:
         self._shared = self._store if isinstance(self._store, SharedStore) else None
         account = ServiceAccount.mounted(os.environ, settings.service_account)
         self._keys = KeyRing(self._clock, allow_http_loopback=settings.allow_http_loopback, account=account)
-        self._desk = Desk(self._clock, allow_http_loopback=settings.allow_http_loopback, size=settings.token_cache_size)
+        self._desk = Desk(
+            self._clock,
+            allow_http_loopback=settings.allow_http_loopback,
+            size=settings.token_cache_size,
+            places=settings.threads,
+        )
         api = api_of(account) if settings.policies is None else None
         self._policies = source_of(settings, api, self._publish, self._clock)
         self._replica = replica_of(settings, api, self._clock)

@@ -26,7 +26,8 @@ from extauthz.model.token import IssuerRef
 NEGATIVE: Final = 2.0
 """Seconds for which a token that was called inactive is not asked about again."""
 MOST_WAITING: Final = 32
-"""Requests that may wait for the endpoints of one namespace's issuers, so that none can keep all others waiting."""
+"""Requests that may wait for the endpoints of one namespace's issuers. Where others wait too, only as many as there are
+places left: so some always are, and slow endpoints of few namespaces keep no other waiting."""
 MOST_ASKING: Final = 64
 """Threads that may ask for the issuers of one namespace."""
 
@@ -54,13 +55,17 @@ class _Open:
 class Desk:
     """Answers questions. Every method may be called from any thread."""
 
-    def __init__(self, clock: Clock, *, allow_http_loopback: bool = False, size: int = 10_000) -> None:
+    def __init__(
+        self, clock: Clock, *, allow_http_loopback: bool = False, size: int = 10_000, places: int = 2 * MOST_WAITING
+    ) -> None:
+        """So many `places` are there for requests that wait."""
         self._clock = clock
         self._allow_loopback = allow_http_loopback
         self._memory = Memory(size)
         self._secret = secrets.token_bytes(32)
         self._serial = itertools.count()
         self._lock = threading.Lock()
+        self._places = places
         self._waiting: Counter[str] = Counter()
         self._crews: defaultdict[str, Crew] = defaultdict(lambda: Crew(MOST_ASKING))
         self._lines: Mapping[IssuerRef, _Open] = MappingProxyType({})
@@ -97,9 +102,9 @@ class Desk:
             return Unanswered("the issuer's settings are being changed", Seconds(1.0))
         namespace = question.issuer.namespace
         with self._lock:
-            if self._waiting[namespace] >= MOST_WAITING:
+            if self._waiting[namespace] >= self._most_waiting(namespace):
                 found.line.told[Told.REFUSED] += 1
-                words = f"more than {MOST_WAITING} requests wait for introspection endpoints of this namespace"
+                words = "too many requests wait for introspection endpoints of this namespace"
                 return Unanswered(words, Seconds(1.0))
             self._waiting[namespace] += 1
         try:
@@ -115,6 +120,11 @@ class Desk:
     def readings(self) -> Mapping[IssuerRef, LineReadings]:
         """How each endpoint does."""
         return {ref: _readings(each.line) for ref, each in self._lines.items()}
+
+    def _most_waiting(self, namespace: str) -> int:
+        waiting = self._waiting.total()
+        alone = waiting == self._waiting[namespace]
+        return MOST_WAITING if alone else min(MOST_WAITING, self._places - waiting)
 
     def _open(self, endpoint: Endpoint, before: _Open | None) -> _Open:
         if before is not None and before.line.endpoint == endpoint:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -280,6 +281,39 @@ def test_one_namespaces_hung_endpoint_keeps_no_other_namespace_waiting() -> None
         waiting = [pool.submit(ask, made, question(hung.url, f"t-{n}"), clock, 2.0) for n in range(MOST_WAITING)]
         until(lambda: made._waiting["shop"] == MOST_WAITING)
         assert isinstance(ask(made, question(server.url, ref=other), clock), Inactive)
+        gate.opened.set()
+        for each in waiting:
+            each.result()
+        made.stop()
+
+
+def _unanswered(asked: list[Future[Answer]], wanted: int) -> bool:
+    """Whether exactly so many have no answer yet."""
+    return sum(not each.done() for each in asked) == wanted
+
+
+def _wait(made: Desk, namespace: str, wanted: int) -> bool:
+    """Whether exactly so many wait for endpoints of the namespace."""
+    return made._waiting[namespace] == wanted
+
+
+def test_slow_endpoints_of_several_namespaces_leave_places_for_another() -> None:
+    clock, places = SystemClock(), 2 * MOST_WAITING
+    refs = [IssuerRef("TokenIssuer", name, "opaque") for name in ("a", "b", "c", "d")]
+    with endpoint() as hung, ThreadPoolExecutor(len(refs) * MOST_WAITING) as pool:
+        made = Desk(clock, allow_http_loopback=True, places=places)
+        made.reconcile([at(hung.url, ref, most_at_once=1, timeout=Seconds(5)) for ref in refs])
+        gate = hung.otherwise = _Gate({"active": False})
+        waiting: list[Future[Answer]] = []
+        # The first came while nobody else did; each later one gets half of what is left.
+        for ref, most in zip(refs, (32, 16, 8, 4), strict=True):
+            mine = [
+                pool.submit(ask, made, question(hung.url, f"t-{number}", ref), clock, 5.0)
+                for number in range(MOST_WAITING)
+            ]
+            until(partial(_unanswered, mine, most))
+            until(partial(_wait, made, ref.namespace, most))
+            waiting += mine
         gate.opened.set()
         for each in waiting:
             each.result()
