@@ -175,11 +175,15 @@ def _of_match(attachment: _Attachment, match: RouteMatch, drafts: tuple[Draft, .
     """What stands for one match of the target."""
     surface = attachment.surface
     if surface.gone:
-        yield _denying(attachment, _lost(surface.ref, gone=True)), Stage.GONE
+        lost = _denying(attachment, _lost(surface.ref, gone=True))
+        yield lost, Stage.GONE
+        yield from _still_said(drafts, lost.rule)
         return
     doubt = surface.doubt or match.doubt
     if doubt:
-        yield replace(_denying(attachment, _unclear(surface.ref, doubt)), greedy=True), Stage.RULE
+        unclear = _denying(attachment, _unclear(surface.ref, doubt))
+        yield replace(unclear, greedy=True), Stage.RULE
+        yield from _still_said(drafts, unclear.rule)
         return
     if any(condition.part is Part.QUERY for condition in match.conditions):
         words = f"a query parameter that {surface.ref} goes by has more than one reading"
@@ -188,6 +192,11 @@ def _of_match(attachment: _Attachment, match: RouteMatch, drafts: tuple[Draft, .
     if not any(draft.greedy or draft.inner == Inner() for draft in drafts):
         words = f"{surface.ref} takes it, and no rule of {attachment.ref} does"
         yield _refusing(attachment, Refusal(Reason.NO_POLICY, words)), Stage.CLOSING
+
+
+def _still_said(drafts: Iterable[Draft], rule: Rule) -> Iterator[tuple[Draft, Stage]]:
+    """INVARIANT: a policy that says the same as one of these was conflicted. It stays so: it is not to serve now."""
+    yield from ((replace(draft, rule=rule), Stage.RULE) for draft in drafts)
 
 
 def _denying(attachment: _Attachment, words: str) -> Draft:

@@ -15,7 +15,7 @@ from extauthz.policy.parse import parse
 from extauthz.policy.problem import Cause
 from extauthz.policy.snapshot import Snapshot
 from extauthz.server.loaded import loaded
-from tests.building import anonymous, policy, view
+from tests.building import anonymous, obj, policy, view, with_token
 from tests.gatewaying import Raw, World, gateway, grpc_route, listener, parent, route, targeting
 
 OLD, MID, NEW = "2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z", "2032-01-01T00:00:00Z"
@@ -368,6 +368,24 @@ def test_what_a_target_took_that_is_gone_falls_to_no_laxer_policy() -> None:
     assert gone_again.version == gone.version
     back = world.with_(route("r", hostnames=[ORDERS])).snapshot()
     assert chosen(back, "/api/x") == "p/all"
+
+
+@pytest.mark.parametrize("then", ["gone", "unclear"])
+def test_a_policy_that_was_conflicted_with_one_whose_target_went_stays_so(then: str) -> None:
+    rules = [with_token("api", match={"path": {"prefix": "/api"}})]
+    world = World(
+        obj("TokenIssuer", "corp", {"issuer": "https://corp.example", "keys": {"discovery": {}}}),
+        route("r", hostnames=[ORDERS]),
+        targeting("p", "r", created=OLD, rules=rules),
+        policy("later", anonymous("lax", path={"prefix": "/api"}), hosts=(ORDERS,), created=NEW),
+    )
+    assert chosen(world.snapshot(), "/api/x") == "p/api"
+    if then == "gone":
+        changed = world.without("HTTPRoute", "r").snapshot()
+    else:
+        changed = world.with_(route("r", hostnames=[ORDERS], matches=[{"path": {"value": "/"}, "new": 1}])).snapshot()
+    assert chosen(changed, "/api/x") == "p/no-target broken"
+    assert Cause.CONFLICTED in causes(changed)
 
 
 def test_what_is_remembered_of_a_target_ends_when_no_policy_names_it() -> None:
