@@ -321,7 +321,8 @@ class AccessPolicySpec(Union):
     rules: Annotated[tuple[RuleSpec, ...], Field(min_length=1, max_length=64)]
     """What each request must show. A request that no rule takes is refused."""
     allow_odd_paths: Annotated[tuple[PathOddity, ...], Field(max_length=5)] = ()
-    """Kinds of paths that servers read differently, let through as they are; refused by default, and where some server
-    may take one for a path that another policy of the host enforces."""
+    """Kinds of paths that servers read differently, let through and matched as they are: with `EmptySegment`, `//admin`
+    is for the rule for `/`, not for that for `/admin`. Refused by default, and where some server may take one for a
+    path that another policy of the host enforces."""
     challenge: ChallengeSpec = field(default_factory=ChallengeSpec)
     """What a client without a good token is told."""
