@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from extauthz.replay.spend import Pepper, Spend
 from extauthz.server.codec import read_check
 from extauthz.server.explaining import explain_check
 
+# What the store would log is told as the reason why there is no answer.
+logging.getLogger("extauthz.replay.redis").addHandler(logging.NullHandler())
 _CONNECTING: Final = 5.0
 _LOOK: Final = 0.01
 _OF_TOKEN: Final = frozenset({Step.BINDING, Step.REUSE})

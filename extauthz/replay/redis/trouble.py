@@ -1,7 +1,8 @@
 """What can be wrong with a server, in words that an operator can act on.
 
 INVARIANT: no message of the driver or of the server is passed on: it might quote a key, a value or a password. What is
-shown is our own words, the server's error code (its first word, in capitals), and the system's word for an errno.
+shown is our own words, the server's error code (its first word, in capitals), the name of a command that it refuses to
+a script, and the system's word for an errno.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from typing import Final
 import redis.exceptions as failures
 
 _CODE: Final = re.compile(r"[A-Z]{2,32}", re.ASCII)
+_NOT_IN_SCRIPT: Final = re.compile(
+    r"(?:ERR )?(?:ACL failure in script|The user executing the script can't)"
+    r"(?:.* run the '([a-z|]{1,32})' command)?",
+    re.ASCII,
+)
+"""How servers say, under the code of every other error, that the user may not do what the script does."""
 
 _ADVICE: Final = {
     "BUSY": ("busy", "runs a script that does not end (BUSY)"),
@@ -91,6 +98,11 @@ def _of_word(error: BaseException, code: str, server: str) -> Trouble:
             return Trouble("timeout", f"the store {server} did not answer in time")
         case failures.ConnectionError() | OSError():
             return _of_connection(error, server)
+        case failures.ResponseError() if refused := _NOT_IN_SCRIPT.match(str(error)):
+            what = f"the command `{refused[1]}`" if refused[1] else "a command or key"
+            return Trouble(
+                "auth", f"the store {server} does not allow this user {what} in the script; see the ACL in the how-to"
+            )
         case failures.ResponseError() if code:
             return Trouble("other", f"the store {server} answered with an error ({code})")
         case _:

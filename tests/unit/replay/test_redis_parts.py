@@ -196,6 +196,9 @@ def test_every_field_of_the_facts_counts_when_they_are_compared() -> None:
 
 # Words for trouble
 
+MAY_NOT = "has no permissions to run the"
+SCRIPT = "mentioned in the command arguments script: 104ae65d, on @user_script:1."
+
 
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
@@ -215,6 +218,10 @@ def test_every_field_of_the_facts_counts_when_they_are_compared() -> None:
         ("CROSSSLOT Keys in request don't hash to the same slot", "cluster", "(CROSSSLOT)"),
         ("WRONGTYPE Operation against a key holding the wrong kind of value", "other", "(WRONGTYPE)"),
         ("ERR max number of clients reached", "connection", "maxclients"),
+        (f"ERR ACL failure in script: User u {MAY_NOT} 'set' command script: on @user_script:1.", "auth", "`set`"),
+        ("ERR ACL failure in script: No permissions to access a key script: on @user_script:1.", "auth", "or key"),
+        (f"ERR The user executing the script can't run this command or subcommand {SCRIPT}", "auth", "a command or"),
+        (f"ERR The user executing the script can't access at least one of the keys {SCRIPT}", "auth", "or key"),
         ("ERR unknown secret-value", "other", "(ERR)"),
     ],
 )
@@ -223,7 +230,7 @@ def test_what_a_server_answers_is_told_by_its_code_and_never_quoted(reply: str, 
     assert trouble.kind == kind
     assert words in trouble.detail
     assert "`redis://a:1`" in trouble.detail
-    for told in ("secret-value", "User u", "3999", "evalsha"):
+    for told in ("secret-value", "User u", "3999", "evalsha", "104ae65d"):
         assert told not in trouble.detail
 
 
