@@ -29,7 +29,7 @@ def command(folder: Path, output: str, *, cluster: bool) -> None:
     """Check every policy in FOLDER and tell all mistakes, with file, line and how to mend them.
 
     Accepts and refuses exactly what `serve` does, with --cluster what a cluster with our CRDs does. Keys are not
-    fetched.
+    fetched; those that stand in the folder are looked at, and an issuer without a usable one is a mistake.
     """
     count, mistakes = lint(folder, cluster=cluster)
     if output == "json":

@@ -24,10 +24,12 @@ from extauthz.control.beside import authorities, digest_of_authorities, resolved
 from extauthz.control.documents import MAX_FILE, Document, read_documents
 from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
+from extauthz.keys.jwks import fault_of
 from extauthz.keys.regular import read_regular
 from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
 from extauthz.policy.gateway.surface import Surfaces
+from extauthz.policy.issuers import issuer_ref
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import ObjectRef, Problem, dotted
 from extauthz.policy.remembered import Remembered
@@ -208,6 +210,16 @@ class Loader:
         snapshot = self._compiler.compile((*_merged(objects, twins), *listing.unread), now, surfaces=surfaces)
         return snapshot, _located(listing, objects, twins, snapshot)
 
+    def keyless(self, listing: Listing, snapshot: Snapshot) -> Iterator[LocatedProblem]:
+        """Issuers whose keys stand in the listing, none of them usable."""
+        objects = zip(listing.placed, self._parsed.all(listing.placed), strict=True)
+        places = {issuer_ref(parsed.ref): (each, parsed.ref) for each, parsed in objects}
+        for keys in snapshot.issuer_keys:
+            fault = fault_of(keys)
+            if fault is not None:
+                each, ref = places[keys.ref]
+                yield _place(each, Problem(ref, ("spec", "keys"), fault))
+
 
 def _located(
     listing: Listing, objects: _Objects, twins: Mapping[ObjectRef, tuple[Problem, ...]], snapshot: Snapshot
@@ -228,9 +240,13 @@ def _located(
 
 
 def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProblem, ...]]:
-    """How many objects a folder holds, and every mistake in it; with `cluster`, also what no cluster takes."""
-    listing = list_folder(folder, cluster=cluster)
-    return len(listing.placed), load(listing, cluster=cluster)[1]
+    """How many objects a folder holds, and every mistake in it; with `cluster`, also what no cluster takes.
+
+    An issuer of whose keys in the folder none is usable counts as a mistake: it is served, and denies every token.
+    """
+    listing, loader = list_folder(folder, cluster=cluster), Loader(cluster=cluster)
+    snapshot, mistakes = loader.load(listing)
+    return len(listing.placed), tuple(sorted({*mistakes, *loader.keyless(listing, snapshot)}))
 
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:

@@ -23,7 +23,7 @@ from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, Key
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 
-__all__ = ["FIRST", "Discovery", "InlineKeys", "IssuerKeys", "JwksUrl", "KeyFile", "KeyRing", "KeyState"]
+__all__ = ["FIRST", "Discovery", "InlineKeys", "IssuerKeys", "JwksUrl", "KeyFile", "KeyRing", "KeyState", "fault_of"]
 
 _LOG: Final = logging.getLogger(__name__)
 _WORKERS: Final = 32
@@ -296,6 +296,14 @@ def _attempt(keys: IssuerKeys, fetcher: Fetcher, loaded: Loaded | None, known: K
     except Exception as error:  # noqa: BLE001 # a mistake of ours must not end the thread that serves all issuers
         _LOG.exception("reading the keys of %s failed", keys.ref)
         return f"reading the keys failed by an error of this program ({type(error).__name__}); please report it"
+
+
+def fault_of(keys: IssuerKeys) -> str | None:
+    """What is wrong with keys that stand in the policies themselves; None for all others, which are not fetched."""
+    if not isinstance(keys.source, InlineKeys):
+        return None
+    outcome = _judge(keys, Loaded(keys.source.document, keys.source.place))
+    return outcome if isinstance(outcome, str) else None
 
 
 def _judge(keys: IssuerKeys, loaded: Loaded) -> _Read | str:

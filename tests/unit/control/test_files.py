@@ -15,6 +15,7 @@ from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from tests.building import NOW, anonymous, obj, policy, revocation, verified, view
 from tests.gatewaying import targeting
+from tests.issuing import jwks
 
 
 def write(folder: Path, **files: Any) -> None:
@@ -296,6 +297,32 @@ def test_a_file_of_revocations_that_cannot_be_read_hides_which_tokens_are_revoke
     revocations = snapshot(tmp_path).revocations
     assert revocations is not None
     assert revocations.count == 2
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_lint_tells_an_issuer_none_of_whose_keys_in_the_folder_is_usable(tmp_path: Path, *, cluster: bool) -> None:
+    weak = {"kty": "RSA", "n": "AAAA", "e": "AQAB"}
+    said = {"issuer": "https://i.example", "audiences": ["a"]}
+    write(
+        tmp_path,
+        inline=obj("TokenIssuer", "inline", said | {"keys": {"inline": {"keys": [weak]}}}),
+        good=obj("TokenIssuer", "good", said | {"keys": {"inline": {"keys": [weak, *jwks("ec")["keys"]]}}}),
+        url=obj("TokenIssuer", "url", said | {"keys": {"jwksUri": "https://i.example/keys"}}),
+        secret=obj("TokenIssuer", "secret", said | {"keys": {"secretRef": {"name": "s", "key": "k"}}}),
+        held={
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "s", "namespace": "shop"},
+            "stringData": {"k": "x"},
+        },
+    )
+    _, mistakes = lint(tmp_path, cluster=cluster)
+    assert [(each.object, each.field) for each in mistakes] == [
+        ("TokenIssuer shop/inline", "spec.keys"),
+        ("TokenIssuer shop/secret", "spec.keys"),
+    ]
+    assert "the policy's own key set is refused: it has no usable key: `entry 1`: " in mistakes[0].message
+    assert "entry `k` of Secret `s` is refused: it is no JSON key set" in mistakes[1].message
 
 
 def test_lint_tells_mistakes_of_revocations(tmp_path: Path) -> None:
