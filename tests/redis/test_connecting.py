@@ -122,6 +122,23 @@ def test_a_password_file_that_is_a_pipe_is_told_and_not_waited_for(tmp_path: Pat
         store.stop()
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+@pytest.mark.parametrize(("kind", "why"), [("pipe", "is no regular file"), ("absent", "No such file")])
+def test_a_file_for_tls_that_cannot_be_read_is_told_and_not_waited_for(
+    tmp_path: Path, name: str, kind: str, why: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    store = RedisStore(Target(host="127.0.0.1", tls=Tls(**{name: tmp_path / kind})), CLOCK, BRISK)
+    store.start()
+    try:
+        wait_for(
+            lambda: f"`{tmp_path / kind}` for TLS with the store cannot be read: {why}" in str(store.trouble()), why
+        )
+    finally:
+        store.stop()
+
+
 @pytest.mark.redis
 def test_another_server_password_does_not_disturb_connections_that_stand(guarded: Server, password: Path) -> None:
     with connected(replace(guarded.target, user="extauthz", password_file=password), CLOCK, BRISK) as store:
@@ -189,16 +206,6 @@ def test_tls_that_cannot_be_trusted_is_refused(
         assert isinstance(store.commit((use(),), None), Unavailable)
     finally:
         store.stop()
-
-
-def test_certificate_files_that_are_missing_are_told_as_such(tmp_path: Path) -> None:
-    with running("valkey") as server:
-        store = RedisStore(replace(server.target, tls=Tls(ca=tmp_path / "absent")), CLOCK, BRISK)
-        store.start()
-        try:
-            wait_for(lambda: "no such file" in str(store.trouble()), "the reason")
-        finally:
-            store.stop()
 
 
 def test_a_unix_socket_a_database_and_a_namespace_keep_counts_apart(server: Server) -> None:

@@ -47,6 +47,15 @@ class Tls:
     cert: Path | None = None
     key: Path | None = None
 
+    def check(self) -> None:
+        """Raises CannotConnect for a file that cannot be read. The driver opens them itself, and waits for a pipe."""
+        for path in filter(None, (self.ca, self.cert, self.key)):
+            try:
+                read_regular(path, 1)
+            except OSError as error:
+                detail = f"the file `{path}` for TLS with the store cannot be read: {error.strerror}"
+                raise CannotConnect(Trouble("tls", detail)) from None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -101,11 +110,12 @@ class Target:
         return replace(self, host=host, port=port, nodes=(), in_cluster=True)
 
     def connection(self, options: dict[str, Any]) -> AbstractConnection:
-        """A connection with these options of the driver, not made yet."""
+        """A connection with these options of the driver, not made yet. Raises CannotConnect."""
         if self.path is not None:
             return UnixDomainSocketConnection(path=str(self.path), **options)  # type: ignore[abstract]  # it has a `host`
         if self.tls is None:
             return Connection(host=self.host, port=self.port, **options)
+        self.tls.check()
         return SSLConnection(
             host=self.host,
             port=self.port,
