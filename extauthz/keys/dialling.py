@@ -34,6 +34,9 @@ _MAX_ADDRESSES: Final = 4
 _CHUNK: Final = 1 << 16
 # Of one read, in seconds. Longer than any deadline: the watchdog is to be the one that ends an exchange.
 _PATIENCE: Final = 30.0
+_ITS_OWN: Final = frozenset({9, 10, 62, 64})
+"""What OpenSSL calls a certificate that is not yet valid, expired, or for another name or address: no authority mends
+that."""
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", re.ASCII)
 
 
@@ -206,7 +209,8 @@ def why(error: Exception) -> str:
         case AddressRefused():
             return str(error)
         case ssl.SSLCertVerificationError():
-            return f"its certificate is refused: {error.verify_message}; set the issuer's `caBundle` to its authority"
+            mend = "" if error.verify_code in _ITS_OWN else "; set the issuer's `caBundle` to its authority"
+            return f"its certificate is refused: {error.verify_message.rstrip('.')}{mend}"
         case ssl.SSLError():
             return f"TLS fails: {(error.reason or 'no reason given').lower().replace('_', ' ')}"
         case socket.gaierror() | UnicodeError():

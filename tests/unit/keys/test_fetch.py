@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from extauthz.keys.dialling import why
 from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import MAX_DOCUMENT
 from extauthz.model.time import Seconds
@@ -234,3 +236,20 @@ def test_no_thread_outlives_a_fetch(site: Site) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(1)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "mended"),
+    [
+        (10, "certificate has expired", False),
+        (62, "Hostname mismatch, certificate is not valid for 'a'.", False),
+        (20, "unable to get local issuer certificate", True),
+        (18, "self-signed certificate", True),
+    ],
+)
+def test_other_authorities_are_advised_only_where_they_mend_it(code: int, words: str, *, mended: bool) -> None:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = code, words
+    said = why(error)
+    assert said.startswith(f"its certificate is refused: {words.rstrip('.')}")
+    assert ("`caBundle`" in said) is mended
