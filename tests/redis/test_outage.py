@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -90,6 +91,20 @@ def test_a_hung_server_is_unavailable_and_then_refused_at_once(server: Server) -
         assert store.state().commits == sent
         proxy.befall(Fault.NONE)
         wait_for(lambda: is_back(store), "the store")
+
+
+def test_a_queue_that_is_too_long_is_no_fault_of_the_server(server: Server) -> None:
+    options = Options(deadline=Seconds(0.3), connections=1, batch=1, check_every=Seconds(3600.0))
+    with connected(server.target, CLOCK, options) as store:
+        told: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
+        for number in range(6000):
+            store.commit_later((use(b"%16d" % number),), None, told.put)
+        outcomes = [told.get()() for _ in range(6000)]
+        late = [each for each in outcomes if not isinstance(each, Committed)]
+        assert 1000 < len(late) < 6000
+        assert any("no connection to the store" in detail(each) for each in late)
+        assert store.ready()
+        assert is_back(store)
 
 
 def test_a_stopped_process_is_unavailable_and_comes_back(server: Server) -> None:

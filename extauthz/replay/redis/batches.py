@@ -47,6 +47,8 @@ class Ticket(Generic[Lane, Work, Result]):
     """Is called once, when the owner has something to do or to read. Must not wait."""
     stage: Stage = Stage.WAITING
     lane: Lane | None = None
+    boarded: bool = False
+    """Whether it is or was in a batch: its work may be done, even where it gave up."""
     result: Result | None = None
     """What came back, there before the stage says so; None while nothing has."""
 
@@ -88,7 +90,7 @@ class Batches(Generic[Lane, Work, Result]):
             if stage is Stage.LEADING and lane is not None and not late:
                 batch = [ticket, *(self._queue.popleft() for _ in range(self._company()))]
                 for each in batch:
-                    each.stage = Stage.ABOARD
+                    each.stage, each.boarded = Stage.ABOARD, True
                 return lane, batch
             if stage is Stage.WAITING:
                 self._queue.remove(ticket)

@@ -20,6 +20,8 @@ class Breaker:
         self._threshold = threshold
         self._failed = 0
         self._trouble: Trouble | None = Trouble("connecting", "the store is not connected yet")
+        self.successes = 0
+        """Grows whenever the server has answered; for looking whether it has meanwhile."""
 
     def trouble(self) -> Trouble | None:
         """Why commits are refused at once; None when they may try."""
@@ -36,6 +38,7 @@ class Breaker:
 
     def succeeded(self) -> None:
         """A commit came back: failures are in a row no more. Does not close an open breaker."""
+        self.successes += 1
         if self._failed:
             with self._lock:
                 self._failed = 0

@@ -131,7 +131,7 @@ class Node:
 
     async def _carry(self, request: Request, deadline: float, waiting: Waiting) -> Crossed | Trouble:
         """Wait for a lane or a place in a batch, and for what comes back."""
-        signal = waiting.signal()
+        signal, answered = waiting.signal(), self._breaker.successes
         ticket: Ticket[Lane, Request, Crossed | Trouble] = Ticket(request, signal.set)
         try:
             if not self._crossings.enter(ticket):
@@ -146,12 +146,19 @@ class Node:
             # Only a task can be stopped while it waits. INVARIANT: it takes neither a lane nor a place with it.
             self._crossings.board(ticket, late=True)
             raise
-        found = ticket.result
-        if found is None:
-            late = f"the store {self._target} did not answer within {format_duration(self._deadline)}"
-            found = Trouble("timeout", late)
-            self._failed(found)
-        return found
+        if ticket.result is not None:
+            return ticket.result
+        late = self._late(sent=ticket.boarded)
+        # Where others were answered meanwhile, it was the queue that took too long, and the server is well.
+        if self._breaker.successes == answered:
+            self._failed(late)
+        return late
+
+    def _late(self, *, sent: bool) -> Trouble:
+        within = format_duration(self._deadline)
+        if sent:
+            return Trouble("timeout", f"the store {self._target} did not answer within {within}")
+        return Trouble("timeout", f"no connection to the store {self._target} was free within {within}", sent=False)
 
     def _travel(self, lane: Lane, batch: list[Ticket[Lane, Request, Crossed | Trouble]], deadline: float) -> None:
         """One round trip for a batch."""
