@@ -12,6 +12,7 @@ KEYS: Spec = {"inline": jwks()}
 ISSUER: Spec = {"issuer": "https://login.corp.example", "keys": KEYS}
 TEMPLATE: Spec = {"issuer": None, "issuerTemplate": "https://login.example/{tid}/v2.0", "tenants": ["red", "blue"]}
 HELD: Spec = {"name": "held", "key": "keys.json"}
+HELD_SECRET: Spec = {"name": "held", "key": "secret.json"}
 
 
 def issuers() -> list[Row]:
@@ -148,7 +149,7 @@ def _keys() -> list[Row]:
         "a ConfigMap": {"configMapRef": HELD},
         "our own account": own,
         "keys with issuers": {"inline": {"keys": [signing]}, "keyIssuerMember": "Match"},
-        "a key with certificates": {"inline": {"keys": [certified]}},
+        "a key with certificates": {"inline": {"keys": [jwks()["keys"][0], certified]}},
     }.items():
         rows.holds(f"keys from {title}", keys=keys)
     for url in (
@@ -205,7 +206,7 @@ def _key_sets() -> list[Row]:
 
 def _algorithms() -> list[Row]:
     rows = Rows("TokenIssuer", ISSUER)
-    rows.holds("symmetric, from a Secret", algorithms=["HS256", "HS512"], keys={"secretRef": HELD})
+    rows.holds("symmetric, from a Secret", algorithms=["HS256", "HS512"], keys={"secretRef": HELD_SECRET})
     rows.holds("no algorithm named", algorithms=[])
     rows.breaks("an unknown algorithm", "spec.algorithms[0]", algorithms=["none"])
     rows.breaks("an algorithm in lower case", "spec.algorithms[0]", algorithms=["rs256"])

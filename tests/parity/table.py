@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 from extauthz.config import INSTALL_NAMESPACE
 from tests.building import obj
+from tests.issuing import jwks
 from tests.parity.issuers import CERTIFICATE, KEYS, issuers
 from tests.parity.policies import RULE, policies
 from tests.parity.revocations import revocations
 from tests.parity.row import Row
 
+KEY_SET = json.dumps(jwks())
+SECRET = json.dumps({"keys": [{"kty": "oct", "use": "sig", "alg": "HS256", "k": "A" * 86}]})
 COMPANIONS = (
     obj("TokenIssuer", "corp", {"issuer": "https://corp.example", "keys": KEYS, "audiences": ["a"]}),
     obj("ClusterTokenIssuer", "corp", {"issuer": "https://all.example", "keys": KEYS, "audiences": ["a"]}),
@@ -16,8 +21,8 @@ COMPANIONS = (
         {"apiVersion": "v1", "kind": kind, "metadata": {"name": "held", "namespace": namespace}} | entries
         for namespace in ("shop", INSTALL_NAMESPACE)
         for kind, entries in (
-            ("Secret", {"stringData": {"keys.json": "{}"}}),
-            ("ConfigMap", {"data": {"keys.json": "{}", "ca.pem": CERTIFICATE}}),
+            ("Secret", {"stringData": {"keys.json": KEY_SET, "secret.json": SECRET}}),
+            ("ConfigMap", {"data": {"keys.json": KEY_SET, "ca.pem": CERTIFICATE}}),
         )
     ),
 )
