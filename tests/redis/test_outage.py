@@ -94,14 +94,14 @@ def test_a_hung_server_is_unavailable_and_then_refused_at_once(server: Server) -
 
 
 def test_a_queue_that_is_too_long_is_no_fault_of_the_server(server: Server) -> None:
-    options = Options(deadline=Seconds(0.3), connections=1, batch=1, check_every=Seconds(3600.0))
+    options = Options(deadline=Seconds(0.5), connections=1, batch=1, check_every=Seconds(3600.0))
     with connected(server.target, CLOCK, options) as store:
         told: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
         for number in range(6000):
             store.commit_later((use(b"%16d" % number),), None, told.put)
         outcomes = [told.get()() for _ in range(6000)]
         late = [each for each in outcomes if not isinstance(each, Committed)]
-        assert 1000 < len(late) < 6000
+        assert 100 < len(late) < 6000
         assert any("no connection to the store" in detail(each) for each in late)
         assert store.ready()
         assert is_back(store)

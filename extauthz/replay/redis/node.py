@@ -137,9 +137,10 @@ class Node:
             if not self._crossings.enter(ticket):
                 await signal.wait(deadline - self._clock.monotonic())
             if ticket.result is None:
-                await waiting.let_others_come()
-                left = deadline - self._clock.monotonic()
-                boarded = self._crossings.board(ticket, late=left < self._deadline * _LEAST_TO_LEAD)
+                # Many may be late at once, and must not stand in the way of those who are not.
+                if not self._is_late(deadline):
+                    await waiting.let_others_come()
+                boarded = self._crossings.board(ticket, late=self._is_late(deadline))
                 if boarded is not None:
                     await waiting.travel(partial(self._travel, *boarded, deadline))
         except BaseException:
@@ -153,6 +154,10 @@ class Node:
         if self._breaker.successes == answered:
             self._failed(late)
         return late
+
+    def _is_late(self, deadline: float) -> bool:
+        """Whether too little time is left to lead a batch."""
+        return deadline - self._clock.monotonic() < self._deadline * _LEAST_TO_LEAD
 
     def _late(self, *, sent: bool) -> Trouble:
         within = format_duration(self._deadline)
