@@ -15,9 +15,8 @@ from extauthz.policy.issuers import MAX_AUTHORITIES
 
 def resolved(document: Document, beside: Path) -> Document:
     """The same document with the files that it names found beside the file it stands in."""
-    raw = document.raw
-    spec = raw.get("spec") if isinstance(raw, dict) else None
-    if not isinstance(spec, dict):
+    raw, spec = document.raw, _spec_of(document)
+    if not spec:
         return document
     changed: dict[str, Any] = {}
     for name in ("keys", "caBundle"):
@@ -27,6 +26,11 @@ def resolved(document: Document, beside: Path) -> Document:
         clients = [_found_beside(introspection, name, beside) for name in introspection]
         changed["introspection"] = introspection | {name: said for client in clients for name, said in client.items()}
     return replace(document, raw={**raw, "spec": {**spec, **changed}}) if changed else document
+
+
+def _spec_of(document: Document) -> dict[str, Any]:
+    spec = document.raw.get("spec") if isinstance(document.raw, dict) else None
+    return spec if isinstance(spec, dict) else {}
 
 
 def _found_beside(spec: Mapping[str, Any], name: str, beside: Path) -> dict[str, Any]:
@@ -40,9 +44,7 @@ def _found_beside(spec: Mapping[str, Any], name: str, beside: Path) -> dict[str,
 def authorities(documents: Iterable[Document]) -> Iterator[Path]:
     """The files of authorities that issuers name. Other files that they may name are followed where they are used."""
     for document in documents:
-        raw = document.raw
-        spec = raw.get("spec") if isinstance(raw, dict) else None
-        bundle = spec.get("caBundle") if isinstance(spec, dict) else None
+        bundle = _spec_of(document).get("caBundle")
         file = bundle.get("file") if isinstance(bundle, dict) else None
         if isinstance(file, str):
             yield Path(file)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from extauthz.control.documents import MAX_FILE, Document, read_documents
 from extauthz.control.hidden import hidden_in
 from extauthz.control.located import LocatedProblem, locate
 from extauthz.keys.jwks import fault_of
-from extauthz.keys.regular import read_regular
+from extauthz.keys.regular import Stamp, read_regular, stamp_of
 from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
 from extauthz.policy.gateway.surface import Surfaces
@@ -128,22 +127,20 @@ class Reader:
         The files of authorities are those that the last reading found named.
         """
         try:
-            stats = [(str(path), path.stat()) for path in _files(self.folder)]
+            found = [(str(path), stamp_of(path)) for path in _files(self.folder)]
         except OSError:
             return None
-        named = [
-            (str(path), _stat(path)) for _, listing in self._known.values() for path in authorities(_documents(listing))
-        ]
-        return [(name, stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)) for name, stat in (*stats, *named)]
+        named = (path for _, listing in self._known.values() for path in authorities(_documents(listing)))
+        return [*found, *((str(path), _stamp(path)) for path in named)]
 
 
 def _documents(listing: Listing) -> Iterator[Document]:
     return (each.document for each in listing.placed)
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stamp(path: Path) -> Stamp | None:
     try:
-        return path.stat()
+        return stamp_of(path)
     except (OSError, ValueError):
         return None
 

@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import logging
 import re
-import stat
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from extauthz.keys.regular import read_regular
+from extauthz.keys.regular import Stamp, read_regular, stamp_of
 from extauthz.replay.spend import Pepper
 
 _LOG: Final = logging.getLogger(__name__)
 _SECRET: Final = re.compile(rb"[!-~]+")
 _MOST: Final = 2
 _LONGEST: Final = 4096
-
-_Stamp: TypeAlias = "tuple[int, int, int] | None"
 
 
 def read_pepper(path: Path, *, at_once: bool = False) -> Pepper:
@@ -103,13 +100,12 @@ class PepperFile:
             " write the one before as a second line, or start anew where forgetting is meant"
         ), None
 
-    def _stamp(self) -> _Stamp:
-        """Of the file itself, behind the links of a mounted Secret; None where there is none to be followed."""
+    def _stamp(self) -> Stamp | None:
+        """Of the file, None where there is none to be followed."""
         try:
-            found = self._path.stat()
+            return stamp_of(self._path)
         except OSError:
             return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _words(pepper: Pepper) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import stat
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
-from extauthz.keys.regular import read_regular
+from extauthz.keys.regular import Stamp, read_regular, stamp_of
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ _LONGEST: Final = 1 << 20
 
 _Made = TypeVar("_Made")
 _Read: TypeAlias = Callable[[Path], bytes]
-_Signature: TypeAlias = tuple[tuple[int, int, int], ...]
+_Signature: TypeAlias = tuple[Stamp | None, ...]
 
 
 class TlsRefused(ValueError):
@@ -153,13 +152,11 @@ def _at_once(path: Path) -> bytes:
     return read_regular(path, _LONGEST)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """Of the file itself, behind the links of a mounted Secret. A pipe, which is read once, does not change."""
+def _stamp(path: Path) -> Stamp | None:
     try:
-        found = path.stat()
+        return stamp_of(path)
     except OSError as error:
         raise TlsRefused(f"`{path}` cannot be read: {error.strerror}") from error
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if stat.S_ISREG(found.st_mode) else (0, 0, 0)
 
 
 def _content(path: Path, read: _Read) -> bytes:
