@@ -2,8 +2,8 @@
 
 `wire` says what crosses, `fields` what of each spend, `../commit.lua` counts, `batches` decides who sends, `connect`
 holds a connection, `keeper` makes them and watches the server, `sentinel` finds it, `breaker` refuses while it is gone,
-`server_clock` minds its clock, `trouble` words what is wrong. `node` ties them together for one server, `store` counts
-there.
+`server_clock` minds its clock, `trouble` words what is wrong. `waiting`, `loops` and `relay` are three ways to wait,
+`ways` holds their threads. `node` ties them together for one server, `store` counts there.
 
 In a cluster, `slots` says where keys lie, `survey` who holds them, `steps` commits slot by slot, and `cluster` counts
 there. `console` is for people.

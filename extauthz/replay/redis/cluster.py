@@ -6,22 +6,21 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
 from extauthz.model.time import Clock
 from extauthz.replay.redis.connect import Target
 from extauthz.replay.redis.keeper import Options
-from extauthz.replay.redis.loops import Loops
 from extauthz.replay.redis.node import Node
-from extauthz.replay.redis.relay import Relay, go_on
+from extauthz.replay.redis.relay import go_on
 from extauthz.replay.redis.slots import slot_of
 from extauthz.replay.redis.steps import Group, Steps, groups_of
 from extauthz.replay.redis.store import StoreState
 from extauthz.replay.redis.survey import Survey
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.waiting import BLOCKING, Waiting, at_once
+from extauthz.replay.redis.ways import Ways
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Then, Unavailable
@@ -51,9 +50,7 @@ class ClusterStore:
         self._deadline = options.deadline
         self._codec = Codec(options.namespace, tagged=True)
         self._survey = Survey(target, options, clock, self._codec)
-        self._drivers = ThreadPoolExecutor(options.connections * _NODES + 1, thread_name_prefix="store")
-        self._loops = Loops(self._drivers)
-        self._relay = Relay(self._drivers)
+        self._ways = Ways(options.connections * _NODES)
         self._under_way: set[asyncio.Future[Outcome]] = set()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -69,8 +66,7 @@ class ClusterStore:
         """Close all connections."""
         self._stopping.set()
         self._survey.stop()
-        self._relay.close()
-        self._drivers.shutdown(wait=False)
+        self._ways.close()
 
     def ready(self) -> bool:
         """Whether commits may try: one node that takes them is enough, for the requests that it counts."""
@@ -117,14 +113,14 @@ class ClusterStore:
     async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
         """The same for a task of an event loop. A task that is cancelled leaves the commit to end by itself."""
         # INVARIANT: steps are given back also for a caller that has gone away. A loop does not hold its tasks.
-        commit = asyncio.ensure_future(self._commit(spends, attempt, self._loops.here()))
+        commit = asyncio.ensure_future(self._commit(spends, attempt, self._ways.loops.here()))
         self._under_way.add(commit)
         commit.add_done_callback(self._under_way.discard)
         return await asyncio.shield(commit)
 
     def commit_later(self, spends: tuple[Spend, ...], attempt: bytes | None, then: Then) -> None:
         """The same without waiting: `then` is called with its end."""
-        go_on(self._commit(spends, attempt, self._relay), then)
+        go_on(self._commit(spends, attempt, self._ways.relay), then)
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         until, now = self._clock.monotonic() + self._deadline, self._clock.now()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from extauthz.model.time import Clock
 from extauthz.replay.redis.connect import Target
 from extauthz.replay.redis.keeper import Options
-from extauthz.replay.redis.loops import Loops
 from extauthz.replay.redis.node import Node
-from extauthz.replay.redis.relay import Relay, go_on
+from extauthz.replay.redis.relay import go_on
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.waiting import BLOCKING, Waiting, at_once
+from extauthz.replay.redis.ways import Ways
 from extauthz.replay.redis.wire import Codec
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Then, Unavailable
@@ -51,10 +50,7 @@ class RedisStore:
         self._deadline = options.deadline
         self._codec = Codec(options.namespace)
         self._node = Node(target, clock, options, self._codec)
-        # Its threads begin with the first that is needed. One goes on while the others travel.
-        self._drivers = ThreadPoolExecutor(options.connections + 1, thread_name_prefix="store")
-        self._loops = Loops(self._drivers)
-        self._relay = Relay(self._drivers)
+        self._ways = Ways(options.connections)
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
 
@@ -65,8 +61,7 @@ class RedisStore:
     def stop(self) -> None:
         """Close all connections."""
         self._node.stop()
-        self._relay.close()
-        self._drivers.shutdown(wait=False)
+        self._ways.close()
 
     def ready(self) -> bool:
         """Whether commits may try."""
@@ -109,11 +104,11 @@ class RedisStore:
 
     async def commit_async(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
         """The same for a task of an event loop. What a cancelled task had sent may be counted."""
-        return await self._commit(spends, attempt, self._loops.here())
+        return await self._commit(spends, attempt, self._ways.loops.here())
 
     def commit_later(self, spends: tuple[Spend, ...], attempt: bytes | None, then: Then) -> None:
         """The same without waiting: `then` is called with its end."""
-        go_on(self._commit(spends, attempt, self._relay), then)
+        go_on(self._commit(spends, attempt, self._ways.relay), then)
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""
