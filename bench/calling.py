@@ -94,12 +94,12 @@ def run(effort: Effort) -> Report:
     share = ratio(_values(by_name, "extauthz, one token", RATE), _values(by_name, "empty handler", RATE))
     return Report(
         "call",
-        f"through grpcio, {IN_FLIGHT} in flight, {_THREADS} threads",
+        f"through grpcio, {IN_FLIGHT} in flight",
         rows,
         (Target("one token / an empty handler's rate", SHARE, share, at_least=True),),
         standing=(_our_standing(by_name), *_peers()),
         notes=(
-            "the empty handler is a plain grpcio server; with `our calls` it takes its calls as extauthz does",
+            f"the empty handler is a plain grpcio server with {_THREADS} threads; `our calls`: taken as extauthz does",
             "the other servers were measured elsewhere, beside that machine's own yardsticks",
             *_doubts(rows),
         ),
@@ -149,7 +149,7 @@ def extauthz_server() -> Iterator[Server]:
         command = [
             sys.executable, "-m", "extauthz.cli", "serve",
             "--policies", folder, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-            "--decision-log", "/dev/null", "--log-level", "warning", "--threads", str(_THREADS), "--store", "memory",
+            "--decision-log", "/dev/null", "--log-level", "warning", "--store", "memory",
             # A machine that others use may hold a call up; that is noise, and no reason to deny.
             "--check-budget", "10s",
         ]  # fmt: skip
