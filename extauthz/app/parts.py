@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
-from extauthz.config import ControllerSettings, LogSink, Settings, TcpAddress
+from extauthz.config import ControllerSettings, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.connection import Api, NoConnection, connect
 from extauthz.control.leases import ReplicaLease
@@ -23,7 +22,7 @@ from extauthz.server.events import Events, Receive
 from extauthz.server.grpcio import Serving
 from extauthz.server.tls import TlsFiles, TlsRefused
 from extauthz.telemetry.audit import AuditLog, redaction
-from extauthz.telemetry.output import LogFile, Output, Stream
+from extauthz.telemetry.output import output_of
 
 
 class StartError(Exception):
@@ -96,21 +95,13 @@ def pepper_file_of(settings: Settings) -> PepperFile | None:
 
 def audit_of(settings: Settings, pseudonym: Callable[[str, str], str]) -> AuditLog | None:
     """The decision log, None when it is off. `pseudonym` redacts. Raises StartError."""
-    output: Output
-    match sink := settings.decision_log:
-        case LogSink.OFF:
-            return None
-        case LogSink.STDOUT:
-            output = Stream(1)
-        case LogSink.STDERR:
-            output = Stream(2)
-        case Path() as path:
-            output = LogFile(path)
+    output = output_of(settings.decision_log)
+    if output is None:
+        return None
     try:
         output.check()
     except OSError as error:
-        name = sink.value if isinstance(sink, LogSink) else sink
-        raise StartError(f"the decision log `{name}` cannot be written: {error.strerror}") from error
+        raise StartError(f"the decision log `{settings.decision_log}` cannot be written: {error.strerror}") from error
     redacted = redaction((field.value for field in settings.decision_log_redact), pseudonym)
     return AuditLog(output, allows=settings.decision_log_allows, redacted=redacted)
 

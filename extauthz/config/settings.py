@@ -83,6 +83,9 @@ class LogSink(Enum):
     STDERR = "stderr"
     OFF = "off"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from extauthz.config import LogSink
+
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -45,6 +47,19 @@ class Stream:
 
     def close(self) -> None:
         """Leave it open: it is not ours."""
+
+
+def output_of(log: LogSink | Path) -> Output | None:
+    """Where a decision log goes, not opened yet; None when it is off."""
+    match log:
+        case LogSink.OFF:
+            return None
+        case LogSink.STDOUT:
+            return Stream(1)
+        case LogSink.STDERR:
+            return Stream(2)
+        case Path():
+            return LogFile(log)
 
 
 class LogFile:

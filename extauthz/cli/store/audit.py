@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Final
 
 from extauthz.cli.store.counts import Counts, CountsUnknown
-from extauthz.config import LogSink, Settings
+from extauthz.config import Settings
 from extauthz.decide import Admission
 from extauthz.model.time import Instant, Seconds
 from extauthz.telemetry.audit import Entries, redaction
 from extauthz.telemetry.observation import Observation, SpendOutcome
-from extauthz.telemetry.output import LogFile, Output, Stream
+from extauthz.telemetry.output import Stream, output_of
 
 _STDERR: Final = Stream(2)
 
@@ -23,7 +22,7 @@ class Trail:
     def __init__(self, settings: Settings) -> None:
         """Open the decision log; with `off`, standard error. Raises CountsUnknown."""
         self._settings = settings
-        self._output = _output(settings.decision_log)
+        self._output = output_of(settings.decision_log) or _STDERR
         try:
             self._output.check()
             self._output.descriptor()
@@ -60,13 +59,3 @@ def forgotten(counts: Counts, deleted: int, why: str, at: Instant, settings: Set
     )
     redacted = redaction((field.value for field in settings.decision_log_redact), counts.pepper.pseudonym)
     return Entries(redacted).forgotten(seen, f"{detail}; {why}" if why else detail)
-
-
-def _output(log: LogSink | Path) -> Output:
-    match log:
-        case LogSink.STDOUT:
-            return Stream(1)
-        case LogSink.STDERR | LogSink.OFF:
-            return _STDERR
-        case path:
-            return LogFile(path)
