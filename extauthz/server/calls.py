@@ -4,6 +4,9 @@ grpcio's own server hands each call from the thread that polls to a thread of a 
 polling thread has brought the message: four times the interpreter changes hands, and each time costs about as much as a
 decision. Here whoever polls decides, and only what must wait for somebody else is left to other threads.
 
+While more than one waits, several are decided before their answers go out together. Each answer brings the next call
+of its caller, and taking that in takes the core from whoever decides: one by one, that costs more than the decision.
+
 That queue is the lowest layer that gRPC has in Python, and it promises its callers nothing: `pyproject.toml` admits the
 versions that were tried, and whatever is used of it stands in this module.
 """
@@ -23,6 +26,10 @@ from extauthz.model.time import Clock, seconds_until
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_MESSAGE: Final = b"a call of this method has one request message"
+_WAVE: Final = 8
+"""Answers that go out together, at most (`make bench ARGS='--only call'`; see ADR 34)."""
+_WAVE_SECONDS: Final = 0.002
+"""While an answer has waited for this long, no other decision begins before it is sent."""
 
 Leave: TypeAlias = Callable[[Callable[[], None]], None]
 """Has something run by a thread that may wait."""
@@ -63,6 +70,8 @@ class Calls:
         self.answering = answering
         self.waiting: deque[_Call] = deque()
         """Those whose message is there and not looked at."""
+        self._ready: deque[tuple[_Call, bytes]] = deque()
+        """Those decided, and their answers."""
         self.inside = 0
         """Those that wait or are worked on."""
         self._method = method
@@ -86,12 +95,11 @@ class Calls:
 
     def _run(self) -> None:
         while self._more or self._open:
-            # What has arrived is taken in before the next decision, so that each knows how long it has waited.
-            event = self._queue.poll(deadline=0.0 if self.waiting else None)
+            # What has arrived is taken in before the next decisions, so that each knows how long it has waited.
+            event = self._queue.poll(deadline=0.0 if self.waiting or self._ready else None)
             try:
                 if event.completion_type == cygrpc.CompletionType.queue_timeout:
-                    if self.waiting:
-                        self.waiting.popleft().decide()
+                    self.wave()
                 elif event.tag is self:
                     self._take(event)
                 else:
@@ -100,6 +108,20 @@ class Calls:
                 _LOG.error("a call failed: %s", type(error).__name__)
             # Kept until the next one comes, it would keep alive a call that is over.
             del event
+
+    def wave(self) -> None:
+        """Decide some of those that wait, then send their answers."""
+        end = self._clock.monotonic() + _WAVE_SECONDS
+        while self.waiting and len(self._ready) < _WAVE:
+            call = self.waiting.popleft()
+            answer = call.decide()
+            if answer is not None:
+                self._ready.append((call, answer))
+            if self._clock.monotonic() >= end:
+                break
+        while self._ready:
+            call, answer = self._ready.popleft()
+            call.send(answer)
 
     def _ask(self) -> None:
         try:
@@ -140,20 +162,22 @@ class _Call:
         call.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(0),), self._closed)
         call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), self._received)
 
-    def decide(self) -> None:
-        """Answer it. One whose caller has gone is not even looked at, and so spends nothing."""
+    def decide(self) -> bytes | None:
+        """Its answer, to be sent; None when others will send one, or nobody waits for one.
+
+        One whose caller has gone is not even looked at, and so spends nothing.
+        """
         if self._gone:
             self._leave()
-            return
-        answering = self._calls.answering
+            return None
         try:
-            answer = answering.answer(self._data, self._ticket)
-            if not isinstance(answer, bytes):
-                answer(self._send, self._aside)
-                return
+            answer = self._calls.answering.answer(self._data, self._ticket)
+            if isinstance(answer, bytes):
+                return answer
+            answer(self.send, self._aside)
         except Exception as error:  # noqa: BLE001  # the last line: what failed must still not be an RPC error
-            answer = self._failed(error)
-        self._send(answer)
+            return self._failed(error)
+        return None
 
     def _aside(self, work: Callable[[], None]) -> None:
         """Leave it to a thread that may wait."""
@@ -162,7 +186,7 @@ class _Call:
             try:
                 work()
             except Exception as error:  # noqa: BLE001  # as above
-                self._send(self._failed(error))
+                self.send(self._failed(error))
 
         self._calls.answering.leave(guarded)
 
@@ -170,7 +194,8 @@ class _Call:
         _LOG.error("a Check could not be answered: %s", type(error).__name__)
         return self._calls.answering.failed
 
-    def _send(self, answer: bytes) -> None:
+    def send(self, answer: bytes) -> None:
+        """Send its answer."""
         self._end(cygrpc.StatusCode.ok, b"", cygrpc.SendMessageOperation(answer, 0))
 
     def _end(self, code: object, details: bytes, *message: object) -> None:
@@ -181,8 +206,11 @@ class _Call:
         data = event.batch_operations[0].message()
         if data is not None:
             self._data = data
-            # One too many does not wait for those before it.
-            self.decide() if self._ticket.crowded else self._calls.waiting.append(self)
+            if not self._ticket.crowded:
+                self._calls.waiting.append(self)
+            elif (answer := self.decide()) is not None:
+                # One too many does not wait for those before it.
+                self.send(answer)
         elif self._gone:
             self._leave()
         else:

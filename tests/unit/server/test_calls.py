@@ -23,9 +23,12 @@ class Call:
 
     def __init__(self) -> None:
         self.tell: list[Callable[[Any], None]] = []
+        self.broken = False
 
     def start_server_batch(self, operations: tuple[Any, ...], tell: Callable[[Any], None]) -> None:
         assert operations
+        if self.broken:
+            raise ValueError("gRPC does not take it")
         self.tell.append(tell)
 
     def answered(self) -> bool:
@@ -51,10 +54,13 @@ class Taking(Calls):
     def __init__(self, most: int = 8, answer: bytes | Later = b"answer") -> None:
         self.seen: list[tuple[bytes, Ticket]] = []
         self.left: list[Callable[[], None]] = []
+        self.deciding: Callable[[], None] = lambda: None
+        """What happens in each decision."""
         self.clock = FakeClock()
 
         def answering(data: bytes, ticket: Ticket) -> bytes | Later:
             self.seen.append((data, ticket))
+            self.deciding()
             return answer
 
         state = SimpleNamespace(server=SimpleNamespace(register_method=str, register_completion_queue=id))
@@ -72,10 +78,6 @@ class Taking(Calls):
             call.message(message)
         return call
 
-    def decide(self) -> None:
-        """Take the next one's turn."""
-        self.waiting.popleft().decide()
-
 
 def test_a_call_is_decided_when_it_is_its_turn_and_knows_when_it_came() -> None:
     calls = Taking()
@@ -83,7 +85,7 @@ def test_a_call_is_decided_when_it_is_its_turn_and_knows_when_it_came() -> None:
     call = calls.take(b"data")
     calls.clock.advance(3.0)
     assert not calls.seen
-    calls.decide()
+    calls.wave()
     assert calls.seen == [(b"data", Ticket(came, math.inf, crowded=False))]
     assert call.answered()
 
@@ -99,7 +101,7 @@ def test_a_call_whose_caller_has_gone_is_not_decided() -> None:
     calls = Taking()
     call = calls.take(b"data")
     call.over(cancelled=True)
-    calls.decide()
+    calls.wave()
     assert not calls.seen
     assert not call.answered()
     assert (calls.inside, calls._open) == (0, 0)
@@ -109,7 +111,7 @@ def test_a_caller_that_has_said_all_has_not_gone() -> None:
     calls = Taking()
     call = calls.take(b"data")
     call.over(cancelled=False)
-    calls.decide()
+    calls.wave()
     assert call.answered()
 
 
@@ -119,7 +121,7 @@ def test_a_call_is_inside_until_its_answer_is_sent_and_open_until_its_caller_has
     call = calls.take(b"data")
     if not crowded:
         assert calls.inside == 1
-        calls.decide()
+        calls.wave()
         assert calls.inside == 1
     call.sent()
     assert (calls.inside, calls._open) == (0, 1)
@@ -139,7 +141,7 @@ def test_a_call_that_goes_before_its_message_is_there_leaves_nothing_behind() ->
 def test_what_must_wait_is_left_to_others_and_is_inside_until_it_is_sent() -> None:
     calls = Taking(most=1, answer=lambda send, leave: leave(lambda: send(b"later")))
     call = calls.take(b"data")
-    calls.decide()
+    calls.wave()
     assert not call.answered()
     assert (len(calls.left), calls.inside) == (1, 1)
     calls.left[0]()
@@ -148,11 +150,40 @@ def test_what_must_wait_is_left_to_others_and_is_inside_until_it_is_sent() -> No
     assert calls.inside == 0
 
 
+def test_answers_of_those_that_wait_go_out_together() -> None:
+    calls = Taking(most=20)
+    waiting = [calls.take(b"data") for _ in range(20)]
+    calls.deciding = lambda: went.append(sum(call.answered() for call in waiting))
+    went: list[int] = []
+    while calls.waiting:
+        calls.wave()
+    assert went == [0] * 8 + [8] * 8 + [16] * 4
+    assert all(call.answered() for call in waiting)
+
+
+def test_no_answer_waits_long_for_the_decisions_after_it() -> None:
+    calls = Taking()
+    waiting = [calls.take(b"data") for _ in range(5)]
+    calls.deciding = lambda: calls.clock.advance(0.0012)
+    calls.wave()
+    assert [call.answered() for call in waiting] == [True, True, False, False, False]
+
+
+def test_an_answer_that_cannot_be_sent_holds_up_no_other() -> None:
+    calls = Taking()
+    waiting = [calls.take(b"data") for _ in range(3)]
+    waiting[0].broken = True
+    with pytest.raises(ValueError, match="does not take it"):
+        calls.wave()
+    calls.wave()
+    assert [call.answered() for call in waiting] == [False, True, True]
+
+
 def test_an_answer_may_come_without_anybody_who_waits() -> None:
     sends: list[Callable[[bytes], None]] = []
     calls = Taking(answer=lambda send, _leave: sends.append(send))
     call = calls.take(b"data")
-    calls.decide()
+    calls.wave()
     assert not call.answered()
     sends[0](b"later")
     assert call.answered()
@@ -164,7 +195,7 @@ def test_it_ends_when_grpc_has_no_more_and_the_last_call_is_over() -> None:
     call = calls.take(b"data")
     calls._take(SimpleNamespace(success=False))
     assert (calls._more, calls._open) == (False, 1)
-    calls.decide()
+    calls.wave()
     call.sent()
     call.over(cancelled=False)
     calls._run()
