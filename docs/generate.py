@@ -69,7 +69,8 @@ ADVICE = {
 def reasons() -> str:
     """Every reason for a denial."""
     rows = [
-        f"| `{r.label}` | {r.http_status} | {r.grpc_code} | {_challenge(r)} | {r.text} | {ADVICE[r]} |" for r in Reason
+        f"| `{r.label}` | {r.http_status} | {r.grpc_code} | {_challenge(r)} | {_told(r)} | {r.text} | {ADVICE[r]} |"
+        for r in Reason
     ]
     return "\n".join(
         [
@@ -78,8 +79,11 @@ def reasons() -> str:
             "Why a request is refused: one word in the decision log, the metrics and Envoy's dynamic metadata.",
             "A client reads the text only. Reasons that share a text look alike to it, so that nobody can probe.",
             "",
-            "| reason | HTTP | gRPC | challenge | the client reads | what to do |",
-            "|---|---|---|---|---|---|",
+            "Where a rule takes a refresh token from a form, clients are told as by a token endpoint (RFC 6749, section",
+            "5.2): 400 with the `error` below, and no challenge; `as elsewhere` is told as under other rules.",
+            "",
+            "| reason | HTTP | gRPC | challenge | at a token endpoint | the client reads | what to do |",
+            "|---|---|---|---|---|---|---|",
             *rows,
             "",
             *_steps(),
@@ -106,6 +110,10 @@ def _challenge(reason: Reason) -> str:
     if reason.error is None:
         return "none"
     return f"`{reason.error}`" if reason.error else "without `error`"
+
+
+def _told(reason: Reason) -> str:
+    return "as elsewhere" if reason.token_endpoint_error is None else f"`{reason.token_endpoint_error}`"
 
 
 def setting_page() -> str:

@@ -31,6 +31,7 @@ from extauthz.replay.spend import Pepper, Rate, Room, Spend
 from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
+from extauthz.tokens.token_request import is_of_another_grant
 from extauthz.tokens.verify import Verifier
 
 NOT_LOADED: Final = Refusal(Reason.NOT_READY, "no policies are loaded yet")
@@ -112,6 +113,7 @@ def decide(view: RequestView, world: World, now: Instant, answered: Answered | N
     rule = snapshot.choose(view)
     if isinstance(rule, Refusal):
         return Deny(refusal=rule)
+    rule = serving(rule, view)
     ours = snapshot.ours(view.headers)
     token = _authenticate(view, rule, world, now, answered)
     if isinstance(token, Ask):
@@ -149,6 +151,14 @@ def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> 
             assert_never(outcome)
     refused = _refuse(refusal, admission.allow.ground, admission.challenge, admission.ours)
     return refused.allow if isinstance(refused, Admission) else refused
+
+
+def serving(rule: Rule, view: RequestView) -> Rule:
+    """The rule, or what it has for token requests of other grants, where this is one."""
+    # INVARIANT: one that can only refuse refuses these, too.
+    if rule.other_grants is None or rule.demand is None or rule.broken is not None:
+        return rule
+    return rule.other_grants if is_of_another_grant(view, rule.demand.other_grants) else rule
 
 
 def refuse_unserved(view: RequestView, rule: Rule) -> Refusal | None:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 def credentials_in(view: RequestView) -> Iterator[str]:
     """Every text of a request that may be, or hold, a credential."""
     yield from _values(view.target.query, "&;")
+    yield from _values(view.form, "&;")
     for name, values in view.headers.items():
         for value in values:
             if name == "cookie":

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from extauthz.decide import NOT_LOADED, World, refuse_unserved
+from extauthz.decide import NOT_LOADED, World, refuse_unserved, serving
 from extauthz.explain.introspected import tell_introspected
 from extauthz.explain.requirements import step_of, tell_changes, tell_clause
 from extauthz.explain.story import Outcome, ToldStep
@@ -40,7 +40,7 @@ def tell_steps(view: RequestView, world: World, now: Instant, answered: Answered
         yield told(Step.RULE, rule, wanted=wanted)
         return
     yield told(Step.RULE, rule, found=f"rule `{rule.name}` of {rule.policy}", wanted=wanted)
-    yield from _Case(view, rule, snapshot, world, now, answered).tell()
+    yield from _Case(view, serving(rule, view), snapshot, world, now, answered).tell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _Case:
         if refusal is not None:
             yield from self._unreached()
         elif self.rule.demand is None:
-            yield skipped(Step.CREDENTIAL, "the rule admits without a token")
+            yield skipped(Step.CREDENTIAL, "the rule admits this request without a token")
             yield from self._changes(None)
         else:
             yield from self._credential(self.rule.demand)

@@ -51,12 +51,15 @@ class Channel:
         self._connection: Connection | None = None
         self._made = self._used = 0.0
 
-    def ask(self, token: str) -> Answer:
-        """What the endpoint says of a token. Blocks for the endpoint's `timeout` at most; never raises."""
+    def ask(self, token: str, hint: str = "access_token") -> Answer:
+        """What the endpoint says of a token, which it first looks for among those of the kind that `hint` names.
+
+        Blocks for the endpoint's `timeout` at most; never raises.
+        """
         where = shown(self._endpoint.url)
         try:
             address = parse_address(self._endpoint.url, allow_loopback=self._allow_loopback)
-            headers, body = introduce(self._endpoint.client, {"token": token, "token_type_hint": "access_token"})
+            headers, body = introduce(self._endpoint.client, {"token": token, "token_type_hint": hint})
         except (AddressRefused, NoSecret) as error:
             return Unanswered(f"`{where}` is not asked: {error}")
         with Watchdog(self._endpoint.timeout) as watchdog:

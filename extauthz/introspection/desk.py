@@ -108,7 +108,7 @@ class Desk:
                 return Unanswered(words, Seconds(1.0))
             self._waiting[namespace] += 1
         try:
-            return found.line.ask(self._key(found, question), question.token, until)
+            return found.line.ask(self._key(found, question), question.token, until, question.hint)
         finally:
             with self._lock:
                 self._waiting[namespace] -= 1
@@ -142,7 +142,9 @@ class Desk:
         return self._memory.look(key, self._clock.monotonic())
 
     def _key(self, found: _Open, question: Question) -> bytes:
-        return hmac.digest(self._secret, found.mark + question.token.encode("utf-8", "surrogatepass"), "sha256")
+        # No hint holds the sign that ends it.
+        asked = f"{question.hint}\0{question.token}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._secret, found.mark + asked, "sha256")
 
     def _remember(self, endpoint: Endpoint, job: Job, answer: Answer) -> None:
         now = self._clock.monotonic()

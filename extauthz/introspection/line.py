@@ -81,10 +81,11 @@ class _End(Enum):
 class Job:
     """One question that is in line, or being asked."""
 
-    __slots__ = ("answer", "done", "give_up", "key", "token")
+    __slots__ = ("answer", "done", "give_up", "hint", "key", "token")
 
-    def __init__(self, key: bytes, token: str, give_up: float) -> None:
+    def __init__(self, key: bytes, token: str, give_up: float, hint: str) -> None:
         self.key = key
+        self.hint = hint
         self.token = token
         self.give_up = give_up
         """From when on nobody waits for it."""
@@ -133,8 +134,8 @@ class Line:
         """What is wrong with the endpoint; None after an answer, and before the first question."""
         return self._breaker.problem
 
-    def ask(self, key: bytes, token: str, until: float) -> Answer:
-        """Wait for the answer until then, on the monotonic clock. `key` stands for the token."""
+    def ask(self, key: bytes, token: str, until: float, hint: str = "access_token") -> Answer:
+        """Wait for the answer until then, on the monotonic clock. `key` stands for the token and the hint."""
         with self._wake:
             job = self._jobs.get(key)
             if job is None:
@@ -151,7 +152,7 @@ class Line:
                     self._breaker.unasked()
                     self.told[Told.REFUSED] += 1
                     return Unanswered("too many threads ask endpoints of this namespace's issuers", Seconds(1.0))
-                job = self._enter(key, token, until)
+                job = self._enter(key, token, until, hint)
             job.give_up = max(job.give_up, until)
         job.done.wait(max(0.0, until - self._clock.monotonic()))
         if job.answer is None:
@@ -196,8 +197,8 @@ class Line:
             self._allowance -= 1.0
         return refusal
 
-    def _enter(self, key: bytes, token: str, until: float) -> Job:
-        job = self._jobs[key] = Job(key, token, until)
+    def _enter(self, key: bytes, token: str, until: float, hint: str) -> Job:
+        job = self._jobs[key] = Job(key, token, until, hint)
         self._queue.append(job)
         self._wake.notify()
         return job
@@ -249,7 +250,7 @@ class Line:
     def _exchange(self, channel: Channel, job: Job) -> tuple[Answer, float]:
         started = self._clock.monotonic()
         try:
-            answer = channel.ask(job.token)
+            answer = channel.ask(job.token, job.hint)
         except Exception as error:  # noqa: BLE001 # a mistake of ours must not end the thread that others wait for
             _LOG.error("asking an introspection endpoint failed: %s", type(error).__name__)
             answer = Unanswered(f"asking failed by an error of this program ({type(error).__name__}); please report it")

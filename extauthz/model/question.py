@@ -22,6 +22,8 @@ class Question(NamedTuple):
     endpoint: str
     """The URL that the rule's issuer names. Whoever asks must ask there and nowhere else."""
     token: str
+    hint: str = "access_token"
+    """What kind of token the endpoint is to look for first (RFC 7662, section 2.1)."""
 
     def __repr__(self) -> str:
         return f"Question(issuer={self.issuer!s}, endpoint={self.endpoint!r})"

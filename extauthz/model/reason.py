@@ -14,6 +14,18 @@ UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
 
+_AT_TOKEN_ENDPOINT: Final = {
+    "credential_absent": "invalid_request",
+    "invalid_request": "invalid_request",
+    "request_malformed": "invalid_request",
+    "invalid_token": "invalid_grant",
+    "claim_refused": "invalid_grant",
+    "insufficient_user_authentication": "invalid_grant",
+    "insufficient_scope": "invalid_scope",
+}
+"""What a token endpoint calls a reason, by its error code where it has one, else by its name."""
+
+
 class Reason(Enum):
     """A reason for refusing: its name, gRPC code, HTTP status, OAuth error code and the text a client may read.
 
@@ -105,4 +117,7 @@ class Reason(Enum):
         self.error = error
         """The `error` of the `WWW-Authenticate` challenge (RFC 6750, section 3.1): a code, the empty text for a
         challenge without one, or None for no challenge, because a new token would not help."""
+        self.token_endpoint_error = _AT_TOKEN_ENDPOINT.get(error or label)
+        """The `error` where a token endpoint is guarded (RFC 6749, section 5.2), told with status 400; None where the
+        status is told as everywhere: what is wrong is neither the request nor its token."""
         self.text = text

@@ -47,6 +47,8 @@ class RequestView(NamedTuple):
     """`namespace/name` from the route's `context_extensions`, which beats the host."""
     form: str = ""
     """The body of a form (`application/x-www-form-urlencoded`), as far as Envoy sent it along; it may hold a token."""
+    form_doubt: str = ""
+    """Why the upstream may read another form than this one, for the operator; empty where there is no doubt."""
 
     def header(self, name: str) -> str | None:
         """The one value of a header, or None when it is absent or was sent more than once as raw entries."""

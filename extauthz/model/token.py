@@ -10,6 +10,9 @@ from typing import Final, NamedTuple, NewType
 from extauthz.model.encoding import Json
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
 
+REFRESH_TOKEN: Final = "refresh_token"
+"""The form parameter of RFC 6749, section 6, and the `grant_type` of a request that holds it."""
+
 MAX_TOKEN: Final = 8192
 """Characters of a token, unless a rule says otherwise. Larger ones do not pass most servers' header limits anyway."""
 
@@ -28,6 +31,8 @@ class SlotKind(Enum):
     """A cookie of the given name, holding the bare token."""
     QUERY = "query"
     """A query parameter; only by opt-in, and removed before the request goes upstream."""
+    FORM = "form"
+    """The parameter `refresh_token` in the body of a token request (RFC 6749, section 6), which goes upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,8 @@ class Demand:
     """Headers for API keys that may be filled beside the token."""
     max_length: int = MAX_TOKEN
     """Characters of the token."""
+    other_grants: frozenset[str] = frozenset()
+    """Grants whose token requests pass without a token, where the slot is a form's."""
 
     @property
     def ignored_header_parameters(self) -> frozenset[str]:

@@ -71,6 +71,8 @@ class Challenge:
     """URL of the protected resource metadata (RFC 9728, section 5.1)."""
     acr_values: tuple[str, ...] = ()
     max_age: Seconds | None = None
+    token_endpoint: bool = False
+    """Whether a denial is told as a token endpoint tells it, in place of a challenge (RFC 6749, section 5.2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from extauthz.model.reuse import Limit, Reuse, ReuseKey
+from dataclasses import replace
+
+from extauthz.model.reuse import Limit, LimitBy, Reuse, ReuseKey
 from extauthz.model.token import ClaimPath, Demand, IssuerRef, Slot, SlotKind, Trust
 from extauthz.model.verdict import Challenge, PolicyRef
 from extauthz.policy.clause import Clause
@@ -28,32 +30,41 @@ def compile_rule(
     demand, unmet = _demand(rule.token, policy.namespace, issuers) if rule.token is not None else (None, [])
     unmet += _without_ids(rule, demand)
     require = rule.require or RequireSpec()
-    authentication = require.authentication
-    return (
-        Rule(
-            policy=policy,
-            name=rule.name,
-            mode=spec.mode,
-            demand=demand,
-            clauses=_clauses(require),
-            reuse=_reuse(rule.reuse) if rule.reuse is not None else None,
-            limits=tuple(_limit(limit) for limit in rule.limits),
-            claim_headers=tuple(
-                (name, ClaimPath(claim)) for name, claim in sorted(rule.upstream.claim_headers.items())
-            ),
-            forward_token=rule.upstream.forward_token,
-            challenge=Challenge(
-                realm=spec.challenge.realm,
-                scopes=require.scopes,
-                resource_metadata=spec.challenge.resource_metadata,
-                acr_values=authentication.acr_values if authentication is not None else (),
-                max_age=authentication.max_age if authentication is not None else None,
-            ),
-            odd_paths=frozenset(spec.allow_odd_paths),
-            broken=first_of([why.words for _, why in unmet]) if unmet else None,
-        ),
-        unmet,
+    compiled = Rule(
+        policy=policy,
+        name=rule.name,
+        mode=spec.mode,
+        demand=demand,
+        clauses=_clauses(require),
+        reuse=_reuse(rule.reuse) if rule.reuse is not None else None,
+        limits=tuple(_limit(limit) for limit in rule.limits),
+        claim_headers=tuple((name, ClaimPath(claim)) for name, claim in sorted(rule.upstream.claim_headers.items())),
+        forward_token=rule.upstream.forward_token,
+        challenge=_challenge(spec, require, demand),
+        odd_paths=frozenset(spec.allow_odd_paths),
+        broken=first_of([why.words for _, why in unmet]) if unmet else None,
     )
+    return replace(compiled, other_grants=_for_other_grants(compiled)), unmet
+
+
+def _challenge(spec: AccessPolicySpec, require: RequireSpec, demand: Demand | None) -> Challenge:
+    authentication = require.authentication
+    return Challenge(
+        realm=spec.challenge.realm,
+        scopes=require.scopes,
+        resource_metadata=spec.challenge.resource_metadata,
+        acr_values=authentication.acr_values if authentication is not None else (),
+        max_age=authentication.max_age if authentication is not None else None,
+        token_endpoint=demand is not None and demand.slot.kind is SlotKind.FORM,
+    )
+
+
+def _for_other_grants(rule: Rule) -> Rule | None:
+    """The same rule for token requests that have no token: what it counts by addresses, and nothing else of it."""
+    if rule.demand is None or not rule.demand.other_grants:
+        return None
+    limits = tuple(limit for limit in rule.limits if limit.by == (LimitBy.SOURCE_ADDRESS,))
+    return replace(rule, demand=None, clauses=(), reuse=None, limits=limits, claim_headers=())
 
 
 def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand, list[_Unmet]]:
@@ -83,6 +94,7 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
         exact_audience=token.audience_mode == "Exact",
         alongside=frozenset(token.alongside),
         max_length=token.max_length,
+        other_grants=frozenset(token.from_.other_grants),
     ), unmet
 
 
@@ -108,6 +120,8 @@ def _slot(spec: SlotSpec) -> Slot:
             return Slot(SlotKind.COOKIE, name)
         case SlotSpec(query=str(name)):
             return Slot(SlotKind.QUERY, name)
+        case SlotSpec(form=str(name)):
+            return Slot(SlotKind.FORM, name)
         case _:
             raise AssertionError("a slot has exactly one member")
 

@@ -32,6 +32,8 @@ class Rule:
     """Kinds of odd paths that this rule lets through."""
     broken: str | None = None
     """Why this rule can only refuse, for the operator; None in a good one."""
+    other_grants: Rule | None = None
+    """What serves token requests of other grants, which have no token; None where all of them are refused."""
     refuses: Refusal | None = None
     """What every request is told that comes here, where no rule of an author's stands; None in a rule of one."""
 

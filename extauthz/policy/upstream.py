@@ -53,6 +53,9 @@ def changes_of(
             refusal = _keep_other_cookies(view.headers if view is not None else {}, name, headers, removed)
             if refusal is not None:
                 return refusal
+        case Slot(SlotKind.FORM):
+            # Nobody can change a body here, and the authorization server needs the token.
+            pass
         case Slot(_, name) if not rule.forward_token:
             removed.append(name)
         case _:

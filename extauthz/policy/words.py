@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -202,6 +202,15 @@ CookieName: TypeAlias = Annotated[str, shaped(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", 
 
 ParameterName: TypeAlias = Annotated[str, shaped(r"^[A-Za-z0-9._~-]+$", "letters, digits and `-._~`", high=64)]
 """A query parameter that needs no percent-encoding."""
+
+OtherGrant: TypeAlias = Literal[
+    "authorization_code",
+    "client_credentials",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:openid:params:grant-type:ciba",
+]
+"""A `grant_type` whose requests hold no refresh token (RFC 6749, section 4; RFC 7523; RFC 8628; CIBA)."""
 
 Word: TypeAlias = Annotated[str, shaped(r"^[\x20-\x7e]+$", "printable ASCII")]
 """Printable ASCII."""

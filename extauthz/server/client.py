@@ -35,6 +35,8 @@ class Question:
     source_principal: str = ""
     policy: str = ""
     """Pins a policy, `namespace/name`, as a route's `context_extensions` would."""
+    body: bytes = field(default=b"", repr=False)
+    """Sent along as with `with_request_body` and `pack_as_bytes`; empty for none."""
 
     def encode(self) -> bytes:
         """The CheckRequest that Envoy would send with `encode_raw_headers`."""
@@ -45,6 +47,8 @@ class Question:
         http.protocol = "HTTP/1.1"
         for name, value in self.headers:
             http.header_map.headers.add(key=name.lower(), raw_value=value.encode("latin-1"))
+        http.size = len(self.body) if self.body else -1
+        http.raw_body = self.body
         if self.source_address:
             attributes.source.address.socket_address.address = self.source_address
         attributes.source.principal = self.source_principal

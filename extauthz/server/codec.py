@@ -23,6 +23,7 @@ from extauthz.model.request import Glimpse, RequestView, Source
 from extauthz.model.step import Step
 from extauthz.model.target import Malformed, Target, parse_host, parse_method, parse_target
 from extauthz.model.verdict import Refusal
+from extauthz.server.form import read_form
 from extauthz.server.respond import INTERNAL_DENIAL, write_verdict
 
 __all__ = ["INTERNAL_DENIAL", "MAX_HEADERS", "glimpse", "read_check", "write_verdict"]
@@ -33,7 +34,6 @@ MAX_HEADERS: Final = 1000
 PINNED_POLICY: Final = "extauthz.dev/policy"
 """Key of the route's `context_extensions` that names the policy."""
 
-_FORM: Final = "application/x-www-form-urlencoded"
 _FOREIGN: Final = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z:\n-]")
 _MAX_ADDRESS: Final = 64
 _MAX_REMEMBERED: Final = 2048
@@ -97,6 +97,7 @@ def _view(attributes: AttributeContext) -> RequestView:
     http = request.http
     told = _Told(http.method, http.path, http.host)
     headers = _headers(http, told)
+    form, doubt = read_form(http, headers) if "content-type" in headers else ("", "")
     return RequestView(
         parse_method(told.method),
         parse_host(told.host),
@@ -106,7 +107,8 @@ def _view(attributes: AttributeContext) -> RequestView:
         http.id,
         _request_id(headers),
         attributes.context_extensions.get(PINNED_POLICY),
-        _form(http, headers) if "content-type" in headers else "",
+        form,
+        doubt,
     )
 
 
@@ -116,13 +118,6 @@ class _Told(NamedTuple):
     method: str
     path: str
     host: str
-
-
-def _form(http: AttributeContext.HttpRequest, headers: _Headers) -> str:
-    """The body, where any of the content types given is that of a form; servers compare it without regard to case."""
-    if not any(_FORM in value.lower() for value in headers["content-type"]):
-        return ""
-    return http.body or http.raw_body.decode("latin-1")
 
 
 def _target(http: AttributeContext.HttpRequest, path: str) -> Target:

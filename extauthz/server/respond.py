@@ -1,4 +1,4 @@
-"""CheckResponse: what Envoy is told of a verdict, and what a refused client reads (RFC 9110, RFC 9457).
+"""CheckResponse: what Envoy is told of a verdict, and what a refused client reads (RFC 9110, RFC 9457, RFC 6749).
 
 Everything that depends on the reason alone is laid down once, when the module is loaded.
 """
@@ -117,8 +117,9 @@ def _vouched(allow: Allow) -> Ground:
 def _refuse(deny: Deny) -> CheckResponse:
     reason = deny.reason
     response = CheckResponse()
-    response.CopyFrom(_TEMPLATES[reason])
-    challenge = www_authenticate(reason, deny.challenge)
+    at_token_endpoint = deny.challenge.token_endpoint
+    response.CopyFrom((_AT_TOKEN_ENDPOINT if at_token_endpoint else _TEMPLATES)[reason])
+    challenge = None if at_token_endpoint else www_authenticate(reason, deny.challenge)
     if challenge is not None:
         _overwrite(response.denied_response.headers.add(), "www-authenticate", challenge)
     if reason.http_status in {429, 503}:
@@ -199,6 +200,21 @@ def _template(reason: Reason) -> CheckResponse:
     return response
 
 
+def _token_endpoint_template(reason: Reason) -> CheckResponse:
+    """The same where a token endpoint is guarded: its clients read the errors of RFC 6749, section 5.2."""
+    response = _template(reason)
+    if reason.token_endpoint_error is None:
+        return response
+    denied = response.denied_response
+    denied.status.code = 400  # type: ignore[assignment]  # as above
+    denied.body = json.dumps({"error": reason.token_endpoint_error, "error_description": reason.text})
+    del denied.headers[:]
+    for name, value in (("content-type", "application/json"), ("cache-control", "no-store"), ("pragma", "no-cache")):
+        _overwrite(denied.headers.add(), name, value)
+    return response
+
+
+_AT_TOKEN_ENDPOINT: Final = {reason: _token_endpoint_template(reason) for reason in Reason}
 _TEMPLATES: Final = {reason: _template(reason) for reason in Reason}
 
 INTERNAL_DENIAL: Final = write_verdict(Deny(refusal=Refusal(Reason.INTERNAL, "a bug in extauthz")))

@@ -1,4 +1,5 @@
-"""Bearer credentials: the one place where a request carries its token (RFC 6750, section 2; cookies: RFC 6265).
+"""Bearer credentials: the one place where a request carries its token (RFC 6750, section 2; cookies: RFC 6265;
+refresh tokens: RFC 6749, section 6).
 
 A rule names one slot, and only that slot is read. A credential in a second place makes the request ambiguous, because
 the upstream might believe the other one: it is refused, never resolved.
@@ -9,14 +10,14 @@ from __future__ import annotations
 import re
 from itertools import product
 from typing import Final, assert_never
-from urllib.parse import unquote, unquote_plus
 
-from extauthz.model.encoding import Ambiguous, parse_json_object
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
 from extauthz.model.token import MAX_TOKEN, Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
+from extauthz.tokens.parameters import Unclear, is_token68, leniently, named_alike, once, parameter, strictly, token68
+from extauthz.tokens.token_request import refuse_request
 
 QUERY_NAME: Final = "access_token"
 """The query parameter of RFC 6750, section 2.3. Never read unless a slot names it, and never ignored beside a token."""
@@ -29,19 +30,9 @@ _KEY_SPELLINGS: Final = frozenset(
     "".join(spelling) for name in KEY_HEADERS for spelling in product(*("-_" if sign == "-" else sign for sign in name))
 )
 
-_TOKEN68: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
-_AS_UNDERSCORE: Final = str.maketrans(" .[", "___")
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # A comma, then a word that no `=` follows: the next credential, not the next parameter of this one.
 _SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]|\Z)|\Z)", re.ASCII)
-
-
-class _Unclear(ValueError):
-    """The slot holds something, but not exactly one token. The message says why and never quotes the value."""
-
-    def __init__(self, detail: str, reason: Reason = Reason.CREDENTIAL_MALFORMED) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 def find_credential(
@@ -58,9 +49,12 @@ def find_credential(
         plain = _plain(view, longest)
         if plain is not None:
             return Credential(plain, slot)
+    unread = refuse_request(view) if slot.kind is SlotKind.FORM else ""
+    if unread:
+        return Refusal(Reason.CREDENTIAL_MALFORMED, unread, at=Step.CREDENTIAL)
     try:
         token = _read(view, slot)
-    except _Unclear as problem:
+    except Unclear as problem:
         return Refusal(problem.reason, f"{place_of(slot)} {problem}", at=Step.CREDENTIAL)
     other = _elsewhere(view, slot, alongside)
     if token is None:
@@ -98,7 +92,9 @@ def _read(view: RequestView, slot: Slot) -> str | None:
         case SlotKind.COOKIE:
             return _cookie(view.headers.get("cookie", ()), slot.name)
         case SlotKind.QUERY:
-            return _parameter(view.target.query, slot.name)
+            return parameter(view.target.query, slot.name)
+        case SlotKind.FORM:
+            return parameter(view.form, slot.name, "form")
         case _:
             assert_never(slot.kind)
 
@@ -110,108 +106,34 @@ def _bearer(values: tuple[str, ...]) -> str | None:
         return None
     scheme = _SCHEME.match(text)
     if scheme is None:
-        raise _Unclear("does not begin with the name of a scheme")
+        raise Unclear("does not begin with the name of a scheme")
     if scheme[0].lower() == "bearer":
-        return _token68(text[scheme.end() :], after_scheme=True)
+        return token68(text[scheme.end() :], after_scheme=True)
     if _SECOND_SCHEME.search(text) is not None:
-        raise _Unclear("holds more than one credential")
+        raise Unclear("holds more than one credential")
     return None
 
 
 def _bare(values: tuple[str, ...]) -> str | None:
     text = _single(values)
     if text.lower().startswith("bearer "):
-        raise _Unclear("holds a scheme before the token; outside `Authorization` a token stands without a scheme")
-    return _token68(text) if text else None
+        raise Unclear("holds a scheme before the token; outside `Authorization` a token stands without a scheme")
+    return token68(text) if text else None
 
 
 def _single(values: tuple[str, ...]) -> str:
     if len(values) > 1:
-        raise _Unclear("is sent more than once")
+        raise Unclear("is sent more than once")
     return values[0].strip(" ") if values else ""
-
-
-def _token68(text: str, *, after_scheme: bool = False) -> str:
-    """INVARIANT: what leaves this module is token68, whatever the slot: ASCII without blanks, commas or controls."""
-    token = text.lstrip(" ") if after_scheme else text
-    if not token:
-        raise _Unclear("names the scheme `Bearer` without a token")
-    if after_scheme and token == text:
-        raise _Unclear("has no space after the scheme `Bearer`")
-    if not is_token68(token):
-        if _is_json(token):
-            raise _Unclear("holds a token in JSON form; only the compact form is taken", Reason.TOKEN_MALFORMED)
-        if is_token68(token.replace("=", "")):
-            raise _Unclear("holds `=` inside the token: the segments of a JWT have no padding (RFC 7515, section 2)")
-        raise _Unclear("holds characters that no token has: white space, a comma, a control or a foreign character")
-    return token
-
-
-def is_token68(text: str) -> bool:
-    """Whether the text is `token68` (RFC 9110, section 11.2): characters of a token, at least one, then any `=`."""
-    # A table finds what is foreign among a thousand characters in a fraction of the time that a pattern takes.
-    kept = text.rstrip("=")
-    return kept != "" and kept.isascii() and not kept.encode("ascii").translate(None, _TOKEN68)
-
-
-def _is_json(text: str) -> bool:
-    """Whether the text is one JSON object: the other serialization of a JWS (RFC 7515, section 7.2)."""
-    try:
-        return text.startswith("{") and bool(parse_json_object(text.encode("utf-8", "surrogatepass")))
-    except Ambiguous:
-        return False
 
 
 def _cookie(values: tuple[str, ...], name: str) -> str | None:
     """The value of a cookie. Fields sent apart are one list (RFC 9113, section 8.2.3)."""
     text = "; ".join(values)
-    found = _strictly(text, ";", name)
-    if found != _leniently(text, ";,", name):
-        raise _Unclear("can be read in two ways, because of a comma, a blank or percent-encoding in `Cookie`")
-    return _bare(_once(found))
-
-
-def _parameter(query: str, name: str) -> str | None:
-    found = _strictly(query, "&", name)
-    # The proxy that strips the token from the query reads strictly, too: what it would overlook must not get in.
-    if found != _named_alike(query, "&;", name) or (found and " " in query):
-        raise _Unclear("can be read in two ways, because of `;`, a blank or percent-encoding in the query")
-    value = "".join(_once(found))
-    if "+" in value:
-        raise _Unclear("holds a `+`, which servers read in two ways")
-    # What is encoded belongs to the value: a blank that a server does not trim is part of another token.
-    return _token68(unquote(value)) if value else None
-
-
-def _once(found: list[str]) -> tuple[str, ...]:
-    if len(found) > 1:
-        raise _Unclear("is sent more than once")
-    return tuple(found)
-
-
-def _strictly(text: str, separators: str, name: str) -> list[str]:
-    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", text))
-    return [value for found, _, value in pairs if found == name]
-
-
-def _leniently(text: str, separators: str, name: str) -> list[str]:
-    """What the most lenient server finds: it trims and decodes names, and splits wherever some standard once did."""
-    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", text))
-    return [value for found, _, value in pairs if unquote_plus(found).strip() == name]
-
-
-def _named_alike(query: str, separators: str, name: str) -> list[str]:
-    """What the most lenient server finds in a query or form, where it takes other spellings for this name, too."""
-    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", query))
-    wanted = _folded(name)
-    return [value for found, _, value in pairs if _folded(unquote_plus(found)) == wanted]
-
-
-def _folded(name: str) -> str:
-    """The one name that some server takes a parameter's for: ASP.NET knows no case in them; PHP reads a space, `.` and
-    an open `[` as `_`, and `name[…]` as a list of that name; and for some a NUL ends it."""
-    text = name.partition("\0")[0].strip().lower()
-    return (text.partition("[")[0] if "]" in text else text).translate(_AS_UNDERSCORE)
+    found = strictly(text, ";", name)
+    if found != leniently(text, ";,", name):
+        raise Unclear("can be read in two ways, because of a comma, a blank or percent-encoding in `Cookie`")
+    return _bare(once(found))
 
 
 def _may_name_token(query: str) -> bool:
@@ -221,8 +143,10 @@ def _may_name_token(query: str) -> bool:
 
 def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str | None:
     """Another place of the request that holds a credential."""
-    if slot.kind is not SlotKind.AUTHORIZATION and any(v.strip(" ") for v in view.headers.get("authorization", ())):
-        return "`Authorization`"
+    if slot.kind is not SlotKind.AUTHORIZATION:
+        filled = [value for value in view.headers.get("authorization", ()) if value.strip(" ")]
+        if filled and not (slot.kind is SlotKind.FORM and _is_client(filled)):
+            return "`Authorization`"
     mine = slot.name if slot.kind is SlotKind.HEADER else ""
     for name, values in view.headers.items():
         if name != mine and any(v.strip(" ") for v in values):
@@ -232,14 +156,20 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
             if folded in KEY_HEADERS and folded not in alongside:
                 return f"`{name}`, which the rule does not list in `alongside`,"
     # RFC 6750, section 2.2: a third way to send a token, which no slot reads.
-    if view.form and _named_alike(view.form, "&;", QUERY_NAME):
+    if view.form and named_alike(view.form, "&;", QUERY_NAME):
         return f"the form parameter `{QUERY_NAME}`"
     query = view.target.query
     if _may_name_token(query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
         # Where `;` does not separate, what follows it belongs to the value.
-        found = [*_named_alike(query, "&;", QUERY_NAME), *_named_alike(query, "&", QUERY_NAME)]
+        found = [*named_alike(query, "&;", QUERY_NAME), *named_alike(query, "&", QUERY_NAME)]
         return f"the query parameter `{QUERY_NAME}`" if any(found) else None
     return None
+
+
+def _is_client(values: list[str]) -> bool:
+    """Whether this is how a client shows who it is at a token endpoint (RFC 6749, section 2.3.1): no second token."""
+    scheme, _, secret = values[0].strip(" ").partition(" ")
+    return len(values) == 1 and scheme.lower() == "basic" and is_token68(secret.lstrip(" "))
 
 
 def place_of(slot: Slot) -> str:
@@ -253,5 +183,7 @@ def place_of(slot: Slot) -> str:
             return f"the cookie `{slot.name}`"
         case SlotKind.QUERY:
             return f"the query parameter `{slot.name}`"
+        case SlotKind.FORM:
+            return f"the form parameter `{slot.name}`"
         case _:
             assert_never(slot.kind)

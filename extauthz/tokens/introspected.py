@@ -19,7 +19,7 @@ from extauthz.model.question import Active, Answer, Inactive, Question, Unanswer
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
-from extauthz.model.token import Demand, Introspected, TokenForms, Trust
+from extauthz.model.token import Demand, Introspected, SlotKind, TokenForms, Trust
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.claims import Verified, read_claims
 from extauthz.tokens.jws import parse_jws, read_payload
@@ -69,25 +69,26 @@ def asked_about(token: str, demand: Demand) -> Asked | Refusal | None:
     trust = demand.introspector
     if trust is None or trust.introspected is None:
         return None
+    hint = "refresh_token" if demand.slot.kind is SlotKind.FORM else "access_token"
     if not looks_signed(token):
-        return _opaque(token, trust, trust.introspected)
+        return _opaque(token, trust, trust.introspected, hint)
     # The usual JWT beside an endpoint for opaque tokens is not read twice.
     if demand.issuers and trust.introspected.forms is TokenForms.OPAQUE:
         return None
-    found = _signed(token, trust, trust.introspected, demand)
+    found = _signed(token, trust, trust.introspected, demand, hint)
     # Where the rule trusts signatures too, it is theirs to say what is wrong with a JWT.
     return None if isinstance(found, Refusal) and demand.issuers else found
 
 
-def _opaque(token: str, trust: Trust, how: Introspected) -> Asked | Refusal:
+def _opaque(token: str, trust: Trust, how: Introspected, hint: str) -> Asked | Refusal:
     if how.prefixes and not token.startswith(how.prefixes):
         words = f"the token is opaque, and does not begin with {quote_all(how.prefixes)} (`prefixes` of {trust.ref})"
         return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
     # Servers that decode a token read it with or without the padding: it is one token.
-    return Asked(trust, Question(trust.ref, how.endpoint, token), token.rstrip("=").encode("ascii"))
+    return Asked(trust, Question(trust.ref, how.endpoint, token, hint), token.rstrip("=").encode("ascii"))
 
 
-def _signed(token: str, trust: Trust, how: Introspected, demand: Demand) -> Asked | Refusal | None:
+def _signed(token: str, trust: Trust, how: Introspected, demand: Demand, hint: str) -> Asked | Refusal | None:
     jws = parse_jws(token, trust.ignored_header_parameters)
     if isinstance(jws, Refusal):
         return jws
@@ -102,7 +103,7 @@ def _signed(token: str, trust: Trust, how: Introspected, demand: Demand) -> Aske
     if not trust.speaks_for(claims):
         words = f"`iss` is {quote(claims.get('iss'))}, wanted is one of {quote_all(trust.names)}, byte for byte"
         return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
-    return Asked(trust, Question(trust.ref, how.endpoint, token), jws.signing_input)
+    return Asked(trust, Question(trust.ref, how.endpoint, token, hint), jws.signing_input)
 
 
 def read_answer(asked: Asked, answer: Answer, now: Instant) -> Verified | Refusal:
@@ -125,12 +126,25 @@ def _read(asked: Asked, said: Mapping[str, Json], now: Instant) -> Verified | Re
     if not trust.speaks_for(claims):
         words = f"the endpoint says that `iss` is {quote(claims['iss'])}, not {quote_all(trust.names)}"
         return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
-    refusal = _refuse_kind(claims, trust)
+    kind = _refuse_other_kind if asked.question.hint == "refresh_token" else _refuse_kind
+    refusal = kind(claims, trust)
     if refusal is not None:
         return refusal
     # The endpoint is in the identity so that another one, which says what it likes, cannot make the same.
     identity = hashlib.sha256(asked.question.endpoint.encode("ascii") + b"\0" + asked.same).digest()
     return read_claims(claims, trust, identity, hashlib.sha256(asked.same).digest(), now)
+
+
+def _refuse_other_kind(claims: Mapping[str, Json], trust: Trust) -> Refusal | None:
+    """Where a refresh token is wanted, an access token must not use up its family, or whoever is sent one could."""
+    for name in _KINDS:
+        found = str(claims.get(name, "refresh")).lower()
+        if "refresh" not in found and found != "offline" and (name, found) != ("token_type", "bearer"):
+            words = f"the endpoint does not say that it is a refresh token (`{name}` is {quote(claims[name])})"
+            dpop = (name, found) == ("token_type", "dpop")
+            reason = Reason.SENDER_MISMATCH if dpop else Reason.TOKEN_MALFORMED
+            return Refusal(reason, words, issuer=trust.ref, at=None if dpop else Step.TYPE)
+    return None
 
 
 def _refuse_kind(claims: Mapping[str, Json], trust: Trust) -> Refusal | None:

@@ -114,3 +114,13 @@ def _insist_on_challenge(headers: Mapping[str, str], word: Word) -> None:
         assert challenge["scope"]
     if word is STEPUP:
         assert challenge.keys() & {"acr_values", "max_age"}
+
+
+def refused_at_token_endpoint(response: Response, error: str, reason: str) -> None:
+    """Insist on the error of a token endpoint (RFC 6749, section 5.2), and on the reason behind it."""
+    metadata = response.metadata
+    assert (metadata["decision"], metadata.get("reason")) == ("deny", reason), metadata
+    assert response.code != 0
+    assert response.http_status == 400
+    assert json.loads(response.body)["error"] == error
+    assert response.headers == {"content-type": "application/json", "cache-control": "no-store", "pragma": "no-cache"}

@@ -17,7 +17,6 @@ ROWS = [f"{part}{number:02}" for part, length in LENGTHS.items() for number in r
 NOT_BUILT = {
     "F16": "a refresh token twice: its family is known from the token endpoint's answers, which ext_authz never sees",
     "F17": "a refresh token again within the grace: the same",
-    "F18": "malformed bodies at a token endpoint: it judges its own, and no rule reads tokens from bodies",
 }
 """Rows of parts that do not exist. A row that gets a test leaves this table."""
 

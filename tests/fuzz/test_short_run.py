@@ -52,7 +52,7 @@ _FAULTS = [
     ("credentials", "extauthz.tokens.credential._elsewhere", lambda *_: None),
     (
         "credentials",
-        "extauthz.tokens.credential._named_alike",
+        "extauthz.tokens.credential.named_alike",
         lambda text, _, name: re.findall(f"{name}=([^&;]*)", text),
     ),
     ("paths", "extauthz.model.target._oddities", lambda *_: frozenset()),

@@ -38,6 +38,7 @@ def policies() -> list[Row]:
         *_rules(),
         *_matches(),
         *_tokens(),
+        *_forms(),
         *_requirements(),
         *_counts(),
         *_limits(),
@@ -285,6 +286,25 @@ def _tokens() -> list[Row]:
     rows.breaks("a cookie with a space", "token.from.cookie", "a cookie name", {"from": {"cookie": "a b"}})
     rows.breaks("a parameter with a sign", "token.from.query", "letters, digits", {"from": {"query": "a&b"}})
     rows.breaks("a slot in upper case", "token.from.header", "in lower case", {"from": {"header": "X-Token"}})
+    return rows.rows
+
+
+def _forms() -> list[Row]:
+    """Refresh tokens in token requests."""
+    rows = _RuleRows("token", lambda changes: TOKEN | changes)
+    form: Spec = {"form": "refresh_token"}
+    rows.holds("a refresh token in a form", {"from": form})
+    grants = ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"]
+    rows.holds("a form, and grants beside", {"from": {**form, "otherGrants": grants}})
+    rows.holds("no grants beside a header", {"from": {"header": "x-token", "otherGrants": []}})
+    rows.breaks("another form parameter", "token.from.form", "", {"from": {"form": "token"}})
+    slot = {"header": "x-token", "otherGrants": grants}
+    rows.breaks("grants beside a header", "token.from", "`otherGrants` goes with `form", {"from": slot})
+    twice = {**form, "otherGrants": grants[:1] * 2}
+    rows.breaks("a grant twice", "token.from", "`otherGrants` names one grant twice", {"from": twice})
+    for grant in ("refresh_token", "password", "urn:ietf:params:oauth:grant-type:token-exchange"):
+        beside = {**form, "otherGrants": [grant]}
+        rows.breaks(f"the grant {grant} beside", "token.from.otherGrants[0]", "", {"from": beside})
     return rows.rows
 
 

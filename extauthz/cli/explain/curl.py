@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
@@ -43,6 +43,8 @@ class CurlCall:
     headers: tuple[tuple[str, str], ...]
     query: str
     """What `-G` moves from the body to the query."""
+    body: str = field(default="", repr=False)
+    """Empty where a file holds it, which is not read."""
     as_is: bool = False
     """Whether dot segments are left in the path: else curl resolves them before it sends anything."""
 
@@ -62,7 +64,8 @@ def read_curl(text: str) -> CurlCall:
     if len(urls) != 1:
         raise NotUnderstood("the curl command must have exactly one URL, and nothing behind it such as `| jq`")
     as_is = "path-as-is" in given
-    return CurlCall(urls[0], _method(options, given), tuple(_headers(options, given)), _query(data, given), as_is)
+    headers = tuple(_headers(options, given))
+    return CurlCall(urls[0], _method(options, given), headers, _query(data, given), _body(options, data, given), as_is)
 
 
 def _options(words: list[str]) -> Iterator[tuple[str, str]]:
@@ -133,6 +136,12 @@ def _query(data: list[str], given: set[str]) -> str:
     if any(value.startswith("@") for value in data):
         raise NotUnderstood("`-G` with data from a file is not understood here; write the query into the URL")
     return "&".join(data)
+
+
+def _body(options: list[tuple[str, str]], data: list[str], given: set[str]) -> str:
+    """What `-d` and its like send."""
+    read = any(value.startswith("@") for name, value in options if name in _DATA - {"data-raw"})
+    return "" if read or "get" in given else ("" if "json" in given else "&").join(data)
 
 
 def _headers(options: list[tuple[str, str]], given: set[str]) -> Iterator[tuple[str, str]]:

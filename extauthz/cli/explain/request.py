@@ -67,8 +67,9 @@ def _form_of(text: str) -> str:
 
 
 def _from_http(text: str) -> Question:
-    """A request in the form of RFC 9112; its body says nothing to us."""
-    first, *lines = text.replace("\r\n", "\n").partition("\n\n")[0].split("\n")
+    """A request in the form of RFC 9112. Line ends behind its body are those of the file that it was kept in."""
+    head, _, body = text.replace("\r\n", "\n").partition("\n\n")
+    first, *lines = head.split("\n")
     found = _REQUEST_LINE.fullmatch(first)
     if found is None:
         raise NotUnderstood("the first line is no request line such as `GET /path HTTP/1.1`")
@@ -80,7 +81,14 @@ def _from_http(text: str) -> Question:
         hosts, target = [url.netloc], _path(url)
     if len(hosts) != 1:
         raise NotUnderstood("exactly one `Host` header is needed")
-    return Question(method=found[1], scheme="https", host=hosts[0], path=target, headers=_without_host(headers))
+    return Question(
+        method=found[1],
+        scheme="https",
+        host=hosts[0],
+        path=target,
+        headers=_without_host(headers),
+        body=body.rstrip("\n").encode("latin-1"),
+    )
 
 
 def _header(line: str, number: int) -> tuple[str, str]:
@@ -105,6 +113,7 @@ def _from_curl(call: CurlCall) -> Question:
         host=hosts[0] if hosts else url.netloc.rpartition("@")[2],
         path=_path(url, call.query),
         headers=_without_host(call.headers),
+        body=call.body.encode("utf-8", "surrogatepass"),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from typing import Final
+from urllib.parse import urlencode
 
 from extauthz.cli.explain.request import NotUnderstood, read_request
+from extauthz.model.token import REFRESH_TOKEN
 
 _LONGEST: Final = 16384
 """Bytes of a token; a server takes no longer one."""
@@ -35,13 +37,18 @@ def asked(  # noqa: PLR0913 - one parameter for each option
     method: str,
     headers: tuple[str, ...],
     token_header: str | None,
+    token_form: bool,
     source_address: str,
     source_principal: str,
     policy: str,
 ) -> bytes:
     """The serialised CheckRequest of a request to `url` with this token. Raises NotAsked."""
     credential = f"{token_header}: {token}" if token_header else f"authorization: Bearer {token}"
-    text = "\r\n".join([f"{method} {url} HTTP/1.1", *headers, credential, "", ""])
+    body = ""
+    if token_form:
+        method, credential = "POST", "content-type: application/x-www-form-urlencoded"
+        body = urlencode({"grant_type": REFRESH_TOKEN, REFRESH_TOKEN: token})
+    text = "\r\n".join([f"{method} {url} HTTP/1.1", *headers, credential, "", body])
     try:
         return read_request(
             text.encode("latin-1"),

@@ -27,7 +27,16 @@ from extauthz.model.time import SystemClock
 from extauthz.replay.redis import CannotConnect
 
 _TIMEOUT: Final = 5.0
-_ASKED: Final = ("url", "method", "headers", "token_header", "source_address", "source_principal", "policy")
+_ASKED: Final = (
+    "url",
+    "method",
+    "headers",
+    "token_header",
+    "token_form",
+    "source_address",
+    "source_principal",
+    "policy",
+)
 
 
 def _inspect(*, admin: str | None, output: str, **rest: Any) -> None:  # noqa: ANN401 (options of many kinds)
@@ -103,6 +112,7 @@ _REQUEST: Final = (
         ["-H", "--header", "headers"], multiple=True, metavar="'NAME: VALUE'", help="A header; may be repeated."
     ),
     click.Option(["--token-header"], metavar="NAME", help="The header with the bare token, if not Authorization."),
+    click.Option(["--token-form"], is_flag=True, help="The token is a refresh token, in the form of a POST."),
     click.Option(["--source-address"], default="", help="The peer's IP address."),
     click.Option(["--source-principal"], default="", help="The peer's authenticated identity, such as a SPIFFE ID."),
     click.Option(["--policy"], default="", metavar="NAMESPACE/NAME", help="Pin a policy, as a route may."),

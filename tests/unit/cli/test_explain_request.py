@@ -110,6 +110,22 @@ def test_a_curl_command_is_read_as_curl_would(
     assert view.headers == headers
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -d a=b --data-urlencode 'c=d e' https://a.example/x",
+        "POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\na=b&c=d%20e\n",
+    ],
+)
+def test_a_form_is_sent_along(text: str) -> None:
+    view = seen(text)
+    assert (view.method, view.form, view.form_doubt) == ("POST", "a=b&c=d%20e", "")
+
+
+def test_a_form_in_a_file_is_not_read() -> None:
+    assert "did not come along" in seen("curl -d @secrets https://a.example/x").form_doubt
+
+
 def test_curl_leaves_a_path_as_it_is_on_demand() -> None:
     data = read_request(b"curl --path-as-is https://a.example/w/../x", "auto", **PEER)
     assert CheckRequest.FromString(data).attributes.request.http.path == "/w/../x"

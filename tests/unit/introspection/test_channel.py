@@ -20,10 +20,10 @@ from tests.unit.introspection.asking import at
 from tests.unit.keys.servers import ca_pem, server_tls
 
 
-def ask(url: str, token: str = "token-1", **more: Any) -> Answer:
+def ask(url: str, token: str = "token-1", hint: str = "access_token", **more: Any) -> Answer:
     channel = Channel(at(url, **more), SystemClock(), allow_loopback=True)
     try:
-        return channel.ask(token)
+        return channel.ask(token, hint)
     finally:
         channel.close()
 
@@ -38,6 +38,12 @@ def test_a_question_is_a_form_that_says_who_asks() -> None:
         server.answers["a+b/c=="] = active()
         assert isinstance(ask(server.url, "a+b/c=="), Active)
     assert server.forms == [{"token": ["a+b/c=="], "token_type_hint": ["access_token"]}]
+
+
+def test_a_refresh_token_is_looked_for_among_refresh_tokens() -> None:
+    with endpoint() as server:
+        ask(server.url, "t", "refresh_token")
+    assert server.forms == [{"token": ["t"], "token_type_hint": ["refresh_token"]}]
     (headers,) = server.headers
     assert headers["content-type"] == "application/x-www-form-urlencoded"
     assert headers["accept"] == "application/json"

@@ -65,6 +65,42 @@ def test_a_request_without_pseudo_headers_or_other_headers_is_read(raw: bool) ->
     assert view(check_request(raw=raw, pseudo=False)).headers == {}
 
 
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def sized(size: int, body: str = "a=b", **headers: str) -> RequestView:
+    """A form of so many octets, as the message says."""
+    named = FORM | {name.replace("_", "-"): value for name, value in headers.items()}
+    request = CheckRequest.FromString(check_request("POST", headers=named, raw=True, body=body))
+    request.attributes.request.http.size = size
+    return view(request.SerializeToString())
+
+
+def test_a_form_that_came_whole_leaves_no_doubt() -> None:
+    for size in (-1, 0, 3):
+        assert (sized(size).form, sized(size).form_doubt) == ("a=b", "")
+    assert sized(3, content_length="3", x_envoy_auth_partial_body="false").form_doubt == ""
+
+
+def test_a_form_that_was_cut_short_is_in_doubt_and_still_looked_at() -> None:
+    for doubtful in (
+        sized(4), sized(-1, x_envoy_auth_partial_body="true"), sized(-1, x_envoy_auth_partial_body="false,true"),
+        sized(-1, content_length="4"), sized(-1, content_length="3,3"), sized(-1, content_length=""),
+    ):  # fmt: skip
+        assert "`allow_partial_message: false`" in doubtful.form_doubt
+        assert doubtful.form == "a=b"
+
+
+def test_a_form_that_did_not_come_is_in_doubt() -> None:
+    assert "did not come along" in sized(-1, body="").form_doubt
+
+
+def test_a_body_both_as_text_and_as_bytes_is_in_doubt() -> None:
+    request = CheckRequest.FromString(check_request("POST", headers=FORM, raw=True, body="a=b"))
+    request.attributes.request.http.body = "a=b"
+    assert "both as text and as bytes" in view(request.SerializeToString()).form_doubt
+
+
 def test_a_route_without_a_pin_pins_nothing() -> None:
     assert view(check_request(extensions={"tenant": "acme"})).pinned_policy is None
 

@@ -32,6 +32,24 @@ def allowed(allow: Allow) -> Response:
     return read_response(write_verdict(allow))
 
 
+@pytest.mark.parametrize("reason", Reason)
+def test_a_token_endpoint_tells_its_own_errors(reason: Reason) -> None:
+    """RFC 6749, section 5.2: 400 and a code; and what is neither the request's nor the token's fault as elsewhere."""
+    plain, told = denied(reason), denied(reason, challenge=Challenge(token_endpoint=True))
+    assert told.code == plain.code != 0
+    assert "www-authenticate" not in told.headers
+    if plain.http_status in {429, 500, 503} or reason is Reason.NO_POLICY:
+        assert told.http_status == plain.http_status
+        assert told.body == plain.body
+        return
+    assert told.http_status == 400
+    codes = {401: "invalid_grant", 400: "invalid_request", 403: "invalid_grant"}
+    special = {Reason.CREDENTIAL_ABSENT: "invalid_request", Reason.SCOPE_MISSING: "invalid_scope"}
+    error = special.get(reason, codes[plain.http_status])
+    assert json.loads(told.body) == {"error": error, "error_description": reason.text}
+    assert told.headers["cache-control"] == "no-store"
+
+
 def test_a_bare_allow_says_ok_and_changes_nothing() -> None:
     response = allowed(Allow())
     assert (response.code, response.headers, response.removed, response.query_removed) == (0, {}, (), ())

@@ -146,6 +146,61 @@ def test_an_active_token_is_judged_like_any_other(claims: dict[str, Any], reason
     assert (refusal.reason, refusal.step) == (reason, step)
 
 
+FORM = Slot(SlotKind.FORM, "refresh_token")
+
+
+def as_refresh_token(answer: Answer, verifier: Verifier | None = None) -> VerifiedToken | Refusal | Ask | None:
+    """What becomes of the token where a rule takes refresh tokens."""
+    question = Question(OURS.ref, URL, OPAQUE, "refresh_token")
+    wanted = replace(demand(), slot=FORM)
+    return (verifier or Verifier()).introspect(
+        Credential(OPAQUE, FORM), wanted, Answered(question, answer), Instant(NOW)
+    )
+
+
+def test_a_refresh_token_is_asked_about_as_one() -> None:
+    asked = Verifier().introspect(Credential(OPAQUE, FORM), replace(demand(), slot=FORM), None, Instant(NOW))
+    assert isinstance(asked, Ask)
+    assert asked.question == Question(OURS.ref, URL, OPAQUE, "refresh_token")
+
+
+@pytest.mark.parametrize(
+    "said_of_it",
+    [
+        {"token_type": "refresh_token"}, {"token_use": "refresh_token"}, {"typ": "Refresh"}, {"typ": "Offline"},
+        {"token_type": "Bearer", "token_use": "refresh_token"}, {},
+    ],
+)  # fmt: skip
+def test_a_refresh_token_is_taken_where_one_is_wanted(said_of_it: dict[str, Any]) -> None:
+    token_of(as_refresh_token(said(**{"token_type": ...} | said_of_it)))
+
+
+@pytest.mark.parametrize(
+    "said_of_it",
+    [
+        {"token_use": "access_token"}, {"token_use": "access"}, {"typ": "Bearer"}, {"typ": "ID"}, {"typ": ""},
+        {"token_type": "mac"}, {"token_type": "N_A"}, {"token_use": "refresh_token", "typ": "at+jwt"},
+    ],
+)  # fmt: skip
+def test_no_other_token_is_taken_where_a_refresh_token_is_wanted(said_of_it: dict[str, Any]) -> None:
+    refusal = refusal_of(as_refresh_token(said(**{"token_type": ...} | said_of_it)))
+    assert (refusal.reason, refusal.step) == (Reason.TOKEN_MALFORMED, Step.TYPE)
+
+
+def test_a_refresh_token_that_needs_a_proof_is_not_taken_without() -> None:
+    for kind in ({"token_type": "DPoP"}, {"cnf": {"jkt": "a"}}):
+        assert refusal_of(as_refresh_token(said(**kind))).reason is Reason.SENDER_MISMATCH
+
+
+def test_what_was_a_refresh_token_is_no_access_token_from_memory() -> None:
+    verifier, answer = Verifier(), said(token_type=..., token_use="refresh_token")
+    token_of(as_refresh_token(answer, verifier))
+    for hint in ("access_token", "refresh_token"):
+        answered = Answered(Question(OURS.ref, URL, OPAQUE, hint), answer)
+        found = verifier.introspect(Credential(OPAQUE, SLOT), demand(), answered, Instant(NOW))
+        assert isinstance(found, Refusal | Ask)
+
+
 def test_an_answer_that_names_no_issuer_speaks_for_the_one_that_was_asked() -> None:
     assert token_of(introspect(answer=said(iss=...))).claims["iss"] == ISSUER
 
