@@ -63,7 +63,9 @@ class Reuse:
     bind_header: str | None = None
     """The header set by the mesh, in lower case, with `BindTo.HEADER`."""
     retry_within: Seconds | None = None
-    """The same safe request may be repeated within this time, at most 5 s; None for off."""
+    """The same request may be repeated within this time, at most 10 s; None for off."""
+    retry_once: bool = False
+    """Whether that is a token request, which may be repeated once; else a safe request, as often as it is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ def compile_rule(
         mode=spec.mode,
         demand=demand,
         clauses=_clauses(require),
-        reuse=_reuse(rule.reuse) if rule.reuse is not None else None,
+        reuse=_reuse(rule.reuse, demand) if rule.reuse is not None else None,
         limits=tuple(_limit(limit) for limit in rule.limits),
         claim_headers=tuple((name, ClaimPath(claim)) for name, claim in sorted(rule.upstream.claim_headers.items())),
         forward_token=rule.upstream.forward_token,
@@ -141,7 +141,7 @@ def _clauses(require: RequireSpec) -> tuple[Clause, ...]:
     return tuple(clauses)
 
 
-def _reuse(spec: ReuseSpec) -> Reuse:
+def _reuse(spec: ReuseSpec, demand: Demand | None) -> Reuse:
     return Reuse(
         max_uses=spec.max_uses,
         window=spec.window,
@@ -151,6 +151,7 @@ def _reuse(spec: ReuseSpec) -> Reuse:
         bind_to=spec.bind_to,
         bind_header=spec.bind_header,
         retry_within=spec.retry.within if spec.retry is not None else None,
+        retry_once=demand is not None and demand.slot.kind is SlotKind.FORM,
     )
 
 

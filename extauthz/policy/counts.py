@@ -15,11 +15,13 @@ from extauthz.policy.words import STRICT, ClaimWord, HeaderName, Label, RetryWit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySpec:
-    """A grace for lost responses: the same safe request, again, is not counted."""
+    """A grace for lost responses: the same safe request, again, is not counted. A token request is, where the token
+    is a refresh token from a form, but for one repetition."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     within: RetryWithin
-    """How long after the counted use, at most 5s. Needs `bindTo`: for a plain bearer token it is a replay window."""
+    """How long after the counted use: at most 5s, for a refresh token 10s. Needs `bindTo`, for a refresh token
+    `SourcePrincipal` in it: for a plain bearer token it is a replay window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from extauthz.model.reuse import LimitBy
+from extauthz.model.reuse import BindTo, LimitBy
 from extauthz.model.target import PathOddity
 from extauthz.model.token import MAX_TOKEN
 from extauthz.model.verdict import Mode
@@ -250,6 +250,22 @@ class UpstreamSpec(Ruled):
     """Whether the upstream sees the token; by default it is removed."""
 
 
+_LONGEST_RETRY: Final = 5.0
+
+
+def _is_form(spec: RuleSpec) -> bool:
+    return spec.token is not None and spec.token.from_.form is not None
+
+
+def _retried(spec: RuleSpec) -> float:
+    """For how long, in seconds."""
+    return spec.reuse.retry.within if spec.reuse is not None and spec.reuse.retry is not None else 0.0
+
+
+def _bound(spec: RuleSpec) -> tuple[BindTo, ...]:
+    return () if spec.reuse is None else spec.reuse.bind_to
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSpec(Ruled):
     """One rule: which requests, and what they must show. Exactly one of `token` and `anonymous: true`."""
@@ -271,6 +287,18 @@ class RuleSpec(Ruled):
             "!(has(self.upstream.claimHeaders) && self.upstream.claimHeaders.size() > 0)",
             "`require`, `reuse` and `claimHeaders` need a token; remove them or `anonymous`",
             lambda spec: spec.anonymous and bool(spec.require or spec.reuse or spec.upstream.claim_headers),
+        ),
+        CelRule(
+            "!has(self.reuse) || !has(self.reuse.retry) || has(self.token) && has(self.token.from.form) || "
+            "duration(self.reuse.retry.within) <= duration('5s')",
+            "`retry` for longer than 5s is for a refresh token (`from: {form: refresh_token}`) alone",
+            lambda spec: _retried(spec) > _LONGEST_RETRY and not _is_form(spec),
+        ),
+        CelRule(
+            "!has(self.reuse) || !has(self.reuse.retry) || !has(self.token) || !has(self.token.from.form) || "
+            "!has(self.reuse.bindTo) || 'SourcePrincipal' in self.reuse.bindTo",
+            "`retry` of a refresh token needs `bindTo: [SourcePrincipal]`, which tells the same sender by mutual TLS",
+            lambda spec: _retried(spec) > 0 and _is_form(spec) and BindTo.SOURCE_PRINCIPAL not in _bound(spec),
         ),
         CelRule(
             "!self.anonymous || !has(self.limits) || self.limits.all(limit, limit.by == ['SourceAddress'])",

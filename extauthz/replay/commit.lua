@@ -3,7 +3,7 @@
 --
 -- KEYS: one for each spend, in order; then that of the attempt, when there is one.
 -- ARGV: how long an attempt is remembered (ms), 0 to look only, below 0 to give back; then five for each spend:
---   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use
+--   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use; a grace below 0 is for once
 --   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
 --   'r', amount,   window (us), '', ''                                                 a request within a rate
 --   'q', most,     1,           first, last                    room in an account for the keys of these counts, from 1
@@ -119,7 +119,7 @@ local function uses()
   local function is_repeat(state, fingerprint, grace)
     -- A clock that was set back must not prolong a leave; a second is its ordinary correction.
     return fingerprint ~= '' and fingerprint == state.fingerprint and now < state.grace_end
-      and state.grace_end <= now + grace + 1000000
+      and state.grace_end <= now + math.abs(grace) + 1000000
   end
 
   function use.refuses(state, max_uses, life, fingerprint, grace)
@@ -127,11 +127,14 @@ local function uses()
   end
 
   function use.count(state, max_uses, life, fingerprint, grace)
-    if not is_repeat(state, fingerprint, tonumber(grace)) then
+    grace = tonumber(grace)
+    if not is_repeat(state, fingerprint, grace) then
       state.spent = state.spent + 1
       if fingerprint ~= '' then
-        state.fingerprint, state.grace_end = fingerprint, now + grace
+        state.fingerprint, state.grace_end = fingerprint, now + math.abs(grace)
       end
+    elseif grace < 0 then
+      state.grace_end = 0
     end
     state.life = math.max(state.life or 0, life)
     return math.max(0, max_uses - state.spent)

@@ -197,6 +197,8 @@ class MemoryStore:
             if spend.grace is not None:
                 end = Instant(now + spend.grace.within)
                 self._graces.put(spend.key, (spend.grace.fingerprint, end), end)
+        elif spend.grace is not None and spend.grace.once:
+            self._graces.put(spend.key, (spend.grace.fingerprint, now), now)
         self._put(self._uses, spend.key, spent, spend.until, now, rooms)
         return max(0, spend.max_uses - spent)
 

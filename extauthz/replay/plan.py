@@ -293,9 +293,9 @@ def _missing(limit: Limit, what: str, case: _Case) -> Refusal:
 
 def _grace(reuse: Reuse, case: _Case) -> Grace | None:
     view = case.view
-    if reuse.retry_within is None or view.method not in _SAFE_METHODS:
+    if reuse.retry_within is None or not (reuse.retry_once or view.method in _SAFE_METHODS):
         return None
-    return Grace(case.pepper.key("repeat", *_request_parts(view)), reuse.retry_within)
+    return Grace(case.pepper.key("repeat", *_request_parts(view)), reuse.retry_within, reuse.retry_once)
 
 
 def _request_parts(view: RequestView) -> Parts:

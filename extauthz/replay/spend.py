@@ -90,11 +90,13 @@ def _beginning(kind: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Grace:
-    """Leave to repeat one safe request after a lost response: the same fingerprint within the time is not counted."""
+    """Leave to repeat one request after a lost response: the same fingerprint within the time is not counted."""
 
     fingerprint: bytes
     within: Seconds
-    """From the use that was counted, at most 5 s. A repeat does not prolong it."""
+    """From the use that was counted, at most 10 s. A repeat does not prolong it."""
+    once: bool = False
+    """Whether the first repeat uses it up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

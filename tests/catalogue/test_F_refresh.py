@@ -9,10 +9,12 @@ import pytest
 
 from extauthz.decide import serving
 from extauthz.model.request import RequestView
+from extauthz.policy.parse import Broken, parse
 from extauthz.policy.rule import Rule
 from extauthz.server.codec import read_check
+from tests.catalogue.guarded import api
 from tests.catalogue.outcomes import admitted, refused_at_token_endpoint
-from tests.catalogue.token_endpoint import FORM, TokenEndpoint, grant, refresh_token, rule
+from tests.catalogue.token_endpoint import FORM, MALLORY, TokenEndpoint, grant, refresh_token, rule
 from tests.checks import check_request
 
 ONCE = {"maxUses": 1}
@@ -181,3 +183,54 @@ def test_F18_nor_does_one_that_is_refused_once_it_is_compiled() -> None:
     refused = replace(good, broken="not granted")
     assert serving(good, view).demand is None
     assert serving(refused, view) is refused
+
+
+RETRY = {**ONCE, "bindTo": ["SourcePrincipal"], "retry": {"within": "10s"}}
+
+
+def test_F17_a_second_use_after_a_lost_answer() -> None:
+    endpoint = TokenEndpoint(rule(reuse=RETRY))
+    admitted(endpoint.refresh(RT))
+    endpoint.clock.advance(9.9)
+    admitted(endpoint.refresh(RT))
+    for _ in range(3):
+        refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+
+
+def test_F17_the_client_may_show_who_it_is_anew() -> None:
+    """An assertion is made for each request (RFC 7523, section 3)."""
+    endpoint = TokenEndpoint(rule(reuse=RETRY))
+    admitted(endpoint.post(grant(RT, client_assertion="a.b.c")))
+    admitted(endpoint.post(grant(RT, client_assertion="d.e.f")))
+    refused_at_token_endpoint(endpoint.post(grant(RT, client_assertion="g.h.i")), "invalid_grant", "token_reused")
+
+
+def test_F17_a_second_use_after_the_grace() -> None:
+    endpoint = TokenEndpoint(rule(reuse=RETRY))
+    admitted(endpoint.refresh(RT))
+    endpoint.clock.advance(10)
+    refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+
+
+def test_F17_a_second_use_by_another_sender() -> None:
+    endpoint = TokenEndpoint(rule(reuse=RETRY))
+    admitted(endpoint.refresh(RT))
+    refused_at_token_endpoint(endpoint.refresh(RT, principal=MALLORY), "invalid_grant", "token_bound_elsewhere")
+    refused_at_token_endpoint(endpoint.refresh(RT, principal=""), "invalid_grant", "token_bound_elsewhere")
+    admitted(endpoint.refresh(RT))
+
+
+def test_F17_by_default_there_is_no_grace() -> None:
+    for reuse in (ONCE, {**ONCE, "bindTo": ["SourcePrincipal"]}):
+        endpoint = TokenEndpoint(rule(reuse=reuse))
+        admitted(endpoint.refresh(RT))
+        refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+
+
+@pytest.mark.parametrize(
+    "reuse", [RETRY | {"bindTo": ["SourceAddress"]}, RETRY | {"bindTo": []}, RETRY | {"retry": {"within": "11s"}}]
+)
+def test_F17_a_grace_for_whoever_it_may_be_is_a_mistake(reuse: Any) -> None:
+    assert isinstance(parse(api(rule(reuse=reuse))), Broken)
+    response = TokenEndpoint(rule(reuse=reuse)).refresh(RT)
+    assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")

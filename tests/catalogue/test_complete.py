@@ -16,7 +16,6 @@ ROWS = [f"{part}{number:02}" for part, length in LENGTHS.items() for number in r
 
 NOT_BUILT = {
     "F16": "a refresh token twice: its family is known from the token endpoint's answers, which ext_authz never sees",
-    "F17": "a refresh token again within the grace: the same",
 }
 """Rows of parts that do not exist. A row that gets a test leaves this table."""
 

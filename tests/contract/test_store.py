@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -302,6 +302,50 @@ def test_a_grace_repeats_the_same_request_for_its_time_only(store: Store, clock:
     assert not is_committed(store.commit((use(),), None))
     clock.advance(2)
     assert not is_committed(store.commit((use(grace=same),), None))
+
+
+@turns_time
+def test_a_grace_for_once_is_used_up_by_the_first_repeat(store: Store, clock: FakeClock) -> None:
+    once = Grace(b"same", Seconds(10), once=True)
+    assert store.commit((use(grace=once),), None) == Committed(0)
+    clock.advance(9)
+    assert seen(store, use(grace=once)) == [(0, 0, "possible")]
+    assert store.commit((use(grace=once),), b"attempt") == Committed(0)
+    assert store.commit((use(grace=once),), b"attempt") == Committed(0)
+    assert isinstance(store.commit((use(grace=once),), None), Refused)
+    assert isinstance(store.commit((use(grace=replace(once, once=False)),), None), Refused)
+
+
+@turns_time
+def test_a_grace_for_once_ends_with_its_time(store: Store, clock: FakeClock) -> None:
+    once = Grace(b"same", Seconds(10), once=True)
+    store.commit((use(grace=once),), None)
+    clock.advance(11)
+    assert isinstance(store.commit((use(grace=once),), None), Refused)
+
+
+def test_each_use_has_a_grace_for_once_of_its_own(store: Store) -> None:
+    once = Grace(b"same", Seconds(10), once=True)
+    left = [store.commit((use(most=2, grace=once),), None) for _ in range(5)]
+    assert left[:4] == [Committed(1), Committed(1), Committed(0), Committed(0)]
+    assert isinstance(left[4], Refused)
+
+
+def test_of_racing_repeats_one_takes_the_grace_for_once(store: Store) -> None:
+    once = Grace(b"same", Seconds(10), once=True)
+    barrier, wins = threading.Barrier(16), []
+
+    def run() -> None:
+        barrier.wait()
+        if is_committed(store.commit((use(grace=once),), None)):
+            wins.append(1)
+
+    threads = [threading.Thread(target=run) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wins) == 2
 
 
 @turns_time

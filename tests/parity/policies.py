@@ -370,8 +370,29 @@ def _counts() -> list[Row]:
         "a retry in a window", "reuse", "`retry` goes with uses counted",
         {"retry": {"within": "1s"}, "bindTo": ["SourceAddress"], "window": "1m"},
     )  # fmt: skip
-    retry = {"bindTo": ["SourceAddress"], "retry": {"within": "6s"}}
-    rows.breaks("a retry too late", "reuse.retry.within", "allowed is 100ms to 5s", retry)
+    retry = {"bindTo": ["SourceAddress"], "retry": {"within": "11s"}}
+    rows.breaks("a retry too late", "reuse.retry.within", "allowed is 100ms to 10s", retry)
+    return [*rows.rows, *_retries()]
+
+
+def _retries() -> list[Row]:
+    """How long a request may be repeated, by where its token stands."""
+
+    def rule(changes: Spec) -> Spec:
+        form = {**RULE, "token": {**TOKEN, "from": {"form": "refresh_token"}}}
+        return _of_rules({"reuse": {"maxUses": 1, **changes}}, form)
+
+    rows = Rows("AccessPolicy", GOOD)
+    principal: Spec = {"bindTo": ["SourcePrincipal"]}
+    plain = _of_rules({"reuse": {"maxUses": 1, **principal, "retry": {"within": "5001ms"}}})
+    rows.breaks("a retry of five seconds and more", "spec.rules[0]", "`retry` for longer than 5s", **plain)
+    rows.holds(
+        "a retry of five seconds", **_of_rules({"reuse": {"maxUses": 1, **principal, "retry": {"within": "5s"}}})
+    )
+    rows.holds("a retry of a refresh token", **rule({**principal, "retry": {"within": "10s"}}))
+    rows.holds("a refresh token bound to an address", **rule({"bindTo": ["SourceAddress"]}))
+    other = rule({"bindTo": ["SourceAddress"], "retry": {"within": "1s"}})
+    rows.breaks("a retry of a refresh token by address", "spec.rules[0]", "needs `bindTo: [SourcePrincipal]`", **other)
     return rows.rows
 
 

@@ -67,7 +67,8 @@ def holding(room: Spend, counts: tuple[Count, ...], now: Instant, attempt_ttl: S
 
 
 def _leave(grace: Grace) -> tuple[bytes, int]:
-    return grace.fingerprint, ceil(grace.within * MICROSECONDS)
+    within = ceil(grace.within * MICROSECONDS)
+    return grace.fingerprint, -within if grace.once else within
 
 
 def _life(until: Instant, now: Instant) -> int:

@@ -67,6 +67,14 @@ def only_key(*args: Any, **kwargs: Any) -> bytes:
     return spend.key
 
 
+def test_a_token_request_may_be_repeated_once_whatever_its_method() -> None:
+    reuse = replace(ONCE, bind_to=(BindTo.SOURCE_ADDRESS,), retry_within=Seconds(9.0), retry_once=True)
+    (_, use) = spends(reuse, method="POST")
+    assert isinstance(use, Use)
+    assert use.grace is not None
+    assert (use.grace.within, use.grace.once) == (9.0, True)
+
+
 def test_a_rule_that_counts_nothing_spends_nothing() -> None:
     assert spends() == ()
 
