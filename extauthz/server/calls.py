@@ -26,7 +26,7 @@ from extauthz.model.time import Clock, seconds_until
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_MESSAGE: Final = b"a call of this method has one request message"
-_WAVE: Final = 8
+_WAVE: Final = 16
 """Answers that go out together, at most (`make bench ARGS='--only call'`; see ADR 34)."""
 _WAVE_SECONDS: Final = 0.002
 """While an answer has waited for this long, no other decision begins before it is sent."""

@@ -151,13 +151,13 @@ def test_what_must_wait_is_left_to_others_and_is_inside_until_it_is_sent() -> No
 
 
 def test_answers_of_those_that_wait_go_out_together() -> None:
-    calls = Taking(most=20)
-    waiting = [calls.take(b"data") for _ in range(20)]
+    calls = Taking(most=40)
+    waiting = [calls.take(b"data") for _ in range(40)]
     calls.deciding = lambda: went.append(sum(call.answered() for call in waiting))
     went: list[int] = []
     while calls.waiting:
         calls.wave()
-    assert went == [0] * 8 + [8] * 8 + [16] * 4
+    assert went == [0] * 16 + [16] * 16 + [32] * 8
     assert all(call.answered() for call in waiting)
 
 
