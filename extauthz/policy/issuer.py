@@ -291,7 +291,7 @@ class TokenIssuerSpec(Ruled):
     subject_pattern: Word | None = None
     """What the subject must look like; `*` stands for any characters, a `/` at the end for everything below."""
     reuse_key_fallback: Literal["Token"] | None = None
-    """`Token`: where a rule counts by `Jti` and a token has no id, count by the token itself."""
+    """`Token`: where a rule counts by `Jti` and a token has no id, or no `iat`, count by the token itself."""
     issuer_aliases: Annotated[tuple[Word, ...], Field(max_length=64)] = ()
     """Other `iss` values of this issuer, byte for byte."""
     key_alg_absent: KeyAlgAbsent = KeyAlgAbsent.REFUSE

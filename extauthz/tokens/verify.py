@@ -7,6 +7,7 @@ check is remembered, since it is the only costly step; acceptance is asked anew 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -28,7 +29,8 @@ from extauthz.tokens.jws import IGNORABLE, Jws, how_to_ignore, parse_jws, read_p
 from extauthz.tokens.quoting import quote, quote_all
 from extauthz.tokens.signer import find_signer
 
-_TIME: Final = frozenset({Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID})
+_TIME: Final = frozenset({Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID, Reason.TOKEN_TOO_LONG_LIVED})
+"""What may be different at another time; how long a token lives, where it has no `iat` and what is left counts."""
 _Keys: TypeAlias = Mapping[IssuerRef, KeyState]
 
 
@@ -183,7 +185,9 @@ class Verifier:
 
 def is_untimely_alone(verified: Verified, demand: Demand, refusal: Refusal) -> bool:
     """Whether the token is refused for the time alone, and was or will be accepted at another."""
-    return refusal.reason in _TIME and refuse(verified, demand, verified.token.window.opens) is None
+    # The last instant at which it can be accepted: of a token without `iat`, the least is left then.
+    last = Instant(math.nextafter(verified.token.window.closes, -math.inf))
+    return refusal.reason in _TIME and refuse(verified, demand, last) is None
 
 
 def candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] | Refusal:

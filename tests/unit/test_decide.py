@@ -7,7 +7,7 @@ import pytest
 from extauthz.model.time import Seconds
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
-from tests.building import NOW, anonymous, obj, policy, with_token
+from tests.building import NOW, anonymous, obj, policy, revocation, with_token
 from tests.checks import check_request, read_response
 from tests.issuing import claims, token
 from tests.worlds import CORP, Asked
@@ -138,6 +138,18 @@ def test_limits_count_each_subject_apart() -> None:
     assert asked.reason("/", token(claims(jti="1"))) == "allow"
     assert asked.reason("/", token(claims(jti="2"))) == "rate_exceeded"
     assert asked.reason("/", token(claims(sub="bob"))) == "allow"
+
+
+@pytest.mark.parametrize("iat", [NOW - 60, ...])
+def test_a_revoked_token_is_good_under_no_other_issuer_object_when_its_own_has_let_it_expire(iat: Any) -> None:
+    lenient = CORP["spec"] | {"clockSkew": "5m"}
+    both = {"issuers": [{"name": "corp"}, {"name": "lenient"}], "audiences": ["orders-api"]}
+    rule = policy("p", {"name": "r", "token": both})
+    asked = Asked(rule, obj("TokenIssuer", "lenient", lenient), revocation("stolen", subject="alice"))
+    text = token(claims(iat=iat))
+    assert asked.reason("/", text) == "token_revoked"
+    asked.clock.advance(331)
+    assert asked.reason("/", text) == "token_expired"
 
 
 @pytest.mark.parametrize(

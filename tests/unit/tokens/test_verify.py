@@ -11,7 +11,7 @@ from extauthz.keys.jwks import KeyState
 from extauthz.model.encoding import base64url_decode
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import (
     ClaimMapping,
     ClaimPath,
@@ -284,6 +284,31 @@ def test_while_the_first_of_two_issuers_has_no_keys_the_second_does_not_answer_i
     keys = {CORP.ref: KeyState(problem="down"), other.ref: state()}
     assert reason(token(), CORP, other, keys=keys) is Reason.KEYS_UNAVAILABLE
     assert isinstance(verify(token(), other, CORP, keys=keys), VerifiedToken)
+
+
+@pytest.mark.parametrize("age", [{}, {"iat": ...}])
+def test_time_alone_does_not_change_who_answers_for_a_token(age: dict[str, Any]) -> None:
+    """What one of them revoked or counted would be new to the next."""
+    lenient = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "lenient"), clock_skew=Seconds(300))
+    text = token(claims(**age))
+    assert reason(text, CORP, lenient, now=NOW + 331) is Reason.TOKEN_EXPIRED
+    assert isinstance(verify(text, lenient, CORP, now=NOW + 331), VerifiedToken)
+
+
+def test_a_token_without_iat_that_lives_for_too_long_by_now_is_not_for_the_next_issuer_to_accept() -> None:
+    brief = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "brief"), max_lifetime=Seconds(60))
+    text = token(claims(iat=...))
+    assert reason(text, brief, CORP) is Reason.TOKEN_TOO_LONG_LIVED
+    verified = verify(text, brief, CORP, now=NOW + 240)
+    assert isinstance(verified, VerifiedToken)
+    assert verified.trust is brief
+
+
+def test_a_token_whose_iat_tells_that_it_lives_for_too_long_goes_to_the_next_issuer() -> None:
+    brief = replace(CORP, ref=IssuerRef("TokenIssuer", "shop", "brief"), max_lifetime=Seconds(60))
+    verified = verify(token(), brief, CORP)
+    assert isinstance(verified, VerifiedToken)
+    assert verified.trust is CORP
 
 
 def test_a_rule_without_issuers_trusts_nobody() -> None:
