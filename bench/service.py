@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,9 @@ class Service:
             want_keys=keys.want,
         )
         self._audit.start()
+        # As `extauthz serve` does once its policies are loaded.
+        gc.collect()
+        gc.freeze()
 
     def answer(self, data: bytes) -> bytes:
         """Answer one serialised CheckRequest."""
