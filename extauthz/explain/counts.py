@@ -10,7 +10,7 @@ from extauthz.explain.told import skipped
 from extauthz.model.step import Step
 from extauthz.model.time import format_duration
 from extauthz.model.verdict import Refusal
-from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Mark, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Left, Refused, Unavailable
 
 Looked = tuple[Left, ...] | Unavailable
@@ -69,6 +69,8 @@ def _allowed(spend: Spend) -> tuple[str, int | None, float | None]:
             return "rate", amount, window
         case Room(most=most):
             return "room", most, None
+        case Unmarked() | Mark():
+            return "mark", None, None
         case _:
             assert_never(spend)
 
@@ -79,6 +81,10 @@ def _found(left: Left) -> str:
             return detail
         case Refused(spend=Bind()):
             return "another caller was first"
+        case Refused(spend=Unmarked()):
+            return "a token of the family was used again"
+        case _ if isinstance(left.spend, Unmarked):
+            return "no token of the family was used again"
         case _ if left.before is None:
             return "no other caller was first"
         case _ if left.no is None and left.before == left.after:
@@ -95,6 +101,8 @@ def _wanted(spend: Spend) -> str:
             return f"at most {most} in the token's whole life (`{spend.label}`)"
         case Rate(amount=amount, window=window):
             return f"at most {amount} in any {format_duration(window)} (`{spend.label}`)"
+        case Unmarked() | Mark():
+            return f"a family that is not revoked (`{spend.label}`)"
         case Room(most=most):
             return f"at most {most} keys in the store (`{spend.label}`)"
         case _:

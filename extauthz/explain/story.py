@@ -71,11 +71,12 @@ class ToldSpend:
     label: str
     """Its name in the policy."""
     kind: str
-    """`use` of a token, `rate` of requests, `bind` of a token to its caller, or `room` for its keys in the store."""
+    """`use` of a token, `rate` of requests, `bind` of a token to its caller, `room` for its keys in the store, or `mark`:
+    whether its family is revoked."""
     outcome: Outcome
     """Whether this request is within it."""
     limit: int | None = None
-    """How many it allows; none for `bind`."""
+    """How many it allows; none for `bind` and `mark`."""
     window: float | None = None
     """In how many seconds; none where it is in the whole life of the token, or in the store at one time."""
     left: int | None = None

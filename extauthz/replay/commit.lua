@@ -6,6 +6,8 @@
 --   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use; a grace below 0 is for once
 --   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
 --   'r', amount,   window (us), '', ''                                                 a request within a rate
+--   'm', '',       life (ms, 0 when it is too late), '', ''                            a mark
+--   'n', '',       1,           '', ''                                                 asks that there is no mark; counts nothing
 --   'q', most,     1,           first, last                    room in an account for the keys of these counts, from 1
 --   'h', most,     1,           names, `LIFE SIZE LIFE SIZE`   in a cluster: room for keys of these names that lie elsewhere,
 --                                                              so long (ms), and of so many bytes in the list of names
@@ -163,6 +165,56 @@ local function uses()
   end
 
   return use
+end
+
+----- Marks: there, or not
+
+local function marks()
+  local mark = {}
+
+  function mark.read(raw)
+    return {known = raw}
+  end
+
+  function mark.refuses()
+    return false
+  end
+
+  function mark.count(state, _, life)
+    state.life = math.max(state.life or 0, life)
+  end
+
+  function mark.left()
+    return -1, -1
+  end
+
+  function mark.write(key, state)
+    keep(key, '1', state.life, state.known)
+  end
+
+  return mark
+end
+
+local function unmarked()
+  local none = {}
+
+  function none.read(raw)
+    return {known = raw}
+  end
+
+  function none.refuses(state)
+    return state.known and -1
+  end
+
+  function none.left()
+    return -1, -1
+  end
+
+  function none.count()
+  end
+
+  none.write, none.give_back = none.count, none.count
+  return none
 end
 
 ----- Rates: the log of extauthz/replay/rate.py, as MessagePack: span, its end, the first instant, then for each group
@@ -471,8 +523,9 @@ local function rooms()
     local seen, number = {}, 0
     for i = first, last do
       local key = KEYS[i]
-      local state = states[key] or kind_of(fields(i)).read(redis.call('GET', key))
-      if not state.known and not seen[key] then
+      local name = fields(i)
+      local state = states[key] or kind_of(name).read(redis.call('GET', key))
+      if name ~= 'n' and not state.known and not seen[key] then
         seen[key], number = true, number + 1
       end
     end
@@ -543,7 +596,7 @@ local function rooms()
   return room
 end
 
-local MAKERS = {b = ties, u = uses, r = rates, q = rooms, h = holds}
+local MAKERS = {b = ties, u = uses, r = rates, m = marks, n = unmarked, q = rooms, h = holds}
 
 function kind_of(name)
   local kind = kinds[name] or MAKERS[name]()

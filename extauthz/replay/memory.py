@@ -16,7 +16,7 @@ from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.replay.expiring import Expiring
 from extauthz.replay.rate import RateLog
 from extauthz.replay.room import Account, Group, grouped, paid_until
-from extauthz.replay.spend import Bind, Count, Rate, Room, Spend, Use
+from extauthz.replay.spend import Asked, Bind, Count, Mark, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
 
 _Value = TypeVar("_Value")
@@ -54,6 +54,7 @@ class MemoryStore:
         self._binds: Expiring[bytes] = Expiring()
         self._uses: Expiring[int] = Expiring()
         self._rates: Expiring[RateLog] = Expiring()
+        self._marks: Expiring[bool] = Expiring()
         # At most one for each use, and for seconds only: they need no bound of their own.
         # Each with its end: a longer one of the use counted before keeps the entry for longer.
         self._graces: Expiring[tuple[bytes, Instant]] = Expiring()
@@ -65,7 +66,7 @@ class MemoryStore:
 
     def __len__(self) -> int:
         """How many keys take up room."""
-        return len(self._binds) + len(self._uses) + len(self._rates)
+        return len(self._binds) + len(self._uses) + len(self._rates) + len(self._marks)
 
     @property
     def capacity(self) -> int:
@@ -93,7 +94,7 @@ class MemoryStore:
                     return no
             if not self._has_room(spends):
                 return self._full()
-            left = [self._count(count, now, group.rooms) for group in groups for count in group.counts]
+            left = [self._count(count, now, group.rooms) for group in groups for count in group.asked]
             committed = Committed(min((each for each in left if each is not None), default=None))
             if attempt is not None:
                 self._remember(attempt, _Attempt(Instant(now + self._attempt_ttl), marks, committed))
@@ -112,17 +113,17 @@ class MemoryStore:
             return left if not possible or self._has_room(spends, self._due(now)) else self._full()
 
     def _left(self, group: Group, now: Instant) -> Iterator[Left]:
-        yield from (self._left_of(count, now) for count in group.counts)
+        yield from (self._left_of(count, now) for count in group.asked)
         for room in group.rooms:
             no = self._no_room(room, group.counts, now)
             before = max(0, room.most - self._accounts[room.key].held(now))
             after = before if no is not None else before - self._fresh(group.counts, now)
             yield Left(spend=room, before=before, after=max(0, after), no=no)
 
-    def _left_of(self, spend: Count, now: Instant) -> Left:
+    def _left_of(self, spend: Asked, now: Instant) -> Left:
         no = self._no(spend, now)
         match spend:
-            case Bind():
+            case Bind() | Mark() | Unmarked():
                 return Left(spend=spend, before=None, after=None, no=no)
             case Use():
                 before = max(0, spend.max_uses - (self._uses.get(spend.key, now) or 0))
@@ -137,7 +138,7 @@ class MemoryStore:
 
     def _ask(self, group: Group, now: Instant) -> Refused | Unavailable | None:
         """The first of these that is not possible now, with note taken of what was asked for. Counts nothing."""
-        for count in group.counts:
+        for count in group.asked:
             log = self._rates.get(count.key, now) if isinstance(count, Rate) else None
             if isinstance(count, Rate) and log is not None:
                 log.note(count.window, now)
@@ -159,11 +160,15 @@ class MemoryStore:
         """How many keys these counts would make."""
         return len({(type(each), each.key) for each in counts if self._shelf(each).until(each.key, now) is None})
 
-    def _no(self, spend: Count, now: Instant) -> Refused | Unavailable | None:
+    def _no(self, spend: Asked, now: Instant) -> Refused | Unavailable | None:
         """Why a spend is not possible now. Changes nothing."""
         match spend:
-            case Bind() | Use() if spend.until <= now:
+            case Bind() | Use() | Mark() if spend.until <= now:
                 return Unavailable(_LATE)
+            case Mark():
+                return None
+            case Unmarked():
+                return None if self._marks.get(spend.key, now) is None else Refused(spend, None)
             case Bind():
                 bound = self._binds.get(spend.key, now)
                 return None if bound is None or bound == spend.value else Refused(spend, None)
@@ -177,11 +182,16 @@ class MemoryStore:
             case _:
                 assert_never(spend)
 
-    def _count(self, spend: Count, now: Instant, rooms: tuple[Room, ...]) -> int | None:
+    def _count(self, spend: Asked, now: Instant, rooms: tuple[Room, ...]) -> int | None:
         """Count a possible spend, at the expense of these rooms. Returns what is left."""
         match spend:
             case Bind():
                 self._put(self._binds, spend.key, spend.value, spend.until, now, rooms)
+                return None
+            case Mark():
+                self._put(self._marks, spend.key, True, spend.until, now, rooms)  # noqa: FBT003 - the value, no switch
+                return None
+            case Unmarked():
                 return None
             case Use():
                 return self._count_use(spend, now, rooms)
@@ -226,17 +236,18 @@ class MemoryStore:
 
     def _has_room(self, spends: tuple[Spend, ...], due: frozenset[bytes] = frozenset()) -> bool:
         """Whether all keys fit. Those in `due` take up room, but would be dropped before."""
-        counts = (spend for spend in spends if not isinstance(spend, Room))
+        counts = (spend for spend in spends if not isinstance(spend, (Room, Unmarked)))
         new = {count.key for count in counts if count.key in due or count.key not in self._shelf(count)}
         return len(self) - len(due) + len(new) <= self._capacity
 
     def _due(self, now: Instant) -> frozenset[bytes]:
-        return self._binds.due(now, _STEPS) | self._uses.due(now, _STEPS) | self._rates.due(now, _STEPS)
+        shelves = (self._binds, self._uses, self._rates, self._marks)
+        return frozenset[bytes]().union(*(shelf.due(now, _STEPS) for shelf in shelves))
 
     def _full(self) -> Unavailable:
         return Unavailable(f"the memory store is full: {self._capacity} keys are live, and this needs another")
 
-    def _shelf(self, spend: Count) -> Expiring[bytes] | Expiring[int] | Expiring[RateLog]:
+    def _shelf(self, spend: Count) -> Expiring[bytes] | Expiring[int] | Expiring[RateLog] | Expiring[bool]:
         match spend:
             case Bind():
                 return self._binds
@@ -244,6 +255,8 @@ class MemoryStore:
                 return self._uses
             case Rate():
                 return self._rates
+            case Mark():
+                return self._marks
             case _:
                 assert_never(spend)
 
@@ -254,7 +267,7 @@ class MemoryStore:
         self._attempts[attempt] = made
 
     def _drop_due(self, now: Instant) -> None:
-        for shelf in (self._binds, self._uses, self._rates, self._graces):
+        for shelf in (self._binds, self._uses, self._rates, self._marks, self._graces):
             shelf.drop_due(now, _STEPS)
         # Two for each that a commit adds.
         for _ in range(2):
@@ -265,4 +278,11 @@ class MemoryStore:
 
 def _mark(spend: Spend) -> bytes:
     """What must be the same in a repeated attempt: what is counted, and whom it is tied to."""
-    return spend.key + spend.value if isinstance(spend, Bind) else spend.key
+    match spend:
+        case Bind():
+            return spend.key + spend.value
+        case Unmarked():
+            # The key is that of the mark, and to ask is not to mark.
+            return spend.key + b"?"
+        case _:
+            return spend.key

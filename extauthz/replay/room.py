@@ -13,7 +13,7 @@ from math import ceil, frexp
 from typing import Final, TypeAlias
 
 from extauthz.model.time import Instant, Seconds
-from extauthz.replay.spend import Count, Room, Spend
+from extauthz.replay.spend import Asked, Count, Room, Spend, Unmarked
 
 _PARTS: Final = 16
 
@@ -32,8 +32,13 @@ class Quotas:
 class Group:
     """Counts, and the rooms that stand right behind them: each of these pays for every new key of those."""
 
-    counts: tuple[Count, ...]
+    asked: tuple[Asked, ...]
     rooms: tuple[Room, ...]
+
+    @property
+    def counts(self) -> tuple[Count, ...]:
+        """Those that may make a key."""
+        return tuple(each for each in self.asked if not isinstance(each, Unmarked))
 
 
 Groups: TypeAlias = "tuple[Group, ...]"
@@ -45,20 +50,20 @@ def grouped(spends: tuple[Spend, ...]) -> Groups:
 
 
 def _groups(spends: tuple[Spend, ...]) -> Iterator[Group]:
-    counts: list[Count] = []
+    asked: list[Asked] = []
     rooms: list[Room] = []
     for spend in spends:
         if isinstance(spend, Room):
             # INVARIANT: a room that was parted from its counts would let them through unpaid.
-            if not counts:
+            if all(isinstance(each, Unmarked) for each in asked):
                 raise AssertionError("a room must stand behind the counts that it pays for, in one script with them")
             rooms.append(spend)
             continue
         if rooms:
-            yield Group(tuple(counts), tuple(rooms))
-            counts, rooms = [], []
-        counts.append(spend)
-    yield Group(tuple(counts), tuple(rooms))
+            yield Group(tuple(asked), tuple(rooms))
+            asked, rooms = [], []
+        asked.append(spend)
+    yield Group(tuple(asked), tuple(rooms))
 
 
 def paid_until(until: Instant, now: Instant) -> Instant:

@@ -145,6 +145,36 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """Marks the key until then: whatever asks that there is no mark is refused. To mark it again may prolong that."""
+
+    key: bytes
+    until: Instant
+    reason: Reason = Reason.TOKEN_REVOKED
+    step: Step = Step.REUSE
+    label: str = "family"
+    company: bytes = b""
+    """As with a `Bind`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmarked:
+    """Asks whether the key is free of a mark. Counts nothing, so it makes no key and takes no room.
+
+    INVARIANT: a mark outlives what is counted beside this: a server that forgets too early is noticed by that.
+    """
+
+    key: bytes
+    until: Instant
+    """Until when a mark would have to be kept that was made now."""
+    reason: Reason = Reason.TOKEN_REVOKED
+    step: Step = Step.REUSE
+    label: str = "family"
+    company: bytes = b""
+    """As with a `Bind`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """Room in an account that holds at most so many keys, for those that the counts before it make.
 
@@ -159,6 +189,9 @@ class Room:
     label: str
 
 
-Count: TypeAlias = Bind | Use | Rate
+Count: TypeAlias = Bind | Use | Rate | Mark
 
-Spend: TypeAlias = Count | Room
+Asked: TypeAlias = Count | Unmarked
+"""What is asked of one key, and may count there."""
+
+Spend: TypeAlias = Asked | Room

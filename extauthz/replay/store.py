@@ -51,7 +51,7 @@ class Left(NoTruth):
 
     spend: Spend
     before: int | None
-    """How many `Use`s or `Rate`s of the key are left now; None for a `Bind`."""
+    """How many `Use`s or `Rate`s of the key are left now; None where nothing is counted."""
     after: int | None
     """And once this one is counted: the same number when it would not be, because it repeats or is refused."""
     no: Refused | Unavailable | None
@@ -78,6 +78,8 @@ class Store(Protocol):
     - A `Use` or `Bind` that arrives at or after its `until` is Unavailable: its count may be forgotten by now.
     - A commit with the same attempt and the same spends as one that was Committed moments ago gets that answer again
       and is not counted. Forgetting an attempt early is allowed: the repeat is then counted, or refused.
+    - An `Unmarked` is Refused from the commit of a `Mark` of its key until that one's `until`. It counts nothing, makes
+      no key, and takes no room. A `Mark` is as often possible as it comes.
     - A look changes no later answer: it counts, ties, prolongs and forgets nothing. What it tells may be old at once.
     """
 

@@ -16,7 +16,7 @@ from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import SharedStore
-from extauthz.replay.spend import Bind, Grace, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Grace, Mark, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import (
     AsyncStore,
     Committed,
@@ -452,6 +452,93 @@ def test_looking_uses_up_nothing_however_often(store: Store) -> None:
     for _ in range(20):
         store.look((bind(b"eve"), use(), rate(amount=1)))
     assert is_committed(store.commit((bind(b"alice"), use(), rate(amount=1)), None))
+
+
+def mark(key: bytes = b"m", until: float = UNTIL) -> Mark:
+    """A mark."""
+    return Mark(key=key, until=Instant(until))
+
+
+def unmarked(key: bytes = b"m", until: float = UNTIL) -> Unmarked:
+    """A question for a mark."""
+    return Unmarked(key=key, until=Instant(until))
+
+
+def test_F16_what_asks_for_a_mark_is_refused_from_the_mark_on(store: Store) -> None:
+    for left in (4, 3, 2):
+        assert store.commit((unmarked(), use(most=5)), None) == Committed(left)
+    for _ in range(3):
+        assert store.commit((mark(),), None) == Committed(None)
+        refused = store.commit((unmarked(), use(most=5)), None)
+        assert isinstance(refused, Refused)
+        assert (refused.spend, refused.spend.reason) == (unmarked(), Reason.TOKEN_REVOKED)
+        assert refused.retry_after is None
+    assert seen(store, use(most=5)) == [(2, 1, "possible")]
+    assert is_committed(store.commit((unmarked(b"other"), use(b"k2")), None))
+
+
+def test_F16_a_mark_is_told_before_what_is_spent_beside_it(store: Store) -> None:
+    assert is_committed(store.commit((unmarked(), bind(b"alice"), use()), None))
+    assert is_committed(store.commit((mark(),), None))
+    refused = store.commit((unmarked(), bind(b"eve"), use()), None)
+    assert isinstance(refused, Refused)
+    assert refused.spend == unmarked()
+
+
+def test_F16_a_look_sees_a_mark_and_makes_none(store: Store) -> None:
+    for _ in range(3):
+        assert seen(store, unmarked(), mark()) == [(None, None, "possible")] * 2
+    assert is_committed(store.commit((mark(),), None))
+    assert seen(store, unmarked(), mark()) == [(None, None, None), (None, None, "possible")]
+
+
+@turns_time
+def test_F16_a_mark_lasts_for_its_time_and_an_earlier_end_does_not_shorten_it(store: Store, clock: FakeClock) -> None:
+    assert is_committed(store.commit((mark(),), None))
+    assert is_committed(store.commit((mark(until=NOW + 10),), None))
+    clock.advance(299)
+    assert isinstance(store.commit((unmarked(until=NOW + 900),), None), Refused)
+    clock.advance(10)
+    assert is_committed(store.commit((unmarked(until=NOW + 900),), None))
+    assert isinstance(store.commit((mark(until=NOW + 300),), None), Unavailable)
+
+
+def test_F16_what_was_committed_before_the_mark_is_answered_the_same_again(store: Store) -> None:
+    first = store.commit((unmarked(), use()), b"attempt")
+    assert first == Committed(0)
+    assert is_committed(store.commit((mark(),), None))
+    assert store.commit((unmarked(), use()), b"attempt") == first
+    assert isinstance(store.commit((unmarked(), use()), b"another"), Refused)
+
+
+def test_F16_a_mark_takes_room_and_what_asks_for_it_takes_none(store: Store) -> None:
+    assert is_committed(store.commit((unmarked(), use(most=9), room(1)), None))
+    assert is_committed(store.commit((unmarked(b"another"), use(most=9), room(1)), None))
+    full = store.commit((mark(), room(1)), None)
+    assert isinstance(full, Refused)
+    assert full.spend == room(1)
+    assert is_committed(store.commit((unmarked(), use(most=9), room(1)), None))
+    assert is_committed(store.commit((mark(), room(2)), None))
+    assert is_committed(store.commit((mark(), room(2)), None))
+
+
+def test_F16_of_racing_commits_none_is_admitted_once_the_mark_is_made(store: Store) -> None:
+    begun, admitted = threading.Event(), list[bool]()
+
+    def run(number: int) -> None:
+        for each in range(20):
+            after = begun.is_set()
+            key = bytes([number, each])
+            admitted.append(is_committed(store.commit((unmarked(), use(key)), None)) and after)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    assert is_committed(store.commit((mark(),), None))
+    begun.set()
+    for thread in threads:
+        thread.join()
+    assert not any(admitted)
 
 
 def room(most: int, key: bytes = b"account") -> Room:

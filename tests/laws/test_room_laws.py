@@ -18,7 +18,7 @@ from extauthz.model.verdict import PolicyRef
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, plan_spends
 from extauthz.replay.room import Account, Quotas, grouped, paid_until
-from extauthz.replay.spend import Bind, Count, Pepper, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Count, Mark, Pepper, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Refused, Store, foreseen
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock
@@ -29,7 +29,7 @@ MOST = 4
 
 Made = tuple[str, int, float]
 """What a commit counts: kind, which key, and for how long."""
-_MADE = st.tuples(st.sampled_from("ubr"), st.integers(0, 7), st.sampled_from([1.0, 5.0, 40.0, 300.0]))
+_MADE = st.tuples(st.sampled_from("ubrm"), st.integers(0, 7), st.sampled_from([1.0, 5.0, 40.0, 300.0]))
 HISTORIES = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.0, 0.5, 3.0, 60.0]),
@@ -47,6 +47,8 @@ def count(made: Made, account: bytes, now: float) -> Count:
     match kind:
         case "u":
             return Use(key=key, max_uses=1000, until=Instant(now + life))
+        case "m":
+            return Mark(key=key, until=Instant(now + life))
         case "b":
             return Bind(key=key, value=b"v", until=Instant(now + life))
         case _:
@@ -70,7 +72,9 @@ class Payers:
     def judge(self, store: Store, account: bytes, made: list[Made], now: float) -> None:
         """Commit, and compare."""
         counts = tuple(count(each, account, now) for each in made)
-        spends: tuple[Spend, ...] = (*counts, room(account))
+        # What only asks for a mark makes no key, and none is made here.
+        asking = Unmarked(key=account + b"?", until=Instant(now + 300))
+        spends: tuple[Spend, ...] = (asking, *counts, room(account))
         foretold = foreseen(store.look(spends))
         outcome = store.commit(spends, None)
         assert type(foretold) is type(outcome)

@@ -19,7 +19,7 @@ from extauthz.model.time import AcceptanceWindow, Instant, Seconds
 from extauthz.model.verdict import PolicyRef, Refusal
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, plan_spends
-from extauthz.replay.spend import Bind, Pepper, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Mark, Pepper, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Outcome, Refused, Unavailable, foreseen
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock
@@ -39,6 +39,7 @@ class Model:
     uses: Counter[bytes] = field(default_factory=Counter)
     bound: dict[bytes, bytes] = field(default_factory=dict)
     admitted: list[tuple[bytes, float]] = field(default_factory=list)
+    marked: set[bytes] = field(default_factory=set)
 
     def rate_count(self, rate: Rate, now: float, stretch: float = 1.0) -> int:
         """How many admissions lie within the window, or a little more of it."""
@@ -53,6 +54,10 @@ class Model:
                 return self.uses[spend.key] >= spend.max_uses
             case Rate():
                 return self.rate_count(spend, now) >= spend.amount
+            case Mark():
+                return False
+            case Unmarked():
+                return spend.key in self.marked
             case Room():
                 raise AssertionError("tests/laws/test_room_laws.py has a model of rooms")
 
@@ -71,6 +76,10 @@ class Model:
                 self.uses[spend.key] += 1
             case Rate():
                 self.admitted.append((spend.key, now))
+            case Mark():
+                self.marked.add(spend.key)
+            case Unmarked():
+                pass
             case Room():
                 raise AssertionError("tests/laws/test_room_laws.py has a model of rooms")
 
@@ -78,6 +87,8 @@ class Model:
 _SPENDS = st.one_of(
     st.builds(lambda k, v: Bind(key=k, value=v, until=FAR), st.sampled_from([b"b1", b"b2"]), st.binary(max_size=1)),
     st.builds(lambda k, n: Use(key=k, max_uses=n, until=FAR), st.sampled_from([b"u1", b"u2"]), st.integers(1, 6)),
+    st.builds(lambda k: Mark(key=k, until=FAR), st.sampled_from([b"m1", b"m2"])),
+    st.builds(lambda k: Unmarked(key=k, until=FAR), st.sampled_from([b"m1", b"m2"])),
     st.builds(
         lambda k, n: Rate(key=k, amount=n, window=Seconds(60.0), label="l"),
         st.sampled_from([b"r1", b"r2"]),
@@ -113,6 +124,8 @@ _MORTAL = st.one_of(
     st.builds(lambda k, n: ("u", k, n), st.sampled_from([b"u1", b"u2", b"u3"]), st.integers(1, 40)),
     st.builds(lambda k, n: ("r", k, n), st.sampled_from([b"r1", b"r2"]), st.sampled_from([10, 60, 300])),
     st.builds(lambda k, n: ("b", k, n), st.sampled_from([b"b1", b"b2"]), st.integers(1, 40)),
+    st.builds(lambda k, n: ("m", k, n), st.sampled_from([b"m1", b"m2"]), st.integers(1, 40)),
+    st.builds(lambda k, n: ("n", k, n), st.sampled_from([b"m1", b"m2"]), st.integers(1, 40)),
 )
 
 
@@ -121,6 +134,10 @@ def mortal(kind: str, key: bytes, number: int, now: Instant) -> Spend:
     match kind:
         case "u":
             return Use(key=key, max_uses=2, until=Instant(now + number))
+        case "m":
+            return Mark(key=key, until=Instant(now + number))
+        case "n":
+            return Unmarked(key=key, until=Instant(now + number))
         case "r":
             return Rate(key=key, amount=2, window=Seconds(number), label="l")
         case _:

@@ -21,7 +21,7 @@ from extauthz.replay.redis.steps import Steps, can_be_given_back, groups_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.waiting import at_once
 from extauthz.replay.redis.wire import Codec, Reply, Request
-from extauthz.replay.spend import Bind, Grace, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Grace, Mark, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused
 
 pytestmark = pytest.mark.redis
@@ -111,6 +111,8 @@ def use_up(lane: Lane, spends: tuple[Spend, ...]) -> None:
     for spend in spends:
         if isinstance(spend, Bind):
             spend = Bind(key=spend.key, value=b"another", until=spend.until)  # noqa: PLW2901
+        if isinstance(spend, Unmarked):
+            spend = Mark(key=spend.key, until=spend.until)  # noqa: PLW2901
         for _ in range(5):
             paid = ((some_use(),),) if isinstance(spend, Room) else ()
             lane.run([CODEC.write((spend,), None, CLOCK.now(), paid=paid)], CLOCK.monotonic() + 20)
@@ -120,6 +122,8 @@ def counted(lane: Lane, spend: Spend) -> int:
     """How often a spend is counted."""
     if isinstance(spend, Bind):
         spend = Bind(key=spend.key, value=b"whoever", until=spend.until)
+    if isinstance(spend, Mark):
+        spend = Unmarked(key=spend.key, until=spend.until)
     reply = lane.run([CODEC.write_look((spend,), CLOCK.now())], CLOCK.monotonic() + 20)[0]
     looked = CODEC.read_look(reply, (spend,))
     assert looked is not None
@@ -148,6 +152,14 @@ def rate() -> Rate:
 
 def tie() -> Bind:
     return Bind(key=os.urandom(16), value=b"v" * 16, until=Instant(CLOCK.now() + 300))
+
+
+def mark() -> Mark:
+    return Mark(key=os.urandom(16), until=Instant(CLOCK.now() + 300))
+
+
+def unmarked() -> Unmarked:
+    return Unmarked(key=os.urandom(16), until=Instant(CLOCK.now() + 300))
 
 
 KINDS: tuple[Callable[[], Spend], ...] = (rate, some_use, single_use, tie)
@@ -217,8 +229,58 @@ def counted_up(spend: Spend) -> int:
             return most
         case Rate(amount=most) | Room(most=most):
             return most
-        case Bind():
+        case Bind() | Mark():
             return 1
+        case Unmarked():
+            return 0
+
+
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("can_give_back", [True, False])
+def test_what_asks_for_a_mark_stays_uncounted_in_every_order_of_failure(
+    lane: Lane, can_give_back: bool, fault: Fault
+) -> None:
+    for kinds in combinations_with_replacement(KINDS, 2):
+        for at in range(3):
+            spends = apart(unmarked, *kinds)
+            asking, attempt = spends[0], os.urandom(16)
+            outcome, _ = attempted(Ways(lane, fault, at, can_give_back), spends, attempt)
+            assert not isinstance(outcome, Committed)
+            marked = fault is Fault.REFUSE and groups_of(spends)[at].spends[0] is asking
+            assert counted(lane, asking) == int(marked)
+            again, _ = attempted(Ways(lane), spends, attempt)
+            assert isinstance(again, Refused) == (fault is Fault.REFUSE)
+
+
+def test_a_mark_refuses_first_whatever_else_is_spent(lane: Lane) -> None:
+    for kinds in combinations_with_replacement((*KINDS, graced_use), 2):
+        spends = apart(unmarked, *kinds)
+        use_up(lane, spends)
+        refused, steps = attempted(Ways(lane), spends, os.urandom(16))
+        assert isinstance(refused, Refused)
+        assert refused.spend is spends[0]
+        assert steps.lost == 0
+
+
+def test_a_mark_and_its_room_in_every_order_of_failure(lane: Lane) -> None:
+    """It is there with room, or not there."""
+    for fault in Fault:
+        for at in range(2):
+            made = mark()
+            room = Room(key=os.urandom(16), most=5, label="q")
+            groups = groups_of((made, room))
+            if len(groups) < 2:
+                continue
+            ways = Ways(lane, fault, at)
+            outcome = at_once(Steps(groups, None, CLOCK.now(), CODEC, ways).commit())
+            ways.finish()
+            assert isinstance(outcome, Committed) == (fault is Fault.REFUSE and at == 1)
+            if counted(lane, made):
+                look = CODEC.write_look((room,), CLOCK.now(), ((made,),))
+                looked = CODEC.read_look(ways.run(look), (room,))
+                assert looked is not None
+                assert looked[0].before is not None
+                assert looked[0].before <= 4
 
 
 def test_what_can_be_given_back_is_committed_before_what_cannot(lane: Lane) -> None:

@@ -35,6 +35,10 @@ def _spend(spend: ToldSpend) -> str:
             return "tied to another caller"
         case ToldSpend(kind="bind"):
             return "free, or tied to this caller"
+        case ToldSpend(kind="mark", outcome=Outcome.REFUSED):
+            return "revoked: a token of it was used again"
+        case ToldSpend(kind="mark"):
+            return "not revoked"
         case ToldSpend(window=float(window)):
             wait = f", the next in {format_duration(_up(spend.retry_after))}" if spend.retry_after is not None else ""
             return f"{spend.left} of {spend.limit} left in any {format_duration(Seconds(window))}{wait}"

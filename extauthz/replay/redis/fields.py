@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final, TypeAlias, assert_never
 
 from extauthz.model.time import Instant, Seconds
-from extauthz.replay.spend import Bind, Count, Grace, Rate, Room, Spend, Use
+from extauthz.replay.spend import Asked, Bind, Count, Grace, Mark, Rate, Room, Spend, Unmarked, Use
 
 MARGIN: Final = Seconds(5.0)
 """How much longer a use or tie is kept than asked: so far may the clocks of replicas differ, or a commit be late."""
@@ -31,14 +31,16 @@ def letter(spend: Spend) -> bytes:
             return b"u"
         case Rate():
             return b"r"
+        case Mark() | Unmarked():
+            return b"m"
         case Room():
             return b"q"
         case _:
             assert_never(spend)
 
 
-def fields_of(count: Count, now: Instant) -> tuple[Argument, ...]:
-    """Of a count that is asked for `now`."""
+def fields_of(count: Asked, now: Instant) -> tuple[Argument, ...]:
+    """Of what is asked for `now`."""
     match count:
         case Bind():
             return b"b", count.value, _life(count.until, now), b"", b""
@@ -47,6 +49,10 @@ def fields_of(count: Count, now: Instant) -> tuple[Argument, ...]:
             return b"u", count.max_uses, _life(count.until, now), *grace
         case Rate():
             return b"r", count.amount, ceil(count.window * MICROSECONDS), b"", b""
+        case Mark():
+            return b"m", b"", _life(count.until, now), b"", b""
+        case Unmarked():
+            return b"n", b"", 1, b"", b""
         case _:
             assert_never(count)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.redis.fields import MARGIN
-from extauthz.replay.spend import Bind, Spend, Use
+from extauthz.replay.spend import Bind, Mark, Spend, Unmarked, Use
 
 _JUMP: Final = Seconds(1.0)
 """Less than this is the clock's ordinary correction, and within the margin that every key is kept longer."""
@@ -57,9 +57,11 @@ class ServerClock:
 
     def doubts(self, spends: tuple[Spend, ...], wall: Instant, now: float) -> bool:
         """Whether the count of one of these may have been dropped early. `wall` is wall time, `now` monotonic."""
+        marks = [spend.until - wall for spend in spends if isinstance(spend, (Mark, Unmarked))]
         lives = [spend.until - wall for spend in spends if isinstance(spend, (Use, Bind))]
+        self._longest_life = max((self._longest_life, *lives, *marks))
+        # A mark can be made whatever was forgotten; and what asks for one stands beside a use that ends earlier.
         if not lives:
             return False
-        self._longest_life = max(self._longest_life, *lives)
         ahead = self._ahead if now < self._minded_until else 0.0
         return ahead > 0.0 and min(lives) + MARGIN <= ahead

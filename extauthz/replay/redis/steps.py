@@ -29,7 +29,7 @@ from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import Codec, Reply, Request
 from extauthz.replay.room import grouped
-from extauthz.replay.spend import Count, Rate, Room, Spend, Use
+from extauthz.replay.spend import Count, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
 
 _TRY_BYTES: Final = 6
@@ -75,8 +75,11 @@ class Group:
 
 
 def can_be_given_back(spend: Spend) -> bool:
-    """Room, a request within a rate, one of several uses. Not a single use, a tie, or a use with leave to repeat."""
-    return isinstance(spend, (Room, Rate)) or (isinstance(spend, Use) and spend.max_uses > 1 and spend.grace is None)
+    """Room, a request within a rate, one of several uses, what counts nothing. Not a single use, a tie, a mark, nor a
+    use with leave to repeat."""
+    return isinstance(spend, (Room, Rate, Unmarked)) or (
+        isinstance(spend, Use) and spend.max_uses > 1 and spend.grace is None
+    )
 
 
 def groups_of(spends: Sequence[Spend]) -> tuple[Group, ...]:

@@ -16,7 +16,7 @@ from extauthz.model.time import Instant, Seconds
 from extauthz.replay.redis.fields import FIELDS, MICROSECONDS, Argument, Paid, fields_of, holding, letter
 from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.room import grouped
-from extauthz.replay.spend import Bind, Spend
+from extauthz.replay.spend import Bind, Mark, Spend, Unmarked
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
 
 FORMAT: Final = b"x1:"
@@ -100,10 +100,10 @@ class Codec:
             return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
         for group in grouped(spends):
             first = len(arguments) // FIELDS + 1
-            for count in group.counts:
+            for count in group.asked:
                 arguments += fields_of(count, now)
             for room in group.rooms:
-                arguments += (b"q", room.most, 1, first, first + len(group.counts) - 1)
+                arguments += (b"q", room.most, 1, first, first + len(group.asked) - 1)
         return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
 
     def write_step(
@@ -173,8 +173,8 @@ def _wait(microseconds: int) -> Seconds | None:
 
 def _left(spend: Spend, no: int, wait: int, before: int, after: int) -> Left:
     whys: dict[int, Refused | Unavailable] = {1: Refused(spend, _wait(wait)), 2: Unavailable(_LATE)}
-    tie = isinstance(spend, Bind)
-    return Left(spend=spend, before=None if tie else before, after=None if tie else after, no=whys.get(no))
+    uncounted = isinstance(spend, (Bind, Mark, Unmarked))
+    return Left(spend=spend, before=None if uncounted else before, after=None if uncounted else after, no=whys.get(no))
 
 
 def _mark(spends: tuple[Spend, ...], attempt: bytes) -> bytes:
@@ -185,4 +185,6 @@ def _mark(spends: tuple[Spend, ...], attempt: bytes) -> bytes:
 
 
 def _marked(spend: Spend) -> bytes:
-    return letter(spend) + spend.key + (spend.value if isinstance(spend, Bind) else b"")
+    # The key of what asks for a mark is that of the mark, and to ask is not to mark.
+    more = spend.value if isinstance(spend, Bind) else b"?" if isinstance(spend, Unmarked) else b""
+    return letter(spend) + spend.key + more
