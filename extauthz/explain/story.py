@@ -71,8 +71,8 @@ class ToldSpend:
     label: str
     """Its name in the policy."""
     kind: str
-    """`use` of a token, `rate` of requests, `bind` of a token to its caller, `room` for its keys in the store, or `mark`
-    of a family that is revoked."""
+    """`use` of a token, `rate` of requests, `bind` of a token to its caller, `room` for its keys in the store, or
+    `mark` of a family that is revoked."""
     outcome: Outcome
     """Whether this request is within it."""
     limit: int | None = None
