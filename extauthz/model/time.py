@@ -61,11 +61,14 @@ class SystemClock:
         with self._lock:
             wall, mono = _time.time(), _time.monotonic()
             expected = self._wall + (mono - self._mono)
-            self._ahead = max(0.0, expected - wall)
+            self._ahead = expected - wall
             # A slew of a few milliseconds is not a step: follow the wall, but never below the last answer.
-            self._wall = expected if self._ahead > 1.0 else max(wall, self._wall)
-            self._mono = mono
-            return Instant(self._wall)
+            if self._ahead > 1.0:
+                wall = expected
+            elif wall < self._wall:
+                wall = self._wall
+            self._wall, self._mono = wall, mono
+            return Instant(wall)
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start."""
