@@ -20,7 +20,11 @@ from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.readings import Readings, SharedStoreReadings
 
 ALERTS = Path(__file__).parents[1] / "charts" / "extauthz" / "files" / "alerts.yaml"
-_LABELS = {"extauthz_checks": ("decision", "reason", "policy", "rule"), "extauthz_spends": ("outcome",)}
+_LABELS = {
+    "extauthz_checks": ("decision", "reason", "policy", "rule"),
+    "extauthz_spends": ("outcome",),
+    "extauthz_store_quota_refusals": ("issuer",),
+}
 """Of what counts, which shows no labels before it counts."""
 
 _INTRO = """\

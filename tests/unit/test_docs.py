@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from extauthz.control.documents import read_documents
+from extauthz.model.reason import Reason
 from extauthz.policy.parse import Parsed, parse
+from extauthz.replay.redis.trouble import Kind
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
@@ -79,3 +82,18 @@ def test_every_policy_in_the_docs_is_accepted(page: str, block: str) -> None:
             continue  # it grants hosts to what stands beside it
         parsed = parse(document.raw, cluster="targetRefs" in block)
         assert isinstance(parsed, Parsed), f"{page}: {parsed}"
+
+
+def runbook(alert: str) -> str:
+    """What the runbook says about one alert."""
+    page = (ROOT / "docs" / "how-to" / "runbook.md").read_text()
+    return page.partition(f"\n## {alert}\n")[2].partition("\n## ")[0]
+
+
+def test_the_runbook_says_what_to_do_about_every_kind_of_failure_of_the_store() -> None:
+    told = set(re.findall(r"`(\w+)`", runbook("ExtauthzStoreFailing").partition("**Mend**")[2]))
+    assert set(get_args(Kind)) - told == set()
+
+
+def test_the_runbook_looks_for_refused_quotas_under_the_reason_that_they_have() -> None:
+    assert f'`"reason":"{Reason.STORE_QUOTA.label}"`' in runbook("ExtauthzStoreQuotaReached")

@@ -10,10 +10,36 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import redis.exceptions as failures
+
+Kind = Literal[
+    "auth",
+    "busy",
+    "clock",
+    "cluster",
+    "connecting",
+    "connection",
+    "evicts",
+    "loading",
+    "moved",
+    "oom",
+    "other",
+    "persistence",
+    "readonly",
+    "refused",
+    "replicas",
+    "sentinel",
+    "stopped",
+    "timeout",
+    "tls",
+    "unreplicated",
+    "version",
+]
+"""A word for metrics; the runbook says of each what to do."""
 
 _CODE: Final = re.compile(r"[A-Z]{2,32}", re.ASCII)
 _NOT_IN_SCRIPT: Final = re.compile(
@@ -23,7 +49,7 @@ _NOT_IN_SCRIPT: Final = re.compile(
 )
 """How servers say, under the code of every other error, that the user may not do what the script does."""
 
-_ADVICE: Final = {
+_ADVICE: Final[Mapping[str, tuple[Kind, str]]] = {
     "BUSY": ("busy", "runs a script that does not end (BUSY)"),
     "CLUSTERDOWN": ("cluster", "is part of a cluster that is down (CLUSTERDOWN)"),
     "CROSSSLOT": ("cluster", "is a cluster node (CROSSSLOT); name the cluster by `redis+cluster://`"),
@@ -46,8 +72,7 @@ _ELSEWHERE: Final = frozenset({"auth", "cluster", "loading", "readonly"})
 class Trouble:
     """Why a commit could not be made."""
 
-    kind: str
-    """A word for metrics, of a small closed set."""
+    kind: Kind
     detail: str
     sent: bool = field(default=True, kw_only=True)
     """Whether the commit may be counted: False when it surely is not."""
