@@ -25,7 +25,7 @@ class ControllerSettings:
     lease_namespace: Annotated[str | None, object_name()] = None
     """The namespace of that Lease; without it, the install namespace."""
     admin: Annotated[TcpAddress | None, tcp_or_off()] = TcpAddress("127.0.0.1", 9090)  # noqa: RUF009 (it is frozen)
-    """Where health, readiness and metrics are served; `/snapshot` only on a loopback address."""
+    """Where health, readiness and metrics are served; `/snapshot` only to who asks over loopback."""
     events: Annotated[TcpAddress | None, tcp_or_off()] = None
     """Where issuers post back-channel logouts, which become TokenRevocations; see docs/how-to/revoke.md."""
     events_tls_cert: Annotated[Path | None, path()] = None

@@ -110,7 +110,7 @@ class Settings:
     socket_mode: Annotated[int, file_mode()] = 0o660
     """The mode of the Unix sockets: who may write to one may ask for decisions."""
     admin: Annotated[TcpAddress | None, tcp_or_off()] = TcpAddress("127.0.0.1", 9090)  # noqa: RUF009 (it is frozen)
-    """Where health, readiness and metrics are served; `/snapshot` only on a loopback address."""
+    """Where health, readiness and metrics are served; `/snapshot` only to who asks over loopback."""
     store: Annotated[StoreKind | StoreAddress, store(StoreKind)] = StoreKind.MEMORY
     """Where uses are counted: `memory` for this process alone, or a Redis or Valkey server or cluster."""
     store_user: Annotated[str | None, visible()] = None

@@ -52,9 +52,7 @@ class Admin(Listener):
 
     def __init__(self, address: TcpAddress, pages: Pages) -> None:
         """Open the port. Raises OSError when that cannot be."""
-        loopback = _is_loopback(address.host)
-        handler = _handler(_routes(pages, loopback=loopback), _questions(pages) if loopback else {})
-        super().__init__("admin", address, handler, _PATIENCE)
+        super().__init__("admin", address, _handler(_routes(pages), _questions(pages)), _PATIENCE)
 
 
 _Page = tuple[HTTPStatus, str, bytes]
@@ -63,15 +61,13 @@ _Questions = Mapping[str, Callable[[bytes, str], _Page]]
 """What is asked with a body of a content type."""
 
 
-def _routes(pages: Pages, *, loopback: bool) -> _Routes:
-    routes: dict[str, Callable[[], _Page]] = {
+def _routes(pages: Pages) -> _Routes:
+    return {
         "/healthz": lambda: (HTTPStatus.OK, _TEXT, b"ok\n"),
         "/readyz": lambda: _ready(pages.missing(), pages.notes(), pages.about()),
         "/metrics": lambda: _metrics(*pages.metrics()),
+        "/snapshot": lambda: (HTTPStatus.OK, _JSON, _json(pages.snapshot())),
     }
-    if loopback:
-        routes["/snapshot"] = lambda: (HTTPStatus.OK, _JSON, _json(pages.snapshot()))
-    return routes
 
 
 def _questions(pages: Pages) -> _Questions:
@@ -145,12 +141,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(lambda: question(body, self.headers.get("content-type", "")))
 
     def _misdirected(self) -> bool:
-        """Refuse what was sent to another name than this machine's own. INVARIANT: a page in a browser, whose name was
-        made to lead here (DNS rebinding), reads nothing that is for loopback only (RFC 9110, section 7.4)."""
+        """Refuse what came from another machine, or was sent to another name than this machine's own (RFC 9110, section
+        7.4). INVARIANT: neither a neighbour, for whom the port may be open as it is for kubelet, nor a page in a
+        browser, whose name was made to lead here (DNS rebinding), reads what is for loopback only."""
         names = self.headers.get_all("host", [])
-        if len(names) < 2 and all(_is_loopback(_host_of(name)) for name in names):
+        if (
+            _over_loopback(self.connection.getsockname()[0], self.client_address[0])
+            and len(names) < 2
+            and all(_is_loopback(_host_of(name)) for name in names)
+        ):
             return False
-        self._send(HTTPStatus.MISDIRECTED_REQUEST, _TEXT, b"ask by a loopback address or `localhost`\n")
+        words = b"ask over loopback, by its address or `localhost`; `kubectl port-forward` leads there\n"
+        self._send(HTTPStatus.MISDIRECTED_REQUEST, _TEXT, words)
         return True
 
     def _answer(self, page: Callable[[], _Page]) -> None:
@@ -195,6 +197,12 @@ def _handler(routes: _Routes, questions: _Questions) -> type[BaseHTTPRequestHand
 def _host_of(authority: str) -> str:
     """The host of a `Host` field: without its port and the brackets of IPv6."""
     return _PORT.sub("", authority.strip()).strip("[]").lower()
+
+
+def _over_loopback(local: str, peer: str) -> bool:
+    """Whether a connection between these addresses never left this machine, or pod. Both ends must say so: a mesh's
+    proxy comes from a loopback address too, to the address that others know."""
+    return all(_is_loopback(end.removeprefix("::ffff:")) for end in (local, peer))
 
 
 def _is_loopback(host: str) -> bool:

@@ -34,7 +34,7 @@ def explain_by_server(data: bytes, address: str, timeout: float) -> Story:
     finally:
         connection.close()
     if response.status == HTTPStatus.NOT_IMPLEMENTED:
-        raise NoStory("it tells no stories: its admin port does not listen on a loopback address, or it is older")
+        raise NoStory("it tells no stories: it decides no requests, or is of an older version")
     if response.status != HTTPStatus.OK:
         words = body[:_MOST_WORDS].decode("ascii", "replace").strip()
         raise NoStory(f"it answered {response.status}: {words}")
