@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import SplitResult, urlsplit
@@ -13,6 +14,13 @@ from extauthz.model.time import parse_duration
 from extauthz.server.client import Answer, Question, Unanswered, as_json, ask, connect
 
 _LAST_LATIN: Final = 0xFF
+_ADVICE: Final = {
+    "WRONG_VERSION_NUMBER": "it speaks no TLS: leave `--tls-ca` out",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not of an authority in `--tls-ca`",
+    "Failed to create security handshaker": "`--tls-ca`, `--tls-cert` or `--tls-key` holds no PEM that fits",
+    "Failed parsing HTTP/2": "that is no listener for Envoy: name one of `--listen`, not the admin port",
+}
+"""By a part of what gRPC says."""
 _ORDER: Final = ("decision", "reason", "mode", "policy", "rule", "issuer", "subject", "client")
 
 
@@ -99,7 +107,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter for each option
         with connect(address, **tls) as channel:
             answer = ask(channel, question, timeout)
     except Unanswered as error:
-        click.echo(f"no answer from {address}: {error}", err=True)
+        words = str(error)
+        click.echo(f"no answer from {address}: {words}{_mend(words, tls)}", err=True)
         sys.exit(2)
     click.echo(as_json(answer) if output == "json" else _text(answer))
     sys.exit(0 if answer.admitted else 1)
@@ -110,6 +119,17 @@ def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> dict[str, byte
         raise click.UsageError("`--tls-cert` and `--tls-key` need each other, and `--tls-ca`")
     files = {"ca": ca, "cert": cert, "key": key}
     return {name: path.read_bytes() for name, path in files.items() if path is not None}
+
+
+def _mend(words: str, tls: Mapping[str, bytes]) -> str:
+    """What to do about gRPC's `words` for a connection that fails, empty where they say so themselves."""
+    if "Socket closed" in words:
+        if not tls:
+            return "; if it listens with TLS, give `--tls-ca`"
+        if "cert" not in tls:
+            return "; if it wants a client certificate, give `--tls-cert` and `--tls-key`"
+        return "; it may not trust the certificate in `--tls-cert`"
+    return next((f"; {advice}" for part, advice in _ADVICE.items() if part in words), "")
 
 
 def _split(url: str) -> SplitResult:

@@ -9,7 +9,10 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import click
 import grpc
@@ -290,6 +293,18 @@ def test_lint_of_what_is_no_folder_is_wrong_usage(tmp_path: Path) -> None:
 # extauthz check
 
 
+@contextmanager
+def serve_http() -> Iterator[str]:
+    """A server of HTTP/1.1, as the admin port is one."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def check(served: Serve, *arguments: object, stdin: str = "") -> tuple[int, str]:
     done = run("check", "--address", served.address, *arguments, stdin=stdin)
     assert done.stderr == ""
@@ -426,6 +441,19 @@ def test_check_speaks_mutual_tls(folder: Path, tmp_path: Path) -> None:
         ask = ("check", "--address", served.address, "--tls-ca", tmp_path / "ca", "https://api.example/open")
         assert run(*ask, *mine).returncode == 0
         assert run(*ask).returncode == 2
+        assert run(*ask).stderr.endswith("; if it wants a client certificate, give `--tls-cert` and `--tls-key`\n")
+        done = run("check", "--address", served.address, "https://api.example/open")
+        assert done.stderr.endswith("; if it listens with TLS, give `--tls-ca`\n")
+
+
+def test_check_says_what_to_do_where_a_listener_is_another_than_it_thinks(served: Serve, tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text(ca_pem("a"))
+    done = run("check", "--address", served.address, "--tls-ca", tmp_path / "ca", "https://api.example/open")
+    assert done.stderr.endswith("; it speaks no TLS: leave `--tls-ca` out\n")
+    with serve_http() as address:
+        done = run("check", "--address", address, "https://api.example/open")
+    assert done.stderr.endswith("; that is no listener for Envoy: name one of `--listen`, not the admin port\n")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
 def test_a_policy_folder_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:

@@ -186,7 +186,16 @@ def test_stats_tells_the_breaker_of_a_replica(flags: tuple[object, ...], server:
                 assert "open: the store" in store("stats", server, "--admin", admin).stdout
             finally:
                 client.replicaof("NO", "ONE")
-    assert store("stats", server, "--admin", f"127.0.0.1:{free_port()}").returncode == 2
+
+
+def test_stats_tells_of_the_server_although_a_replica_does_not_answer(server: Server) -> None:
+    silent = f"127.0.0.1:{free_port()}"
+    done = store("stats", server, "--admin", silent)
+    assert done.returncode == 2
+    assert "noeviction" in done.stdout
+    assert f"unknown: {silent} cannot be reached: connection refused" in done.stdout
+    told = json.loads(store("stats", server, "--admin", silent, "--output", "json").stdout)
+    assert [each["state"] for each in told["breakers"]] == ["unknown"]
 
 
 def test_inspect_tells_what_is_left_and_counts_nothing(server: Server, counting: tuple[object, ...]) -> None:

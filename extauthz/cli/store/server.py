@@ -14,7 +14,7 @@ import click
 
 from extauthz.cli.settings import Flag, load_or_stop, options, stop
 from extauthz.cli.store.reached import consoles, is_cluster, is_of_server
-from extauthz.cli.store.replica import NoAnswer, Replica, ask_replica
+from extauthz.cli.store.replica import Replica, ask_replica
 from extauthz.config import Settings
 from extauthz.model.time import Seconds, SystemClock
 from extauthz.replay.redis import CannotConnect, Census, Console, Facts, Trouble, Usage
@@ -81,14 +81,15 @@ def _stats(*, config: Path | None, admin: tuple[str, ...], output: str, **flags:
         with consoles(settings, SystemClock()) as opened:
             told = [_tell(console, settings) for console in opened]
         replicas = [ask_replica(address, _REPLICA_WAIT) for address in admin]
-    except (CannotConnect, NoAnswer) as no:
+    except CannotConnect as no:
         stop(f"cannot tell: {no}")
     if output == "json":
         one = {"store": str(settings.store), "nodes": told} if is_cluster(settings) else told[0]
         click.echo(json.dumps(one | {"breakers": [asdict(each) for each in replicas]}, indent=2))
     else:
         click.echo("\n\n".join(_text(each, replicas if each is told[-1] else []) for each in told))
-    sys.exit(1 if any(each["fault"] for each in told) else 0)
+    silent = any(each.state == "unknown" for each in replicas)
+    sys.exit(2 if silent else 1 if any(each["fault"] for each in told) else 0)
 
 
 def _tell(console: Console, settings: Settings) -> dict[str, _Value]:
