@@ -104,7 +104,7 @@ def problems_of(
 ) -> tuple[Problem, ...]:
     """Every mistake that pydantic found, in our words. `known` has the field names of each object level for hints."""
     return tuple(
-        Problem(ref, ("spec", *(step for step in detail["loc"] if step != "[key]")), _message(detail, known))
+        Problem(ref, ("spec", *(step for step in detail["loc"] if step != "[key]")), message_of(detail, known))
         for detail in error.errors(include_url=False)
         if not _echo_of_another(detail)
     )
@@ -116,7 +116,8 @@ def _echo_of_another(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and isinstance(found, list) and len(found) >= detail["ctx"]["min_length"]
 
 
-def _message(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> str:
+def message_of(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> str:
+    """What is wrong by one of pydantic's errors, and how to mend it, in our words. `known` as for `problems_of`."""
     hidden = not _HIDDEN.isdisjoint(detail["loc"])
     found, context = "a value that is not shown here" if hidden else shown(detail["input"]), detail.get("ctx", {})
     match detail["type"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 import click
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from extauthz.cli.dumping import LiteralDumper
 from extauthz.cli.inject.rights import Account, Reading, account_of, rights
@@ -18,6 +20,7 @@ from extauthz.cli.inject.sidecar import Json, Options, mistakes, settings_of
 from extauthz.cli.inject.workload import Refused, eject, inject, spec
 from extauthz.config import Settings
 from extauthz.control.documents import Document, read_documents
+from extauthz.policy.problem import FieldPath, dotted, message_of
 
 _LONGEST: Final = 1000
 
@@ -161,15 +164,20 @@ def _options(file: Path | None, flags: dict[str, Any]) -> Options:
     try:
         options = TypeAdapter(Options).validate_python(said)
     except ValidationError as error:
-        _stop("\n".join(_told(each["loc"], each["msg"]) for each in error.errors()))
+        _stop("\n".join(_told(each, file, flags) for each in error.errors(include_url=False)))
     wrong = mistakes(options)
     if wrong:
         _stop("\n".join(wrong))
     return options
 
 
-def _told(where: tuple[int | str, ...], what: str) -> str:
-    return f"--{'.'.join(map(str, where)).replace('_', '-')}: {what[0].lower()}{what[1:]}"
+def _told(detail: ErrorDetails, file: Path | None, flags: Mapping[str, Any]) -> str:
+    """A mistake with the flag or the file that makes it."""
+    known: dict[FieldPath, tuple[str, ...]] = {(): tuple(each.name.replace("_", "-") for each in fields(Options))}
+    first, *rest = detail["loc"]
+    name = str(first)
+    where = _flag(name) if file is None or name in flags else f"{file}: {dotted((name.replace('_', '-'), *rest))}"
+    return f"{where}: {message_of(detail, known)}"
 
 
 def _stop(line: str) -> NoReturn:

@@ -91,8 +91,9 @@ REFUSED = (
 )
 
 BAD_OPTIONS = (
-    ((), "--image: field required"),
-    ((*IMAGE, "--admin-port", "0"), "--admin-port: "),
+    ((), "--image: is missing, and is needed"),
+    ((*IMAGE, "--admin-port", "0"), "--admin-port: found `0`, allowed is at least 1"),
+    ((*IMAGE, "--image-pull-policy", "Often"), "--image-pull-policy: found `Often`, allowed is `Always`"),
     ((*IMAGE, "--envoy-container", "En voy"), "--envoy-container: "),
     ((*IMAGE, "--arg=--thread=4"), "did you mean `threads`?"),
     ((*IMAGE, "--arg=--check-budget=5"), "--check-budget"),
@@ -104,6 +105,23 @@ BAD_OPTIONS = (
         "without `store-secret`",
     ),
 )
+
+
+BAD_FILES = (
+    ("image: x\nadminport: 1", ": adminport: unknown field; did you mean `admin-port`?"),
+    ("image: x\nenvoy-container: 1", ": envoy-container: found `1`, which is a number: "),
+    ("image: x\nargs: --threads=8", ": args: found `--threads=8`, which is a text: "),
+    ("image: x\nargs: [1]", ": args[0]: found `1`, which is a number: "),
+    ("image-pull-policy: Always", ": image: is missing, and is needed"),
+)
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_FILES)
+def test_a_mistake_in_the_file_of_options_is_told_with_the_file(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_text(text)
+    done = run("", "--options", str(tmp_path / "o.yaml"))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{tmp_path / 'o.yaml'}{words}")
 
 
 def run(text: str, *options: str) -> Result:
