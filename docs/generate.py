@@ -142,7 +142,7 @@ def _setting_rows(of: tuple[Setting, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for s in of:
         default = f"`{s.default}`" if s.default else "none"
-        row = f"| `{s.flag}` | `{s.variable}` | `{s.name}` | {default} | {s.doc} Allowed: {s.kind.allowed}. |"
+        row = f"| `{s.flag}` | `{s.variable}` | `{s.name}` | {default} | {' '.join(s.doc.split())} Allowed: {s.kind.allowed}. |"
         yield row.replace("HOST:PORT|off", "HOST:PORT or off")
 
 

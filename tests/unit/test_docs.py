@@ -97,3 +97,10 @@ def test_the_runbook_says_what_to_do_about_every_kind_of_failure_of_the_store() 
 
 def test_the_runbook_looks_for_refused_quotas_under_the_reason_that_they_have() -> None:
     assert f'`"reason":"{Reason.STORE_QUOTA.label}"`' in runbook("ExtauthzStoreQuotaReached")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_of_a_table_is_one_line(page: Path) -> None:
+    """A row that goes on in the next line ends the table there."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    assert [line for line in text.splitlines() if line.startswith("|") and not line.endswith("|")] == []
