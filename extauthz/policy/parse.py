@@ -18,7 +18,7 @@ from extauthz.policy.fields import field_names, without_nulls
 from extauthz.policy.held import HELD_KINDS, HeldData, read_held
 from extauthz.policy.incluster import CLUSTER
 from extauthz.policy.issuer import ClusterTokenIssuerSpec, TokenIssuerSpec
-from extauthz.policy.problem import ObjectRef, Problem, closest, problems_of, shown
+from extauthz.policy.problem import ObjectRef, Problem, closest, kind_of, problems_of, shown
 from extauthz.policy.revocation import TokenRevocationSpec
 from extauthz.policy.selector import NAMESPACE, NamespaceLabels, read_labels
 from extauthz.policy.spec import AccessPolicySpec
@@ -81,7 +81,8 @@ def parse(raw: object, *, cluster: bool = False) -> Parsed | Broken:
     """
     if not isinstance(raw, dict):
         ref = ObjectRef("", "", "")
-        return Broken(ref, float("inf"), {}, (Problem(ref, (), f"found `{shown(raw)}`, an object is needed"),))
+        # Not what was found: it may be a Secret that was indented wrongly.
+        return Broken(ref, float("inf"), {}, (Problem(ref, (), f"found {kind_of(raw)}, an object is needed"),))
     metadata = raw.get("metadata")
     ref = _ref(raw, metadata if isinstance(metadata, dict) else {})
     created, problems = _envelope(raw, metadata, ref)

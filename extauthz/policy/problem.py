@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,7 @@ from extauthz.policy.words import SHAPES
 FieldPath = tuple[str | int, ...]
 """Where in an object: names and list indexes, from the top."""
 
+_USER_INFORMATION: Final = re.compile(r"://[^/\s`\"]*@")
 _HIDDEN: Final = frozenset({"jti", "tokenHash"})
 """Fields that tell one token from another: whoever reads a log has no use for them."""
 
@@ -140,12 +142,13 @@ def message_of(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -
         case "string_too_short" | "string_too_long":
             return f"has {len(str(detail['input']))} characters, allowed is {_bound(context)}"
         case _:
-            return f"found `{found}`, which is {_kind(detail['input'])}: {_wanted(detail, known)}"
+            return f"found `{found}`, which is {kind_of(detail['input'])}: {_wanted(detail, known)}"
 
 
 def shown(value: object) -> str:
-    """A value as JSON, cut to a readable length."""
+    """A value as JSON, cut to a readable length, without the user information of a URL: that may be a password."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = _USER_INFORMATION.sub("://***@", text)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -168,7 +171,8 @@ def _bound(context: Mapping[str, Any]) -> str:
     return f"at most {context.get('le', context.get('max_length'))}"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What YAML made of a value, in words."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
     return names.get(type(value), "nothing")
 

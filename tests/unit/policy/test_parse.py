@@ -1,5 +1,6 @@
 """Every mistake is found at once, and the words say where, what was found and what is allowed."""
 
+import re
 from typing import Any
 
 import pytest
@@ -200,3 +201,28 @@ def test_an_anonymous_rule_cannot_ask_for_what_only_a_token_has() -> None:
 
 def test_a_status_is_no_mistake() -> None:
     assert isinstance(parse(policy("a", with_token("r")) | {"status": {"conditions": []}}), Parsed)
+
+
+@pytest.mark.parametrize("raw", [[{"kind": "Secret", "stringData": {"password": "hunter2"}}], "hunter2", 4711, True])
+def test_what_is_no_object_is_not_quoted(raw: object) -> None:
+    """It may be a Secret that was indented wrongly."""
+    found = parse(raw)
+    assert isinstance(found, Broken)
+    assert re.fullmatch(r"found a (list|text|number|boolean), an object is needed", found.problems[0].message)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"keys": {"jwksUri": "https://user:hunter2@login.example/keys"}},
+        {"keys": {"jwksUri": "https://hunter2@login.example/keys"}},
+        {"introspection": {"url": "https://user:hunter2@login.example/i", "bearer": {"file": "x"}}},
+    ],
+    ids=str,
+)
+def test_the_user_information_of_a_url_is_not_quoted(settings: dict[str, Any]) -> None:
+    found = parse(obj("TokenIssuer", "corp", {"issuer": "https://login.example", **settings}))
+    assert isinstance(found, Broken)
+    told = " ".join(str(each) for each in found.problems)
+    assert "hunter2" not in told
+    assert "https://***@login.example/" in told
