@@ -54,9 +54,10 @@ local function put(key, value, life, is_known)
     width = width * 2
   end
   local ending = math.max(before, math.ceil((now / 1000 + life) / width) * width)
-  if ending > before then
-    for _, account in ipairs(accounts) do
-      account.ends[before] = account.ends[before] and account.ends[before] - 1
+  for _, account in ipairs(accounts) do
+    local number = account.ends[before] or 0
+    if ending > before or number == 0 then
+      account.ends[before] = math.max(0, number - 1)
       account.ends[ending] = (account.ends[ending] or 0) + 1
       account.moved = true
     end
@@ -518,22 +519,30 @@ local function rooms()
     return {ends = ends, held = held}
   end
 
-  -- How many keys the counts would make.
-  local function fresh(first, last)
-    local seen, number = {}, 0
+  -- How many keys the account would pay for with these counts, and does not yet.
+  -- INVARIANT: keys that others pay for are among them, or one account could make keys that another keeps for ever.
+  local function fresh(account, first, last)
+    local seen, found, number = {}, {}, 0
     for i = first, last do
       local key = KEYS[i]
       local name = fields(i)
       local state = states[key] or kind_of(name).read(redis.call('GET', key))
-      if name ~= 'n' and not state.known and not seen[key] then
-        seen[key], number = true, number + 1
+      if name ~= 'n' and not seen[key] then
+        local ending = state.known and redis.call('PEXPIRETIME', key) or 0
+        seen[key], found[ending] = true, (found[ending] or 0) + 1
+        if found[ending] > (account.ends[ending] or 0) then
+          number = number + 1
+        end
       end
     end
     return number
   end
 
   function room.refuses(account, most, _, first, last)
-    local new = fresh(first, last)
+    if account.held + last - first + 1 <= tonumber(most) then
+      return false
+    end
+    local new = fresh(account, first, last)
     local excess = account.held + new - most
     if new == 0 or excess <= 0 then
       return false
@@ -557,7 +566,7 @@ local function rooms()
 
   function room.left(account, most, _, first, last)
     local before = math.max(0, most - account.held)
-    return before, math.max(0, before - fresh(first, last))
+    return before, math.max(0, before - fresh(account, first, last))
   end
 
   function room.write(key, account)

@@ -117,7 +117,7 @@ class MemoryStore:
         for room in group.rooms:
             no = self._no_room(room, group.counts, now)
             before = max(0, room.most - self._accounts[room.key].held(now))
-            after = before if no is not None else before - self._fresh(group.counts, now)
+            after = before if no is not None else before - self._fresh(room, group.counts, now)
             yield Left(spend=room, before=before, after=max(0, after), no=no)
 
     def _left_of(self, spend: Asked, now: Instant) -> Left:
@@ -138,27 +138,39 @@ class MemoryStore:
 
     def _ask(self, group: Group, now: Instant) -> Refused | Unavailable | None:
         """The first of these that is not possible now, with note taken of what was asked for. Counts nothing."""
+        refusals = (self._no_room(room, group.counts, now) for room in group.rooms)
+        full = next((no for no in refusals if no is not None), None)
         for count in group.asked:
-            log = self._rates.get(count.key, now) if isinstance(count, Rate) else None
-            if isinstance(count, Rate) and log is not None:
-                log.note(count.window, now)
-                # A longer window than asked before has the same requests remembered for longer.
-                self._put(self._rates, count.key, log, log.until, now, group.rooms)
+            # INVARIANT: what an account has no room for is not kept for longer at its request.
+            if isinstance(count, Rate) and full is None:
+                self._note(count, now, group.rooms)
             no = self._no(count, now)
             if no is not None:
                 return no
-        refusals = (self._no_room(room, group.counts, now) for room in group.rooms)
-        return next((no for no in refusals if no is not None), None)
+        return full
+
+    def _note(self, rate: Rate, now: Instant, rooms: tuple[Room, ...]) -> None:
+        """A longer window than asked before has the same requests remembered for longer."""
+        log, until = self._rates.get(rate.key, now), self._rates.until(rate.key, now)
+        if log is None or until is None:
+            return
+        log.note(rate.window, now)
+        if log.until > until:
+            self._put(self._rates, rate.key, log, log.until, now, rooms)
 
     def _no_room(self, room: Room, counts: tuple[Count, ...], now: Instant) -> Refused | None:
         """Why an account has no room for the keys that these counts would make."""
-        account, new = self._accounts[room.key], self._fresh(counts, now)
+        account, new = self._accounts[room.key], self._fresh(room, counts, now)
         excess = account.held(now) + new - room.most
         return Refused(room, account.wait(excess, now)) if new and excess > 0 else None
 
-    def _fresh(self, counts: tuple[Count, ...], now: Instant) -> int:
-        """How many keys these counts would make."""
-        return len({(type(each), each.key) for each in counts if self._shelf(each).until(each.key, now) is None})
+    def _fresh(self, room: Room, counts: tuple[Count, ...], now: Instant) -> int:
+        """How many keys an account would pay for with these counts, and does not yet.
+
+        INVARIANT: keys that others pay for are among them, or one account could make keys that another keeps for ever.
+        """
+        ends = {(type(each), each.key): self._shelf(each).until(each.key, now) for each in counts}
+        return self._accounts[room.key].lacks(ends.values())
 
     def _no(self, spend: Asked, now: Instant) -> Refused | Unavailable | None:
         """Why a spend is not possible now. Changes nothing."""
@@ -225,9 +237,8 @@ class MemoryStore:
     ) -> None:
         if rooms:
             before, until = shelf.until(key, now), paid_until(until, now)
-            if before is None or until > before:
-                for room in rooms:
-                    self._accounts[room.key].move(before, until)
+            for room in rooms:
+                self._accounts[room.key].move(before, until)
         shelf.put(key, value, until)
 
     def _is_repeat(self, spend: Use, now: Instant) -> bool:

@@ -7,7 +7,8 @@ is therefore never less than what lives, and exact for what is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil, frexp
 from typing import Final, TypeAlias
@@ -96,8 +97,18 @@ class Account:
                 return Seconds(end - now)
         return None
 
+    def lacks(self, ends: Iterable[Instant | None]) -> int:
+        """How many keys that end then, None for those that are new, it does not pay for yet."""
+        return sum(
+            number if end is None else max(0, number - self._ends.get(end, 0)) for end, number in Counter(ends).items()
+        )
+
     def move(self, before: Instant | None, end: Instant) -> None:
-        """A key ends then: a new one, or one that ended before."""
-        if before is not None and self._ends.get(before, 0) > 0:
-            self._ends[before] -= 1
+        """A key ends then at the earliest: a new one, or one that ended before, whoever paid for it."""
+        paid = 0 if before is None else self._ends.get(before, 0)
+        if before is not None and paid > 0:
+            if end <= before:
+                return
+            self._ends[before] = paid - 1
+        end = end if before is None else max(before, end)
         self._ends[end] = self._ends.get(end, 0) + 1

@@ -178,7 +178,7 @@ class Unmarked:
 class Room:
     """Room in an account that holds at most so many keys, for those that the counts before it make.
 
-    That is every count back to the last `Room` before them. Keys that are there already cost nothing, so an account
+    That is every count back to the last `Room` before them. Keys that it pays for already cost nothing, so an account
     that is full still counts what it knows.
     """
 

@@ -569,6 +569,20 @@ def test_keys_that_are_known_are_counted_in_a_full_account_and_cost_nothing(stor
     assert seen(store, rate(), room(2)) == [(2, 1, "possible"), (0, 0, "possible")]
 
 
+def test_a_key_that_another_account_pays_for_needs_room_where_it_is_counted_next(store: Store) -> None:
+    """Or one account could make keys for ever, and another keep all of them."""
+    brief, longer = rate(window=60), rate(window=600)
+    assert is_committed(store.commit((brief, room(9, b"one")), None))
+    assert is_committed(store.commit((use(), room(1, b"two")), None))
+    full = store.commit((longer, room(1, b"two")), None)
+    assert isinstance(full, Refused)
+    assert full.spend == room(1, b"two")
+    assert seen(store, use(b"new"), room(2, b"two")) == [(1, 0, "possible"), (2 - 1, 0, "possible")]
+    for _ in range(3):
+        assert is_committed(store.commit((longer, room(2, b"two")), None))
+    assert isinstance(store.commit((use(b"new"), room(2, b"two")), None), Refused)
+
+
 def test_a_repeated_attempt_takes_its_room_once(store: Store) -> None:
     for _ in range(3):
         assert is_committed(store.commit((use(), room(1)), b"attempt"))

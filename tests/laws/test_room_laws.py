@@ -123,6 +123,36 @@ def test_an_account_never_has_more_keys_than_it_may_and_refuses_none_that_has_ro
         payers.judge(store, account, made, clock.now())
 
 
+_SHARED = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 3.0]),
+        st.sampled_from([b"a", b"b"]),
+        st.tuples(st.sampled_from("ubr"), st.integers(0, 7), st.sampled_from([1.0, 300.0])),
+    ),
+    min_size=20,
+    max_size=100,
+)
+
+
+@given(_SHARED)
+@settings(max_examples=200)
+def test_accounts_that_count_by_the_same_keys_have_together_no_more_than_they_may(
+    history: list[tuple[float, bytes, Made]],
+) -> None:
+    clock, ends = FakeClock(NOW), dict[tuple[str, int], float]()
+    store = MemoryStore(clock)
+    for gap, account, made in history:
+        clock.advance(gap)
+        now = clock.now()
+        spends = (count(made, b"shared", now), room(account))
+        foretold = foreseen(store.look(spends))
+        outcome = store.commit(spends, None)
+        assert type(foretold) is type(outcome)
+        if isinstance(outcome, Committed):
+            ends[made[:2]] = max(ends.get(made[:2], 0.0), now + made[2])
+        assert sum(end > now for end in ends.values()) <= 2 * MOST
+
+
 @given(st.floats(0, 1e7), st.floats(0, 1e6))
 def test_a_key_that_is_paid_for_ends_at_most_an_eighth_of_its_life_or_a_second_later(life: float, since: float) -> None:
     now = Instant(NOW + since)
