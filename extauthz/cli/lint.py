@@ -29,7 +29,8 @@ def command(folder: Path, output: str, *, cluster: bool) -> None:
     """Check every policy in FOLDER and tell all mistakes, with file, line and how to mend them.
 
     Accepts and refuses exactly what `serve` does, with --cluster what a cluster with our CRDs does. Keys are not
-    fetched; those that stand in the folder are looked at, and an issuer without a usable one is a mistake.
+    fetched; those in the folder, and in the files that it names, are looked at. An issuer without a usable one is a
+    mistake, and so is one whose secret for its endpoint is not there.
     """
     count, mistakes = lint(folder, cluster=cluster)
     if output == "json":

@@ -22,8 +22,8 @@ from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.beside import authorities, digest_of_authorities, resolved
 from extauthz.control.documents import MAX_FILE, Document, read_documents
 from extauthz.control.hidden import hidden_in
+from extauthz.control.keyless import keyless
 from extauthz.control.located import LocatedProblem, locate
-from extauthz.keys.jwks import fault_of
 from extauthz.keys.regular import Stamp, read_regular, stamp_of
 from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
@@ -208,14 +208,12 @@ class Loader:
         return snapshot, _located(listing, objects, twins, snapshot)
 
     def keyless(self, listing: Listing, snapshot: Snapshot) -> Iterator[LocatedProblem]:
-        """Issuers whose keys stand in the listing, none of them usable."""
+        """Issuers that can verify nothing with what stands in the listing and in the files that it names."""
         objects = zip(listing.placed, self._parsed.all(listing.placed), strict=True)
         places = {issuer_ref(parsed.ref): (each, parsed.ref) for each, parsed in objects}
-        for keys in snapshot.issuer_keys:
-            fault = fault_of(keys)
-            if fault is not None:
-                each, ref = places[keys.ref]
-                yield _place(each, Problem(ref, ("spec", "keys"), fault))
+        for issuer, field_name, fault in keyless(snapshot):
+            each, ref = places[issuer]
+            yield _place(each, Problem(ref, ("spec", field_name), fault))
 
 
 def _located(
@@ -239,7 +237,7 @@ def _located(
 def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProblem, ...]]:
     """How many objects a folder holds, and every mistake in it; with `cluster`, also what no cluster takes.
 
-    An issuer of whose keys in the folder none is usable counts as a mistake: it is served, and denies every token.
+    An issuer none of whose keys at hand is usable counts as a mistake: it is served, and denies every token.
     """
     listing, loader = list_folder(folder, cluster=cluster), Loader(cluster=cluster)
     snapshot, mistakes = loader.load(listing)

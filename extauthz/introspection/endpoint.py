@@ -122,6 +122,15 @@ def introduce(client: Client, form: dict[str, str]) -> tuple[dict[str, str], byt
     return headers, urlencode(form).encode("ascii")
 
 
+def secret_fault(endpoint: Endpoint) -> str | None:
+    """What is wrong with the secret that an endpoint is asked with; None for nothing."""
+    try:
+        introduce(endpoint.client, {})
+    except NoSecret as error:
+        return str(error)
+    return None
+
+
 def _checked(value: bytes, place: str) -> str:
     """A secret in printable ASCII (RFC 6749, appendix A.2); the line end that editors put after it is no part of it."""
     text = value.decode("latin-1").removesuffix("\n").removesuffix("\r")

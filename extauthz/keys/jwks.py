@@ -19,7 +19,7 @@ from extauthz.keys.account import ServiceAccount
 from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import KeySet, KeySetRefused, parse_key_set
 from extauthz.keys.schedule import FILE_LOOK, SHORTEST, Agenda, after_failure, after_success
-from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Loaded, load
+from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Loaded, at_hand, load
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 
@@ -299,10 +299,13 @@ def _attempt(keys: IssuerKeys, fetcher: Fetcher, loaded: Loaded | None, known: K
 
 
 def fault_of(keys: IssuerKeys) -> str | None:
-    """What is wrong with keys that stand in the policies themselves; None for all others, which are not fetched."""
-    if not isinstance(keys.source, InlineKeys):
+    """What is wrong with keys in the policies themselves or in a file; None for all others, which are not fetched."""
+    if not isinstance(keys.source, InlineKeys | KeyFile):
         return None
-    outcome = _judge(keys, Loaded(keys.source.document, keys.source.place))
+    try:
+        outcome = _judge(keys, at_hand(keys.source))
+    except FetchFailed as error:
+        return str(error)
     return outcome if isinstance(outcome, str) else None
 
 

@@ -85,15 +85,24 @@ class Loaded:
 def load(source: Source, fetcher: Fetcher) -> Loaded:
     """Read a source's document. Blocks; raises FetchFailed."""
     match source:
-        case InlineKeys(document, place):
-            return Loaded(document, place)
-        case KeyFile(path):
-            return Loaded(_read(path), f"the key set in `{path}`")
+        case InlineKeys() | KeyFile():
+            return at_hand(source)
         case JwksUrl(url, ca_pem, authenticate):
             return _fetch(fetcher.presenting(authenticate), url, ca_pem)
         case Discovery(issuer, url, ca_pem, authenticate):
             fetcher = fetcher.presenting(authenticate)
             return _fetch(fetcher, find_jwks_uri(fetcher, issuer, url, ca_pem), ca_pem)
+        case _:
+            assert_never(source)
+
+
+def at_hand(source: InlineKeys | KeyFile) -> Loaded:
+    """The document of a source that asks nobody. Raises FetchFailed."""
+    match source:
+        case InlineKeys(document, place):
+            return Loaded(document, place)
+        case KeyFile(path):
+            return Loaded(_read(path), f"the key set in `{path}`")
         case _:
             assert_never(source)
 

@@ -1,5 +1,6 @@
 """A folder of policies: what counts, what is refused, and that order never matters."""
 
+import json
 import os
 import random
 from pathlib import Path
@@ -297,6 +298,47 @@ def test_a_file_of_revocations_that_cannot_be_read_hides_which_tokens_are_revoke
     revocations = snapshot(tmp_path).revocations
     assert revocations is not None
     assert revocations.count == 2
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (None, "the key file `{file}` cannot be read: no such file or directory"),
+        ("{", "the key set in `{file}` is refused: it is no JSON key set"),
+        ('{"keys": []}', "the key set in `{file}` is refused: its `keys` is empty"),
+    ],
+)
+def test_lint_tells_an_issuer_whose_key_file_is_of_no_use(tmp_path: Path, held: str | None, words: str) -> None:
+    said = {"issuer": "https://i.example", "audiences": ["a"], "keys": {"file": "keys.json"}}
+    write(tmp_path, a=obj("TokenIssuer", "a", said))
+    file = tmp_path / "keys.json"
+    if held is not None:
+        file.write_text(held)
+    _, [mistake] = lint(tmp_path)
+    assert (mistake.object, mistake.field) == ("TokenIssuer shop/a", "spec.keys")
+    assert words.format(file=file) in mistake.message
+    file.write_text(json.dumps(jwks("ec")))
+    assert lint(tmp_path) == (1, ())
+
+
+def test_lint_tells_an_issuer_whose_secret_is_of_no_use_and_quotes_nothing_of_it(tmp_path: Path) -> None:
+    asked = {"url": "https://i.example/introspect", "bearer": {"file": "secret"}}
+    write(
+        tmp_path, a=obj("TokenIssuer", "a", {"issuer": "https://i.example", "audiences": ["a"], "introspection": asked})
+    )
+    for held, words in (
+        (None, "cannot be read: no such file or directory"),
+        ("", "is empty"),
+        ("hunter 2", "characters"),
+    ):
+        if held is not None:
+            (tmp_path / "secret").write_text(held)
+        _, [mistake] = lint(tmp_path)
+        assert mistake.field == "spec.introspection"
+        assert words in mistake.message
+        assert "hunter" not in mistake.message
+    (tmp_path / "secret").write_text("hunter2\n")
+    assert lint(tmp_path) == (1, ())
 
 
 @pytest.mark.parametrize("cluster", [False, True])
