@@ -183,6 +183,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (("sum(rate(extauthz_store_quota_refusals_total{@}[$__rate_interval]))", "refused"),),
             ),
             Panel(
+                "Families",
+                "reqps",
+                "Families of refresh tokens that ended because one was used again; failed: the store could not mark it.",
+                (("sum by (outcome) (rate(extauthz_family_revocations_total{@}[$__rate_interval]))", "{{outcome}}"),),
+            ),
+            Panel(
                 "Cluster",
                 "none",
                 "Nodes of a Redis Cluster, by the server that sees fewest up and most down. No data elsewhere.",

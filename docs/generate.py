@@ -48,7 +48,7 @@ ADVICE = {
     Reason.TOKEN_REUSED: "The token was used as often as the rule allows. Many from elsewhere mean a stolen token.",
     Reason.TOKEN_BOUND_ELSEWHERE: "Another caller used this token first. Most likely it was stolen.",
     Reason.TOKEN_INACTIVE: "The issuer's endpoint calls it inactive: expired, revoked or unknown to it; it never says which.",
-    Reason.TOKEN_REVOKED: "A TokenRevocation names the token; the detail says which object, which says why.",
+    Reason.TOKEN_REVOKED: "A TokenRevocation names the token, and the detail the object; or its family was used again.",
     Reason.SENDER_MISMATCH: "The token has `cnf`; no rule of this version confirms a sender.",
     Reason.SCOPE_MISSING: "The client must ask for the scopes that the challenge names.",
     Reason.STEP_UP_REQUIRED: "The user must log in again, as the challenge says (RFC 9470).",

@@ -25,9 +25,10 @@ from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
 from extauthz.policy.snapshot import Snapshot
 from extauthz.policy.upstream import changes_of, depends_on_request
+from extauthz.replay.family import marks_after
 from extauthz.replay.plan import NO_QUOTAS, Owner, attempt_key, plan_spends
 from extauthz.replay.room import Quotas
-from extauthz.replay.spend import Pepper, Rate, Room, Spend
+from extauthz.replay.spend import Pepper, Rate, Room, Spend, Unmarked
 from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
@@ -133,15 +134,21 @@ def decide(view: RequestView, world: World, now: Instant, answered: Answered | N
     return _refuse(refusal, grant.ground, rule.challenge, ours)
 
 
-def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> Verdict:
-    """The verdict, once the store has answered for the spends."""
+def settle(
+    admission: Admission,
+    outcome: Committed | Refused | Unavailable,
+    marked: Committed | Refused | Unavailable | None = None,
+) -> Verdict:
+    """The verdict, once the store has answered for the spends; and `marked` for the mark of a family, if one was due.
+
+    INVARIANT: what becomes of the mark changes no verdict: who comes too often is refused.
+    """
     match outcome:
         case Committed(remaining=remaining):
             return admission.allow if remaining is None else replace(admission.allow, remaining=remaining)
         case Refused(spend=spend, retry_after=retry_after):
-            refusal = Refusal(
-                spend.reason, f"the count `{spend.label}` is spent", retry_after=retry_after, at=spend.step
-            )
+            words = _spent(spend) + _of_family(admission, outcome, marked)
+            refusal = Refusal(spend.reason, words, retry_after=retry_after, at=spend.step)
         case Unavailable(detail=detail):
             counts = [spend for spend in admission.spends if not isinstance(spend, Room)]
             if all(isinstance(count, Rate) and count.allow_on_store_error for count in counts):
@@ -151,6 +158,27 @@ def settle(admission: Admission, outcome: Committed | Refused | Unavailable) -> 
             assert_never(outcome)
     refused = _refuse(refusal, admission.allow.ground, admission.challenge, admission.ours)
     return refused.allow if isinstance(refused, Admission) else refused
+
+
+def _spent(spend: Spend) -> str:
+    if isinstance(spend, Unmarked):
+        return f"a token of this token's family was used again, and the family is revoked (`{spend.label}`)"
+    return f"the count `{spend.label}` is spent"
+
+
+def _of_family(admission: Admission, outcome: Refused, marked: Committed | Refused | Unavailable | None) -> str:
+    """What becomes of the family of a token that came too often, for the operator."""
+    if not marks_after(admission.spends, outcome):
+        return ""
+    match marked:
+        case None:
+            return "; a request that is so refused revokes the token's family"
+        case Committed():
+            return "; the token's family is revoked"
+        case Refused(spend=spend):
+            return f"; the token's family could not be revoked: the count `{spend.label}` is spent"
+        case Unavailable(detail=detail):
+            return f"; the token's family could not be revoked: {detail}"
 
 
 def serving(rule: Rule, view: RequestView) -> Rule:

@@ -133,5 +133,6 @@ class _Case:
 
     def _counted(self) -> tuple[Step, ...]:
         reuse = self.rule.reuse
-        uses = () if reuse is None else (*(Step.BINDING for _ in reuse.bind_to), Step.REUSE)
+        family = () if reuse is None or reuse.family is None else (Step.REUSE,)
+        uses = () if reuse is None else (*family, *(Step.BINDING for _ in reuse.bind_to), Step.REUSE)
         return (*uses, *(Step.LIMITS for _ in self.rule.limits))

@@ -64,6 +64,8 @@ class Reuse:
     """The header set by the mesh, in lower case, with `BindTo.HEADER`."""
     retry_within: Seconds | None = None
     """The same request may be repeated within this time, at most 10 s; None for off."""
+    family: ClaimPath | None = None
+    """The claim by which tokens are one family: a use too many ends it. None for no families."""
     retry_once: bool = False
     """Whether that is a token request, which may be repeated once; else a safe request, as often as it is lost."""
 

@@ -18,7 +18,8 @@ from extauthz.policy.issuers import Issuers
 from extauthz.policy.parse import CLUSTER_KINDS
 from extauthz.policy.problem import Cause, FieldPath, Unmet, first_of
 from extauthz.policy.rule import Rule
-from extauthz.policy.spec import AccessPolicySpec, RequireSpec, RuleSpec, SlotSpec, TokenSpec
+from extauthz.policy.slot import SlotSpec
+from extauthz.policy.spec import AccessPolicySpec, RequireSpec, RuleSpec, TokenSpec
 
 _Unmet = tuple[FieldPath, Unmet]
 
@@ -151,6 +152,7 @@ def _reuse(spec: ReuseSpec, demand: Demand | None) -> Reuse:
         bind_to=spec.bind_to,
         bind_header=spec.bind_header,
         retry_within=spec.retry.within if spec.retry is not None else None,
+        family=ClaimPath(spec.family.claim) if spec.family is not None else None,
         retry_once=demand is not None and demand.slot.kind is SlotKind.FORM,
     )
 

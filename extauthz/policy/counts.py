@@ -25,6 +25,16 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FamilySpec:
+    """Tokens that end together, because one grant has led to all of them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    claim: ClaimWord
+    """The claim that has one value in all tokens of a family and another in each other family: a text or a whole
+    number. Best the grant's own id; a `sid` that outlives the grant refuses the next grant of the session too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReuseSpec(Ruled):
     """How often one token may be reused."""
 
@@ -55,6 +65,16 @@ class ReuseSpec(Ruled):
             "`retry` goes with uses counted over the token's life; remove `window` or `retry`",
             lambda spec: spec.retry is not None and spec.window is not None,
         ),
+        CelRule(
+            "!has(self.family) || !has(self.window)",
+            "`family` goes with uses counted over the token's life; remove `window` or `family`",
+            lambda spec: spec.family is not None and spec.window is not None,
+        ),
+        CelRule(
+            "!has(self.family) || !has(self.claim) || self.family.claim != self.claim",
+            "`family` needs another claim than the one that is counted, by which every token of it is a second use",
+            lambda spec: spec.family is not None and spec.family.claim == spec.claim,
+        ),
     )
     max_uses: Annotated[int, Field(ge=1, le=1_000_000)]
     """How many uses; 1 without a window is single use."""
@@ -74,6 +94,10 @@ class ReuseSpec(Ruled):
     """The header with the caller's identity, with `bindTo: [Header]`. The mesh must set it and remove clients' own."""
     retry: RetrySpec | None = None
     """Absent: every request counts."""
+    family: FamilySpec | None = None
+    """A use beyond `maxUses`, or by another caller than `bindTo` has, ends the token's family: under the same `scope`,
+    every token of this issuer with the same value of the claim is refused from then on, also one that was never seen,
+    until all that may exist have expired. Absent: a use too many is refused, and ends nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ INVARIANT: a value to count or bind by that is missing refuses the request. Not 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
@@ -16,10 +15,12 @@ from extauthz.model.request import RequestView
 from extauthz.model.reuse import BindTo, CountScope, Limit, LimitBy, Reuse, ReuseKey
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
-from extauthz.model.token import IssuerRef, VerifiedToken, claim_at
+from extauthz.model.token import ClaimPath, IssuerRef, VerifiedToken, claim_at
 from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.replay.canonical import canonical
+from extauthz.replay.family import marked_until
 from extauthz.replay.room import Quotas
-from extauthz.replay.spend import Bind, Grace, Parts, Pepper, Rate, Room, Spend, Use
+from extauthz.replay.spend import Bind, Grace, Parts, Pepper, Rate, Room, Spend, Unmarked, Use
 
 NO_QUOTAS: Final = Quotas()
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,7 +46,8 @@ def plan_spends(  # noqa: PLR0913, PLR0917 - everything a plan depends on, and n
     now: Instant,
     quotas: Quotas = NO_QUOTAS,
 ) -> tuple[Spend, ...] | Refusal:
-    """What a request that passed every check spends: `Bind`, then `Use`, then `Rate`; the first to refuse is reported.
+    """What a request that passed every check spends: that its family has no mark, `Bind`, `Use`, then `Rate`; the first
+    to refuse is reported.
 
     A value to count or bind by that is missing refuses the request: uncounted is no way in. With a previous pepper, the
     same follows under that one: what a replica counted that knows only one of them refuses here too. Last comes the
@@ -130,6 +132,8 @@ def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:
     if isinstance(same, Refusal):
         yield same
         return
+    if reuse.family is not None:
+        yield _plan_family(reuse.family, reuse.scope, case)
     # Whether or not it counts uses: an edit that adds or removes a window must not take ties to another slot.
     use = case.key("use", reuse.scope, *same.parts)
     for bind_to in reuse.bind_to:
@@ -144,6 +148,22 @@ def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:
     else:
         key = case.key("reuse-rate", reuse.scope, *same.parts)
         yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, step=Step.REUSE, label="reuse", company=use)
+
+
+def _plan_family(claim: ClaimPath, scope: CountScope, case: _Case) -> Unmarked | Refusal:
+    """INVARIANT: a token that names no family is refused: one that nobody can revoke is no way in."""
+    token = case.token
+    if token is None:
+        raise AssertionError("what is counted by its token has one")
+    value = claim_at(token.claims, claim)
+    if not (isinstance(value, str | int) and value) or isinstance(value, bool):
+        detail = f"the token has no claim `{claim}` that names its family by a text or a whole number"
+        return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref, at=Step.REUSE)
+    if "iat" not in token.claims:
+        detail = "the token has no `iat`, without which its family cannot be revoked for long enough"
+        return Refusal(Reason.TOKEN_MALFORMED, detail, issuer=token.trust.ref, at=Step.REUSE)
+    key = case.key("family", scope, *_issuer(token), claim, canonical(value))
+    return Unmarked(key=key, until=marked_until(token, case.now))
 
 
 def _plan_bind(bind_to: BindTo, reuse: Reuse, same: _Same, use: bytes, case: _Case) -> Bind | Refusal:
@@ -237,7 +257,7 @@ def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refus
         return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref, at=Step.REUSE)
     if "iat" not in token.claims:
         return _unbounded(token)
-    return _Same((ReuseKey.CLAIM.value, *_issuer(token), claim, _canonical(value)), _outlive_all(token, now))
+    return _Same((ReuseKey.CLAIM.value, *_issuer(token), claim, canonical(value)), _outlive_all(token, now))
 
 
 def _unbounded(token: VerifiedToken) -> Refusal:
@@ -283,7 +303,7 @@ def _told_apart(by: LimitBy, limit: Limit, case: _Case) -> Parts | Refusal:
     if value is None:
         return _missing(limit, f"claim `{limit.claim}`" if by is LimitBy.CLAIM else by.value.lower(), case)
     name = limit.claim or "" if by is LimitBy.CLAIM else ""
-    return (*_issuer(token), name, value if isinstance(value, bytes) else _canonical(value))
+    return (*_issuer(token), name, value if isinstance(value, bytes) else canonical(value))
 
 
 def _missing(limit: Limit, what: str, case: _Case) -> Refusal:
@@ -314,20 +334,3 @@ def _issuer(token: VerifiedToken) -> Parts:
 
 def _ref(case: _Case) -> IssuerRef | None:
     return case.token.trust.ref if case.token is not None else None
-
-
-def _canonical(value: Json) -> bytes:
-    """One text for equal JSON values: names sorted, no white space, `1.0` as `1` (RFC 8785, section 3.2, in spirit)."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _plain(value: Json) -> Json:
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case list():
-            return [_plain(item) for item in value]
-        case dict():
-            return {name: _plain(item) for name, item in value.items()}
-        case _:
-            return value

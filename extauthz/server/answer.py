@@ -20,11 +20,13 @@ from extauthz.model.request import Glimpse, RequestView
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Deny, Refusal, Verdict
+from extauthz.replay.family import marks_after
+from extauthz.replay.spend import Spend
 from extauthz.replay.store import Committed, Outcome, PatientStore, Refused, Store, Unavailable
 from extauthz.server.calls import Later, Leave
 from extauthz.server.codec import INTERNAL_DENIAL, glimpse, read_check, write_verdict
 from extauthz.telemetry.log import frames_of
-from extauthz.telemetry.observation import Observation, SpendOutcome
+from extauthz.telemetry.observation import FamilyOutcome, Observation, SpendOutcome
 from extauthz.tokens.cache import GenerationalCache
 
 _LOG: Final = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ _CHANGED: Final = Deny(
     refusal=Refusal(Reason.INTROSPECTION_UNAVAILABLE, "the policies changed while the endpoint was asked")
 )
 _SHARE: Final = 0.9
+_TOO_LATE: Final = Unavailable("the time for this Check was over")
 
 _Thought: TypeAlias = tuple[Verdict, SpendOutcome]
 _Think: TypeAlias = "Callable[[_Check], _Thought | _Wait]"
@@ -67,7 +70,7 @@ NOBODY: Final = NobodyAsks()
 class _Check:
     """One Check on its way to its verdict."""
 
-    __slots__ = ("deadline", "now", "started", "view", "world")
+    __slots__ = ("deadline", "family", "now", "started", "view", "world")
 
     def __init__(self, started: float, now: Instant, budget: Seconds) -> None:
         self.started = started
@@ -75,6 +78,7 @@ class _Check:
         self.deadline = started + budget
         self.world: World | None = None
         self.view: RequestView | Glimpse | None = None
+        self.family = FamilyOutcome.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,7 @@ class Answerer:
     def refuse(self, refusal: Refusal) -> bytes:
         """The recorded denial of a request that is not even read, and for which no policy is asked."""
         verdict = Deny(refusal=refusal)
-        self._tell(verdict, None, SpendOutcome.NONE, self.clock.monotonic(), self.clock.now(), None)
+        self._tell(verdict, SpendOutcome.NONE, _Check(self.clock.monotonic(), self.clock.now(), Seconds(0.0)))
         return write_verdict(verdict)
 
     def _respond(self, check: _Check, think: _Think) -> bytes | Later:
@@ -129,7 +133,7 @@ class Answerer:
             _LOG.error("a bug denied a request: %s", _where(error))
             verdict, outcome = Deny(refusal=Refusal(Reason.INTERNAL, type(error).__name__)), SpendOutcome.NONE
             response = INTERNAL_DENIAL
-        self._tell(verdict, check.view, outcome, check.started, check.now, check.world)
+        self._tell(verdict, outcome, check)
         return response
 
     def _later(self, check: _Check, wait: _Wait, send: Callable[[bytes], None], leave: Leave) -> None:
@@ -183,8 +187,20 @@ class Answerer:
         if self.clock.monotonic() >= check.deadline:
             return _LATE, SpendOutcome.NONE
         if self.patient is not None:
-            return partial(_commit_later, self.patient, decided)
-        return _settled(decided, self.store.commit(decided.spends, decided.attempt))
+            settled = partial(self._settled, decided)
+            return partial(_commit_later, self.patient, decided.spends, decided.attempt, settled)
+        return self._settled(decided, self.store.commit(decided.spends, decided.attempt), check)
+
+    def _settled(self, admission: Admission, outcome: Outcome, check: _Check) -> _Thought | _Wait:
+        """The verdict, once it is marked, too, whose family is to end."""
+        marks = marks_after(admission.spends, outcome)
+        if not marks:
+            return settle(admission, outcome), _told(outcome)
+        if self.clock.monotonic() >= check.deadline:
+            return _marked(admission, outcome, _TOO_LATE, check)
+        if self.patient is not None:
+            return partial(_commit_later, self.patient, marks, None, partial(_marked, admission, outcome))
+        return _marked(admission, outcome, self.store.commit(marks, None), check)
 
     def _write(self, allow: Allow) -> bytes:
         if not allow.lasting:
@@ -199,36 +215,44 @@ class Answerer:
     def _tell(
         self,
         verdict: Verdict,
-        view: RequestView | Glimpse | None,
         outcome: SpendOutcome,
-        started: float,
-        now: Instant,
-        world: World | None,
+        check: _Check,
     ) -> None:
+        world = check.world
         try:
             self.observe(
                 Observation.of(
                     verdict,
-                    view,
+                    check.view,
                     spends=outcome,
-                    seconds=Seconds(self.clock.monotonic() - started),
-                    at=now,
+                    seconds=Seconds(self.clock.monotonic() - check.started),
+                    at=check.now,
                     snapshot_version="" if world is None or world.snapshot is None else world.snapshot.version,
+                    family=check.family,
                 )
             )
         except Exception as error:  # noqa: BLE001  # a decision never fails for a log or a metric
             _LOG.error("an answer could not be recorded: %s", _where(error))
 
 
-def _commit_later(store: PatientStore, admission: Admission, go_on: Callable[[_Think], None], _leave: Leave) -> None:
+def _commit_later(
+    store: PatientStore,
+    spends: tuple[Spend, ...],
+    attempt: bytes | None,
+    settled: Callable[[Outcome, _Check], _Thought | _Wait],
+    go_on: Callable[[_Think], None],
+    _leave: Leave,
+) -> None:
     def then(outcome: Callable[[], Outcome]) -> None:
-        go_on(lambda _check: _settled(admission, outcome()))
+        go_on(lambda check: settled(outcome(), check))
 
-    store.commit_later(admission.spends, admission.attempt, then)
+    store.commit_later(spends, attempt, then)
 
 
-def _settled(admission: Admission, outcome: Outcome) -> _Thought:
-    return settle(admission, outcome), _told(outcome)
+def _marked(admission: Admission, outcome: Outcome, marked: Outcome, check: _Check) -> _Thought:
+    """The denial of who came too often, however its family's mark went."""
+    check.family = FamilyOutcome.REVOKED if isinstance(marked, Committed) else FamilyOutcome.FAILED
+    return settle(admission, outcome, marked), _told(outcome)
 
 
 def _told(outcome: Outcome) -> SpendOutcome:

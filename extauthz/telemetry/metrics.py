@@ -18,7 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from extauthz.model.reason import Reason
-from extauthz.telemetry.observation import Observation, SpendOutcome, judged
+from extauthz.telemetry.observation import FamilyOutcome, Observation, SpendOutcome, judged
 from extauthz.telemetry.readings import Readings, families
 
 BUCKETS: Final = (
@@ -47,6 +47,7 @@ class _Counts:
     seconds: float
     spends: dict[SpendOutcome, int]
     quota: dict[str, int]
+    families: dict[FamilyOutcome, int]
 
 
 class Metrics:
@@ -62,6 +63,9 @@ class Metrics:
             outcome: 0 for outcome in SpendOutcome if outcome is not SpendOutcome.NONE
         }
         self._quota: dict[str, int] = {}
+        self._families: dict[FamilyOutcome, int] = {
+            outcome: 0 for outcome in FamilyOutcome if outcome is not FamilyOutcome.NONE
+        }
         self._registry = CollectorRegistry()
         self._registry.register(_Rendering(self.counts, read, version))
         ProcessCollector(registry=self._registry)
@@ -81,6 +85,8 @@ class Metrics:
             self._seconds += seconds
             if spends is not SpendOutcome.NONE:
                 self._spends[spends] += 1
+            if observation.family is not FamilyOutcome.NONE:
+                self._families[observation.family] += 1
             if key[1] == Reason.STORE_QUOTA.label:
                 payer = _payer(observation)
                 self._quota[payer] = self._quota.get(payer, 0) + 1
@@ -89,7 +95,12 @@ class Metrics:
         """What was counted so far, all of one moment."""
         with self._lock:
             return _Counts(
-                self._checks.copy(), tuple(self._latencies), self._seconds, self._spends.copy(), self._quota.copy()
+                self._checks.copy(),
+                tuple(self._latencies),
+                self._seconds,
+                self._spends.copy(),
+                self._quota.copy(),
+                self._families.copy(),
             )
 
     def render(self) -> tuple[bytes, str]:
@@ -117,6 +128,7 @@ class _Rendering(Collector):
         yield _latency(counts)
         yield _spends(counts)
         yield _quota(counts)
+        yield _families(counts)
         yield from families(self._read())
 
 
@@ -147,6 +159,18 @@ def _quota(counts: _Counts) -> Metric:
     )
     for issuer, count in sorted(counts.quota.items()):
         family.add_metric((issuer,), count)
+    return family
+
+
+def _families(counts: _Counts) -> Metric:
+    family = CounterMetricFamily(
+        "extauthz_family_revocations",
+        "Families of tokens (`reuse.family`) of which one was used again: `revoked`; `failed`, where the store could"
+        " not mark it and the other tokens are still taken.",
+        labels=("outcome",),
+    )
+    for outcome, count in counts.families.items():
+        family.add_metric((outcome.value,), count)
     return family
 
 

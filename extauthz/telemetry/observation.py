@@ -21,6 +21,16 @@ class SpendOutcome(Enum):
     """Nothing was to be counted, or it did not come to that."""
 
 
+class FamilyOutcome(Enum):
+    """What became of the family of a token that was used again."""
+
+    REVOKED = "revoked"
+    FAILED = "failed"
+    """The store could not mark it: the request was denied all the same, and the next use again tries it anew."""
+    NONE = "none"
+    """Nothing was to be revoked."""
+
+
 class Decision(Enum):
     """What became of the request, in one word; of a line that an operator caused, what was done."""
 
@@ -57,9 +67,10 @@ class Observation(NamedTuple):
     spends: SpendOutcome = SpendOutcome.NONE
     snapshot_version: str = ""
     """Which policies were loaded; empty for none."""
+    family: FamilyOutcome = FamilyOutcome.NONE
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - all that is seen of an answer
         cls,
         verdict: Verdict,
         view: RequestView | Glimpse | None,
@@ -68,10 +79,11 @@ class Observation(NamedTuple):
         seconds: Seconds,
         at: Instant,
         snapshot_version: str = "",
+        family: FamilyOutcome = FamilyOutcome.NONE,
     ) -> Observation:
         """What is seen of an answer; `view` is None when nothing of the request could be read."""
         if view is None:
-            return cls(verdict, seconds, at, spends=spends, snapshot_version=snapshot_version)
+            return cls(verdict, seconds, at, spends=spends, snapshot_version=snapshot_version, family=family)
         path, traceparent = "", ""
         if isinstance(view, RequestView):
             path = view.target.path
@@ -89,6 +101,7 @@ class Observation(NamedTuple):
             traceparent,
             spends,
             snapshot_version,
+            family,
         )
 
 

@@ -9,13 +9,21 @@ import pytest
 
 from extauthz.decide import serving
 from extauthz.model.request import RequestView
+from extauthz.model.verdict import Deny
 from extauthz.policy.parse import Broken, parse
 from extauthz.policy.rule import Rule
+from extauthz.replay.memory import MemoryStore
+from extauthz.replay.spend import Mark, Spend
+from extauthz.replay.store import Outcome, Unavailable
 from extauthz.server.codec import read_check
+from extauthz.telemetry.observation import judged
+from tests.building import NOW, obj
 from tests.catalogue.guarded import api
 from tests.catalogue.outcomes import admitted, refused_at_token_endpoint
-from tests.catalogue.token_endpoint import FORM, MALLORY, TokenEndpoint, grant, refresh_token, rule
+from tests.catalogue.token_endpoint import ALICE, FORM, MALLORY, TokenEndpoint, grant, refresh_token, rule
 from tests.checks import check_request
+from tests.clock import FakeClock
+from tests.issuing import claims, header, jwks, token
 
 ONCE = {"maxUses": 1}
 RT = refresh_token()
@@ -234,3 +242,146 @@ def test_F17_a_grace_for_whoever_it_may_be_is_a_mistake(reuse: Any) -> None:
     assert isinstance(parse(api(rule(reuse=reuse))), Broken)
     response = TokenEndpoint(rule(reuse=reuse)).refresh(RT)
     assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")
+
+
+FAMILY = {**ONCE, "family": {"claim": "sid"}}
+
+
+def became_of_family(endpoint: TokenEndpoint) -> str:
+    """What is told of the last request's family."""
+    return endpoint.seen[-1].family.value
+
+
+@pytest.mark.parametrize("key", ["Token", "Jti"])
+def test_F16_a_second_use_ends_the_family(key: str) -> None:
+    endpoint = TokenEndpoint(rule(reuse={**FAMILY, "key": key}))
+    admitted(endpoint.refresh(RT))
+    admitted(endpoint.refresh(refresh_token(2)))
+    refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+    assert became_of_family(endpoint) == "revoked"
+    for number in (3, 4, 5, 2, 1):
+        refused_at_token_endpoint(endpoint.refresh(refresh_token(number)), "invalid_grant", "token_revoked")
+        assert became_of_family(endpoint) == "none"
+    admitted(endpoint.refresh(refresh_token(6, family="family-2")))
+
+
+def test_F16_a_second_use_by_another_sender_ends_the_family_whoever_was_first() -> None:
+    for first, second in ((ALICE, MALLORY), (MALLORY, ALICE)):
+        endpoint = TokenEndpoint(rule(reuse={**FAMILY, "bindTo": ["SourcePrincipal"]}))
+        admitted(endpoint.refresh(RT, principal=first))
+        refused_at_token_endpoint(endpoint.refresh(RT, principal=second), "invalid_grant", "token_bound_elsewhere")
+        for principal in (ALICE, MALLORY):
+            again = endpoint.refresh(refresh_token(2), principal=principal)
+            refused_at_token_endpoint(again, "invalid_grant", "token_revoked")
+
+
+def test_F16_a_repeat_in_the_grace_ends_nothing_and_the_one_after_it_does() -> None:
+    endpoint = TokenEndpoint(rule(reuse={**RETRY, "family": {"claim": "sid"}}))
+    admitted(endpoint.refresh(RT))
+    admitted(endpoint.refresh(RT))
+    admitted(endpoint.refresh(refresh_token(2)))
+    refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+    refused_at_token_endpoint(endpoint.refresh(refresh_token(2)), "invalid_grant", "token_revoked")
+    refused_at_token_endpoint(endpoint.refresh(refresh_token(3)), "invalid_grant", "token_revoked")
+
+
+def test_F16_envoys_repetition_of_a_check_is_no_second_use() -> None:
+    endpoint = TokenEndpoint(rule(reuse=FAMILY))
+    for _ in range(3):
+        admitted(endpoint.refresh(RT, stream_id="once"))
+    admitted(endpoint.refresh(refresh_token(2)))
+
+
+def test_F16_a_forged_token_ends_no_family() -> None:
+    endpoint = TokenEndpoint(rule(reuse=FAMILY, require={"claims": [{"claim": "use", "oneOf": ["refresh"]}]}))
+    good = refresh_token(1, use="refresh")
+    admitted(endpoint.refresh(good))
+    others = [
+        f"{good.rpartition('.')[0]}.{'A' * 342}", refresh_token(1, use="access"), token(), f"{good}=",
+        refresh_token(1, use="refresh", aud="x"), refresh_token(1, use="refresh", iss="https://evil.example"),
+    ]  # fmt: skip
+    for text in others * 3:
+        assert endpoint.refresh(text).http_status == 400
+    for body in (f"{grant(good)}&refresh_token={good}", grant(good) + "&access_token=x"):
+        assert endpoint.post(body).http_status == 400
+    admitted(endpoint.refresh(refresh_token(2, use="refresh")))
+
+
+def test_F16_another_issuer_that_claims_the_same_ends_no_family() -> None:
+    """Row F15 for families: they are told apart by the object that vouches for the token."""
+    settings = {"issuer": "https://evil.example", "keys": {"inline": jwks("rsa-evil")}, "tokenTypes": ["rt+jwt"]}
+    both = rule(reuse={**FAMILY, "scope": "Global"})
+    both["token"]["issuers"] = [{"name": "as"}, {"name": "evil"}]
+    endpoint = TokenEndpoint(both, objects=(obj("TokenIssuer", "evil", settings),))
+    said = claims(aud="https://as.example", sid="family-1", iss="https://evil.example", jti="rt-1")
+    evil = token(said, header(typ="rt+jwt", kid="rsa-evil"), key="rsa-evil")
+    admitted(endpoint.refresh(evil))
+    refused_at_token_endpoint(endpoint.refresh(evil), "invalid_grant", "token_reused")
+    admitted(endpoint.refresh(RT))
+
+
+def test_F16_a_request_that_is_refused_for_something_else_ends_no_family() -> None:
+    limit = {"name": "per-subject", "by": ["Subject"], "requests": 2, "window": "1m"}
+    endpoint = TokenEndpoint(rule(reuse=FAMILY, limits=[limit]))
+    for number in (1, 2):
+        admitted(endpoint.refresh(refresh_token(number)))
+    for number in (3, 4):
+        assert endpoint.refresh(refresh_token(number)).http_status == 429
+    endpoint.clock.advance(62)
+    admitted(endpoint.refresh(refresh_token(3)))
+
+
+@pytest.mark.parametrize("sid", [..., None, "", True, 1.5, ["a"], {"a": 1}, 0])
+def test_F16_a_token_that_names_no_family_is_refused(sid: Any) -> None:
+    endpoint = TokenEndpoint(rule(reuse=FAMILY))
+    response = endpoint.refresh(refresh_token(family=sid))
+    refused_at_token_endpoint(response, "invalid_grant", "claim_refused")
+
+
+def test_F16_a_family_stays_revoked_for_as_long_as_its_tokens_live() -> None:
+    endpoint = TokenEndpoint(rule(reuse=FAMILY))
+    admitted(endpoint.refresh(RT))
+    endpoint.refresh(RT)
+    endpoint.clock.advance(3599)
+    # Issued by a request that was admitted just before.
+    late = refresh_token(9, iat=NOW + 30, exp=NOW + 30 + 3600)
+    refused_at_token_endpoint(endpoint.refresh(late), "invalid_grant", "token_revoked")
+
+
+def test_F16_a_trial_run_ends_no_family_of_those_that_enforce() -> None:
+    shadow = api(rule(reuse={**FAMILY, "scope": "Global"}), name="trial", mode="Shadow", hosts=("trial.example",))
+    endpoint = TokenEndpoint(rule(reuse={**FAMILY, "scope": "Global"}), objects=(shadow,))
+    for word in ("allow", "shadow_deny"):
+        response = endpoint.refresh(RT, host="trial.example")
+        admitted_in_shadow = response.code == 0
+        assert admitted_in_shadow
+        assert judged(endpoint.seen[-1].verdict)[0].word == word
+    admitted(endpoint.refresh(RT))
+
+
+class Forgetful(MemoryStore):
+    """The memory store, but for marks: while it is away, it takes none."""
+
+    away = True
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        if self.away and any(isinstance(spend, Mark) for spend in spends):
+            return Unavailable("gone for a moment")
+        return super().commit(spends, attempt)
+
+
+def test_F16_a_family_that_could_not_be_marked_is_marked_at_the_next_use() -> None:
+    clock = FakeClock()
+    store = Forgetful(clock)
+    endpoint = TokenEndpoint(rule(reuse=FAMILY), clock=clock, store=store)
+    admitted(endpoint.refresh(RT))
+    refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+    assert became_of_family(endpoint) == "failed"
+    verdict = endpoint.seen[-1].verdict
+    assert isinstance(verdict, Deny)
+    assert "could not be revoked: gone for a moment" in verdict.refusal.detail
+    admitted(endpoint.refresh(refresh_token(2)))
+    store.away = False
+    refused_at_token_endpoint(endpoint.refresh(RT), "invalid_grant", "token_reused")
+    assert became_of_family(endpoint) == "revoked"
+    refused_at_token_endpoint(endpoint.refresh(refresh_token(3)), "invalid_grant", "token_revoked")

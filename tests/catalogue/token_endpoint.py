@@ -17,10 +17,10 @@ ALICE = "spiffe://mesh.example/ns/shop/sa/web"
 MALLORY = "spiffe://mesh.example/ns/evil/sa/web"
 
 
-def refresh_token(number: int = 1, **said: Any) -> str:
-    """A refresh token of one family; each number is another token of it."""
-    claims = issuing.claims(aud="https://as.example", jti=f"rt-{number}", sid="family-1", exp=NOW + 3000, **said)
-    return issuing.token(claims, issuing.header(typ="rt+jwt"))
+def refresh_token(number: int = 1, *, family: Any = "family-1", **said: Any) -> str:
+    """A refresh token of a family; each number is another token of it."""
+    made = {"aud": "https://as.example", "jti": f"rt-{number}", "sid": family, "exp": NOW + 3000, **said}
+    return issuing.token(issuing.claims(**made), issuing.header(typ="rt+jwt"))
 
 
 def rule(*, other_grants: list[str] | None = None, **more: Any) -> dict[str, Any]:

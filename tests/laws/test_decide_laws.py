@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.building import anonymous, policy, with_token
+from extauthz.telemetry.observation import FamilyOutcome
+from tests.building import NOW, anonymous, policy, with_token
 from tests.issuing import claims, token
 from tests.worlds import Asked
 
@@ -69,3 +70,28 @@ def test_no_header_that_we_assert_survives_from_a_client(
             asserted = {name for name in headers if name.replace("_", "-") in {"x-auth-sub", "x-tenant"}}
             assert asserted <= set(response.removed) | set(response.headers)
             assert "forged" not in response.headers.values()
+
+
+_FORGED = st.one_of(
+    st.text(st.characters(codec="ascii"), max_size=40),
+    st.sampled_from(
+        [
+            token(claims(jti="a"), key="rsa-evil"), token(claims(jti="a", aud="x")),
+            token(claims(jti="a", exp=NOW - 60)), token(claims(jti="a", scope="x")), token(claims(jti="a")) + "=",
+            token(claims(jti="a"))[:-9] + "A" * 9, token(claims(jti="a", iss="https://evil.example")),
+        ]
+    ),
+)  # fmt: skip
+
+
+@given(st.lists(_FORGED, min_size=1, max_size=6))
+@settings(max_examples=40)
+def test_no_token_that_is_refused_by_itself_ends_a_family(texts: list[str]) -> None:
+    reuse = {"maxUses": 1, "family": {"claim": "sub"}}
+    asked = Asked(policy("p", with_token("r", require={"scopes": ["orders.read"]}, reuse=reuse)))
+    assert asked.reason("/", token(claims(jti="a"))) == "allow"
+    for text in texts * 3:
+        headers = {"authorization": "Bearer " + text.translate(dict.fromkeys(map(ord, "\r\n\0")))}
+        assert asked.reason("/", headers=headers) != "allow"
+        assert asked.seen[-1].family is FamilyOutcome.NONE
+    assert asked.reason("/", token(claims(jti="b"))) == "allow"

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from extauthz.model.reuse import BindTo, CountScope, Limit, LimitBy, Reuse, ReuseKey
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
-from extauthz.model.token import ClaimPath, IssuerRef
+from extauthz.model.token import ClaimPath, IssuerRef, VerifiedToken
 from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.replay.family import marks_after
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, attempt_key, plan_spends
-from extauthz.replay.spend import Pepper, Rate, Spend, Use
-from extauthz.replay.store import Committed, Refused
+from extauthz.replay.spend import Pepper, Rate, Spend, Unmarked, Use
+from extauthz.replay.store import Committed, Outcome, Refused
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock
 
@@ -177,3 +178,70 @@ def test_A16_only_envoys_own_id_tells_a_repetition() -> None:
     assert one != attempt_key(view("/", stream_id="8"), token, PEPPER)
     assert one != attempt_key(view("/b", stream_id="7"), token, PEPPER)
     assert one != attempt_key(view("/", stream_id="7"), verified(identity=b"\x02" * 32), PEPPER)
+
+
+_PRESENTED = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.sampled_from(["f", "g"]),
+        st.sampled_from(["spiffe://a/b", "spiffe://c/d"]),
+        st.sampled_from([0.0, 1.0, 8.0, 15.0]),
+    ),
+    max_size=40,
+)
+_REUSES = st.sampled_from(
+    [
+        Reuse(max_uses=1),
+        Reuse(max_uses=2),
+        Reuse(max_uses=1, bind_to=(BindTo.SOURCE_PRINCIPAL,)),
+        Reuse(max_uses=1, bind_to=(BindTo.SOURCE_PRINCIPAL,), retry_within=Seconds(10.0), retry_once=True),
+        Reuse(max_uses=2, key=ReuseKey.JTI, bind_to=(BindTo.SOURCE_PRINCIPAL,), retry_within=Seconds(5.0)),
+    ]
+)
+
+
+def present(store: MemoryStore, reuse: Reuse, token: VerifiedToken, principal: str, now: Instant) -> Outcome:
+    """Commit as a server does, with the mark that may follow."""
+    plan = plan_spends(reuse, (), token, view("/", principal=principal), OWNER, PEPPER, now)
+    assert not isinstance(plan, Refusal)
+    outcome = store.commit(plan, None)
+    marks = marks_after(plan, outcome)
+    if marks:
+        assert isinstance(store.commit(marks, None), Committed)
+    return outcome
+
+
+@given(_REUSES, _PRESENTED)
+def test_a_family_never_turns_a_denial_into_an_admission(
+    reuse: Reuse, history: list[tuple[int, str, str, float]]
+) -> None:
+    clock = FakeClock(NOW)
+    with_families, without = MemoryStore(clock), MemoryStore(clock)
+    for number, family, principal, gap in history:
+        clock.advance(gap)
+        identity = f"{number}{family}".encode().rjust(32)
+        token = verified({"sid": family, "jti": f"{number}{family}"}, identity=identity)
+        if not token.window.accepts(clock.now()):
+            return
+        ours = present(with_families, replace(reuse, family=ClaimPath("sid")), token, principal, clock.now())
+        theirs = present(without, reuse, token, principal, clock.now())
+        assert isinstance(theirs, Committed) or not isinstance(ours, Committed)
+
+
+@given(_REUSES, _PRESENTED)
+def test_after_a_use_too_many_nothing_of_the_family_is_admitted_and_nothing_of_others_is_refused_for_it(
+    reuse: Reuse, history: list[tuple[int, str, str, float]]
+) -> None:
+    clock, revoked = FakeClock(NOW), set[str]()
+    store, families = MemoryStore(clock), replace(reuse, family=ClaimPath("sid"))
+    for number, family, principal, gap in history:
+        clock.advance(gap)
+        identity = f"{number}{family}".encode().rjust(32)
+        token = verified({"sid": family, "jti": f"{number}{family}"}, identity=identity)
+        if not token.window.accepts(clock.now()):
+            return
+        outcome = present(store, families, token, principal, clock.now())
+        by_mark = isinstance(outcome, Refused) and isinstance(outcome.spend, Unmarked)
+        assert by_mark == (family in revoked)
+        if isinstance(outcome, Refused):
+            revoked.add(family)

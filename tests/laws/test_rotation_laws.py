@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from extauthz.model.reuse import BindTo, Limit, LimitBy, Reuse
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
-from extauthz.model.token import VerifiedToken
+from extauthz.model.token import ClaimPath, VerifiedToken
 from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.replay.family import marks_after
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, plan_spends
 from extauthz.replay.spend import Pepper, Use
@@ -32,6 +33,8 @@ _RULES = st.sampled_from(
     [
         (_ONCE, ()),
         (Reuse(max_uses=3), ()),
+        (Reuse(max_uses=1, family=ClaimPath("sub")), ()),
+        (Reuse(max_uses=2, family=ClaimPath("sub"), bind_to=(BindTo.SOURCE_ADDRESS,)), ()),
         (Reuse(max_uses=2, bind_to=(BindTo.SOURCE_ADDRESS,)), ()),
         (Reuse(max_uses=2, window=Seconds(30.0)), ()),
         (None, (Limit(name="l", by=(LimitBy.SUBJECT,), requests=2, window=Seconds(30.0)),)),
@@ -77,6 +80,9 @@ def test_replicas_that_exchange_the_pepper_one_by_one_answer_like_replicas_that_
             spends = plan_spends(rule[0], rule[1], tokens[number], view("/", address=source), OWNER, each, now)
             assert not isinstance(spends, Refusal)
             answers.append(at.commit(spends, None))
+            marks = marks_after(spends, answers[-1])
+            if marks:
+                at.commit(marks, None)
         ours, theirs = answers
         assert isinstance(ours, Committed) == isinstance(theirs, Committed)
 

@@ -372,6 +372,12 @@ def _counts() -> list[Row]:
     )  # fmt: skip
     retry = {"bindTo": ["SourceAddress"], "retry": {"within": "11s"}}
     rows.breaks("a retry too late", "reuse.retry.within", "allowed is 100ms to 10s", retry)
+    rows.holds("a family", {"family": {"claim": "/grant/id"}, "key": "Jti"})
+    rows.holds("a family beside another claim", {"family": {"claim": "sid"}, "key": "Claim", "claim": "txn"})
+    rows.breaks("a family without its claim", "reuse.family", "", {"family": {}})
+    rows.breaks("a family in a window", "reuse", "`family` goes with uses", {"family": {"claim": "a"}, "window": "1m"})
+    same = {"family": {"claim": "sid"}, "key": "Claim", "claim": "sid"}
+    rows.breaks("a family of one token", "reuse", "`family` needs another claim", same)
     return [*rows.rows, *_retries()]
 
 

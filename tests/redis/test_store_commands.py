@@ -6,15 +6,18 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from extauthz.model.time import Instant, Seconds, SystemClock
 from extauthz.replay.spend import Bind, Rate, Use
 from tests.building import policy, with_token
-from tests.contract.running import run, serving, write
+from tests.checks import check_request, read_response
+from tests.contract.running import PATIENCE, Serve, run, serving, write
 from tests.redis.servers import KINDS, Server, connected, free_port, running, wait_for
-from tests.redis.test_serving import address, decide, flags, fresh_token, readiness
+from tests.redis.test_serving import address, decide, flags, fresh_token, metrics, readiness
+from tests.unit.server.serving import channel, check
 from tests.worlds import CORP
 
 __all__ = ["flags"]
@@ -307,3 +310,38 @@ def test_what_would_leave_no_line_is_not_forgotten(flags: tuple[object, ...], se
         assert done.returncode == 2
         assert "cannot be written" in done.stderr
         assert decide(served, token, "2") == "token_reused"
+
+
+def refreshed(served: Serve, token: str, stream: str) -> str:
+    """Why a token request with this refresh token is refused; `allow` when it is not."""
+    form = urlencode({"grant_type": "refresh_token", "refresh_token": token})
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    with channel(served.address) as connection:
+        request = check_request("POST", "/token", headers=headers, stream_id=stream, body=form, raw=True)
+        answer = read_response(check(connection)(request, timeout=PATIENCE))
+    return "allow" if answer.code == 0 else str(answer.metadata["reason"])
+
+
+def test_a_family_is_revoked_for_every_replica_told_and_forgiven(
+    flags: tuple[object, ...], server: Server, tmp_path: Path
+) -> None:
+    rule = with_token("refresh", reuse={"maxUses": 1, "family": {"claim": "client_id"}})
+    rule["token"]["from"] = {"form": "refresh_token"}
+    write(Path(str(flags[0])), "all.yaml", CORP, policy("p", rule))
+    url, known = f"{URL}token", ("--policies", flags[0], "--pepper-file", tmp_path / "pepper", "--token-form")
+    used, next_one, last = fresh_token(), fresh_token(), fresh_token()
+    with serving(*flags) as one, serving(*flags) as other:  # type: ignore[arg-type]
+        assert refreshed(one, used, "1") == "allow"
+        assert "family: not revoked" in store("inspect", server, *known, url, stdin=next_one).stdout
+        assert refreshed(other, used, "2") == "token_reused"
+        assert refreshed(one, next_one, "3") == "token_revoked"
+        assert 'extauthz_family_revocations_total{outcome="revoked"} 1.0' in metrics(other)
+        told = store("inspect", server, *known, url, stdin=next_one)
+        assert told.returncode == 1
+        assert "family: revoked: a token of it was used again" in told.stdout
+        assert json.loads(store("stats", server, "--output", "json").stdout)["keys marks"] == 1
+        done = store("forget", server, *known, "--yes", "--decision-log", "off", url, stdin=next_one)
+        assert done.returncode == 0, done.stderr
+        assert "1 of 2 counts" in done.stderr
+        assert refreshed(other, last, "4") == "allow"
+        assert refreshed(one, used, "5") == "token_reused"

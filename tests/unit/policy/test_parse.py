@@ -87,7 +87,7 @@ def test_every_mistake_is_told_at_once() -> None:
         ({"reuse": {"maxUses": 1, "key": "Claim"}}, "reuse", "`claim` goes with `key: Claim`"),
         ({"reuse": {"maxUses": 1, "bindTo": ["Header"]}}, "reuse", "`bindHeader` goes with"),
         ({"reuse": {"maxUses": 1, "retry": {"within": "3s"}}}, "reuse", "`retry` needs `bindTo`"),
-        ({"reuse": {"maxUses": 1, "retry": {"within": "6s"}}}, "reuse.retry.within", "allowed is 100ms to 5s"),
+        ({"reuse": {"maxUses": 1, "retry": {"within": "11s"}}}, "reuse.retry.within", "allowed is 100ms to 10s"),
         ({"reuse": {"maxUses": 1, "maxUse": 1}}, "reuse.maxUse", "did you mean `maxUses`?"),
         ({"requires": {}}, "requires", "did you mean `require`?"),
         ({"token": ...}, "", "exactly one of `token` and `anonymous: true`"),

@@ -11,11 +11,15 @@ import pytest
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.reuse import BindTo, CountScope, Limit, LimitBy, Reuse, ReuseKey
-from extauthz.model.time import Instant, Seconds
-from extauthz.model.token import ClaimPath, Trust, VerifiedToken
+from extauthz.model.step import Step
+from extauthz.model.time import MAX_CLOCK_SKEW, Instant, Seconds
+from extauthz.model.token import ClaimPath, IssuerRef, Trust, VerifiedToken
 from extauthz.model.verdict import PolicyRef, Refusal
+from extauthz.replay.family import marks_after
 from extauthz.replay.plan import Owner, plan_spends
-from extauthz.replay.spend import Bind, Pepper, Rate, Spend, Use
+from extauthz.replay.room import Quotas
+from extauthz.replay.spend import Bind, Mark, Pepper, Rate, Room, Spend, Unmarked, Use
+from extauthz.replay.store import Committed, Refused, Unavailable
 from tests.building import NOW, TRUST, verified, view
 
 PEPPER = Pepper(b"p" * 32)
@@ -352,3 +356,83 @@ def test_tokens_and_scopes_do_not_keep_each_other_company() -> None:
     others = [planned(tied, token=says(b"\x02" * 32)), planned(replace(tied, scope=CountScope.GLOBAL))]
     companies = {spends[0].company for spends in (planned(tied), *others)}  # type: ignore[index,union-attr]
     assert len(companies) == 3
+
+
+FAMILY = replace(ONCE, family=ClaimPath("sid"))
+
+
+def test_that_a_family_is_free_of_a_mark_is_asked_before_all_else() -> None:
+    reuse = replace(FAMILY, bind_to=(BindTo.SOURCE_ADDRESS,))
+    plan = spends(reuse, limit(LimitBy.SUBJECT), token=says(sid="f"))
+    assert [type(spend) for spend in plan] == [Unmarked, Bind, Use, Rate]
+    assert (plan[0].reason, plan[0].label) == (Reason.TOKEN_REVOKED, "family")
+
+
+def test_a_family_changes_no_other_key() -> None:
+    token = says(sid="f")
+    assert spends(FAMILY, token=token)[1:] == spends(ONCE, token=token)
+
+
+def test_tokens_of_one_value_are_one_family_and_of_one_issuer_alone() -> None:
+    key = spends(FAMILY, token=says(sid="f"))[0].key
+    assert spends(FAMILY, token=says(b"\x02" * 32, sid="f", jti="another", sub="bob"))[0].key == key
+    other = replace(TRUST, ref=replace_name("other"))
+    by_another_claim = replace(FAMILY, family=ClaimPath("grant"))
+    apart = [
+        spends(FAMILY, token=says(sid="g"))[0].key, spends(FAMILY, token=says(sid=7))[0].key,
+        spends(FAMILY, token=says(sid="f", trust=other))[0].key, spends(FAMILY, token=says(sid="7"))[0].key,
+        spends(by_another_claim, token=says(grant="f"))[0].key,
+        spends(replace(FAMILY, scope=CountScope.RULE), token=says(sid="f"))[0].key,
+    ]  # fmt: skip
+    assert len({key, *apart}) == 7
+
+
+def replace_name(name: str) -> IssuerRef:
+    """Another object."""
+    return TRUST.ref._replace(name=name)
+
+
+@pytest.mark.parametrize("sid", [None, "", True, False, 0, 1.5, [], ["f"], {"f": 1}])
+def test_a_token_that_names_no_family_is_refused(sid: Json) -> None:
+    assert refusal(FAMILY, token=says(sid=sid)).reason is Reason.CLAIM_REFUSED
+
+
+def test_a_family_needs_to_know_how_long_its_tokens_live() -> None:
+    claims = {name: value for name, value in says(sid="f").claims.items() if name != "iat"}
+    found = refusal(FAMILY, token=replace(says(), claims=claims))
+    assert (found.reason, found.step) == (Reason.TOKEN_MALFORMED, Step.REUSE)
+
+
+def test_a_mark_outlives_every_count_of_a_token_that_exists_or_is_on_its_way() -> None:
+    for trust in (TRUST, replace(TRUST, clock_skew=Seconds(0.0)), replace(TRUST, clock_skew=MAX_CLOCK_SKEW)):
+        (asked, _) = spends(FAMILY, token=says(sid="f", trust=trust))
+        assert isinstance(asked, Unmarked)
+        expires = NOW + 60 + trust.clock_skew + trust.max_lifetime
+        assert asked.until >= expires + trust.clock_skew
+        # What is kept for a token that exists: for the largest skew that there may be.
+        assert asked.until >= NOW + trust.clock_skew + trust.max_lifetime + MAX_CLOCK_SKEW + 1
+
+
+def refused(spend: Spend) -> Refused:
+    return Refused(spend, None)
+
+
+def test_only_a_use_too_many_or_by_another_marks_a_family_at_the_expense_of_who_paid() -> None:
+    reuse = replace(FAMILY, bind_to=(BindTo.SOURCE_ADDRESS,))
+    peppers = Pepper(b"n" * 32, PEPPER)
+    rated = (limit(LimitBy.SUBJECT),)
+    plan = plan_spends(reuse, rated, says(sid="f"), view("/"), OWNER, peppers, Instant(NOW), Quotas(issuer=9))
+    assert not isinstance(plan, Refusal)
+    asked, tie, use, rate, paid, asked_old, _, use_old, _, paid_old = plan
+    made = (Mark, Room, Mark, Room)
+    for spend in (tie, use, use_old):
+        marks = marks_after(plan, refused(spend))
+        assert tuple(map(type, marks)) == made
+        assert [each.key for each in marks] == [asked.key, paid.key, asked_old.key, paid_old.key]
+    for outcome in (refused(asked), refused(rate), refused(paid), Unavailable("gone"), Committed(0)):
+        assert marks_after(plan, outcome) == ()
+
+
+def test_without_a_family_nothing_is_ever_marked() -> None:
+    plan = spends(ONCE)
+    assert marks_after(plan, refused(plan[0])) == ()

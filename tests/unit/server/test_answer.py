@@ -13,11 +13,11 @@ from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Deny, Refusal
 from extauthz.replay.memory import MemoryStore
-from extauthz.replay.spend import Spend
+from extauthz.replay.spend import Mark, Spend
 from extauthz.replay.store import Left, Outcome, Store, Then, Unavailable
 from extauthz.server.answer import Answerer
 from extauthz.server.codec import INTERNAL_DENIAL
-from extauthz.telemetry.observation import Observation, SpendOutcome
+from extauthz.telemetry.observation import FamilyOutcome, Observation, SpendOutcome
 from tests import issuing
 from tests.building import anonymous, policy, with_token
 from tests.checks import check_request, read_response
@@ -285,3 +285,78 @@ def _taking(seconds: float, asked: Asked) -> Answerer:
         return asked.answerer.world()
 
     return replace(asked.answerer, world=world)
+
+
+# The mark of a family follows a refusal, and changes no answer
+
+
+FAMILY = {"maxUses": 1, "family": {"claim": "sid"}}
+
+
+def with_family(store: Store | None = None) -> Asked:
+    """A rule whose tokens have families."""
+    return Asked(policy("p", with_token("once", match={"path": {"exact": "/once"}}, reuse=FAMILY)), store=store)
+
+
+def of_family(jti: str) -> str:
+    return issuing.token(issuing.claims(jti=jti, sid="family-1"))
+
+
+def test_a_mark_is_made_before_the_denial_is_sent_also_by_a_store_that_nobody_waits_for() -> None:
+    asked = with_family()
+    store = PatientOne(asked.store)
+    assert asked.reason("/once", of_family("a")) == "allow"
+    sent = begun(asked, store, with_bearer("/once", of_family("a"), "again"))
+    assert len(store.told) == 1
+    store.told.pop()()
+    assert not sent
+    assert len(store.told) == 1
+    store.told.pop()()
+    assert [reason_of(data) for data in sent] == ["token_reused"]
+    assert asked.seen[-1].family is FamilyOutcome.REVOKED
+    assert asked.reason("/once", of_family("b")) == "token_revoked"
+
+
+def test_a_mark_for_which_no_time_is_left_is_told_as_failed_and_the_denial_is_sent() -> None:
+    asked = with_family()
+    store = PatientOne(asked.store)
+    assert asked.reason("/once", of_family("a")) == "allow"
+    sent = begun(asked, store, with_bearer("/once", of_family("a"), "again"))
+    asked.clock.advance(BUDGET)
+    store.told.pop()()
+    assert store.told == []
+    assert [reason_of(data) for data in sent] == ["token_reused"]
+    assert asked.seen[-1].family is FamilyOutcome.FAILED
+
+
+class BrokenMarks(MemoryStore):
+    """A store with a bug in marks."""
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        if any(isinstance(spend, Mark) for spend in spends):
+            raise Broken(SECRET)
+        return super().commit(spends, attempt)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_bug_in_marking_denies(later: bool) -> None:
+    clock = FakeClock()
+    asked = with_family(BrokenMarks(clock))
+    assert asked.reason("/once", of_family("a")) == "allow"
+    if not later:
+        assert asked.reason("/once", of_family("a")) == "internal"
+        return
+    store = PatientOne(asked.store)
+    sent = begun(asked, store, with_bearer("/once", of_family("a"), "again"))
+    store.told.pop()()
+    store.told.pop()()
+    assert sent == [INTERNAL_DENIAL]
+
+
+def test_a_lost_store_revokes_nothing_and_a_spent_limit_neither() -> None:
+    asked = with_family()
+    assert asked.reason("/once", of_family("a")) == "allow"
+    away = replace(asked.answerer, store=AbsentStore())
+    assert reason_of(away.answer(with_bearer("/once", of_family("a"), "9"), BUDGET)) == "store_unavailable"
+    assert asked.seen[-1].family is FamilyOutcome.NONE
+    assert asked.reason("/once", of_family("b")) == "allow"
