@@ -247,7 +247,7 @@ def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProb
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
     """The folder now, and anew whenever something in it may have changed, until `stop` is set."""
     reader = Reader(folder)
-    seen, last = reader.signature(), reader.read()
+    seen, last, told = reader.signature(), reader.read(), ""
     yield last
     while not stop.is_set():
         try:
@@ -257,12 +257,14 @@ def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:
                 if events or seen is None or seen != before:
                     current = _settled(reader, last, stop)
                     if current != last:
-                        last = current
+                        last, told = current, ""
                         yield current
                 if not folder.is_dir():
                     break
         except OSError as error:
-            _LOG.warning("the policy folder cannot be watched: %s", type(error).__name__)
+            if (why := str(error.strerror or error).lower()) != told:
+                _LOG.warning("the policy folder cannot be watched: %s", why)
+            told = why
         # The folder itself is gone, or was replaced: look again until it is back.
         stop.wait(_POLL_MS / 1000)
 

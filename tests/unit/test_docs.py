@@ -95,6 +95,13 @@ def test_the_runbook_says_what_to_do_about_every_kind_of_failure_of_the_store() 
     assert set(get_args(Kind)) - told == set()
 
 
+def test_troubleshooting_names_the_reason_that_tokens_of_a_silent_endpoint_get() -> None:
+    page = (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text()
+    [row] = [line for line in page.splitlines() if line.startswith("| `Introspected` |")]
+    assert f"`{Reason.INTROSPECTION_UNAVAILABLE.label}`" in row
+    assert f"`{Reason.KEYS_UNAVAILABLE.label}`" not in row
+
+
 def test_the_runbook_looks_for_refused_quotas_under_the_reason_that_they_have() -> None:
     assert f'`"reason":"{Reason.STORE_QUOTA.label}"`' in runbook("ExtauthzStoreQuotaReached")
 

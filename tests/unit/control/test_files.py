@@ -1,15 +1,19 @@
 """A folder of policies: what counts, what is refused, and that order never matters."""
 
+import errno
 import json
 import os
 import random
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from extauthz.control.files import lint, list_folder, load
+from extauthz.control import files
+from extauthz.control.files import lint, list_folder, load, watch_folder
 from extauthz.model.time import Instant
 from extauthz.model.verdict import Refusal
 from extauthz.policy.rule import Rule
@@ -298,6 +302,24 @@ def test_a_file_of_revocations_that_cannot_be_read_hides_which_tokens_are_revoke
     revocations = snapshot(tmp_path).revocations
     assert revocations is not None
     assert revocations.count == 2
+
+
+def test_a_folder_that_cannot_be_watched_is_told_once_in_words_and_read_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Iterator[Any]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "watch", full)
+    monkeypatch.setattr(files, "_POLL_MS", 10)
+    stop = threading.Event()
+    seen = watch_folder(tmp_path, stop)
+    next(seen)
+    threading.Timer(0.3, lambda: write(tmp_path, a=policy("a", anonymous("r")))).start()
+    assert next(seen).placed
+    assert caplog.text.count("the policy folder cannot be watched: no space left on device") == 1
+    assert "OSError" not in caplog.text
+    stop.set()
 
 
 @pytest.mark.parametrize(
