@@ -44,6 +44,12 @@ class Hop:
     """Whether the peer is the client itself; where it is not, `x-forwarded-proto` and the like are believed."""
     context: tuple[tuple[str, str], ...] = ()
     """`context_extensions` of the route."""
+    body: int = 0
+    """Of how many octets bodies may be that are sent along with a Check; 0 sends none."""
+    packed: bool = True
+    """Whether they are sent as bytes, not as text."""
+    partial: bool = False
+    """Whether longer ones are sent cut short; else they are refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,18 +207,22 @@ def _ext_authz(setup: Setup, hop: Hop) -> dict[str, Any]:
     service: dict[str, Any] = {"envoy_grpc": {"cluster_name": "sidecar"}, "timeout": setup.timeout}
     if hop.retry_check:
         service["retry_policy"] = {"num_retries": 2, "retry_on": "unavailable,connect-failure,reset"}
-    return {
-        "name": "envoy.filters.http.ext_authz",
-        "typed_config": {
-            "@type": f"{_TYPES}.filters.http.ext_authz.v3.ExtAuthz",
-            "transport_api_version": "V3",
-            "grpc_service": service,
-            "failure_mode_allow": False,
-            "status_on_error": {"code": "ServiceUnavailable"},
-            "encode_raw_headers": hop.raw_headers,
-            "include_peer_certificate": True,
-        },
+    settings: dict[str, Any] = {
+        "@type": f"{_TYPES}.filters.http.ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3",
+        "grpc_service": service,
+        "failure_mode_allow": False,
+        "status_on_error": {"code": "ServiceUnavailable"},
+        "encode_raw_headers": hop.raw_headers,
+        "include_peer_certificate": True,
     }
+    if hop.body:
+        settings["with_request_body"] = {
+            "max_request_bytes": hop.body,
+            "allow_partial_message": hop.partial,
+            "pack_as_bytes": hop.packed,
+        }
+    return {"name": "envoy.filters.http.ext_authz", "typed_config": settings}
 
 
 def _router() -> dict[str, Any]:
