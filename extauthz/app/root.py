@@ -96,7 +96,7 @@ class App:
         )
         serving = serving_of(settings)
         self._server = Server(answerer, serving, self._clock)
-        self._tls = None if serving.tls is None else TlsWatch(serving.tls)
+        self._tls = None if serving.tls is None else TlsWatch(serving.tls, self._clock)
         self._admin = admin_of(settings.admin, self._pages())
 
     def start(self) -> tuple[str, ...]:

@@ -16,7 +16,10 @@ from extauthz.server.client import Answer, Question, Unanswered, as_json, ask, c
 _LAST_LATIN: Final = 0xFF
 _ADVICE: Final = {
     "WRONG_VERSION_NUMBER": "it speaks no TLS: leave `--tls-ca` out",
+    "certificate has expired": "renew it: no client takes it",
+    "certificate is not yet valid": "its time has not come, or the clock here is late",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not of an authority in `--tls-ca`",
+    "Hostname Verification Check failed": "its certificate is for other names: call it by one of them",
     "Failed to create security handshaker": "`--tls-ca`, `--tls-cert` or `--tls-key` holds no PEM that fits",
     "Failed parsing HTTP/2": "that is no listener for Envoy: name one of `--listen`, not the admin port",
 }

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -16,11 +17,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificates
 
 from extauthz.keys.regular import Stamp, read_regular, stamp_of
+from extauthz.model.time import Clock, Instant
 
 _LOG: Final = logging.getLogger(__name__)
 
 _LONGEST: Final = 1 << 20
 """Octets of a file; the bundles of whole systems have a quarter of it."""
+
+_TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 _Made = TypeVar("_Made")
 _Read: TypeAlias = Callable[[Path], bytes]
@@ -121,14 +125,16 @@ class _Followed(Generic[_Made]):
 
 
 class TlsWatch:
-    """Tells between two connections whether a new one would get what the files hold now. Not safe for threads: one
-    looks."""
+    """Tells between two connections whether a new one would get what the files hold now, and whether clients can take
+    that. Not safe for threads: one looks."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, clock: Clock) -> None:
         self._files = files
+        self._clock = clock
         self._good: _Signature | None = None
+        self._life: _Life | None = None
         self.problem = ""
-        """Why it would not, for people; empty when it would."""
+        """Why not, for people; empty when all is well."""
 
     def look(self) -> None:
         """Look at the files. The first look takes them for good: the server has just begun with them."""
@@ -136,10 +142,41 @@ class TlsWatch:
             found = _signature(self._files)
             if self._good not in {None, found}:
                 _configuration(self._files, _at_once)
+            if self._good != found:
+                self._life = _life_of(self._files.cert)
         except TlsRefused as error:
             self.problem = f"new connections get the last good certificate: {error}"
         else:
-            self._good, self.problem = found, ""
+            self._good, before = found, self.problem
+            self.problem = "" if self._life is None else self._life.fault(self._clock.now())
+            if self.problem and self.problem != before:
+                _LOG.error("%s", self.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """From when to when the server's certificate is good (RFC 5280, section 4.1.2.5)."""
+
+    cert: Path
+    begins: datetime
+    ends: datetime
+
+    def fault(self, now: Instant) -> str:
+        """Why clients refuse it at this time; empty when they need not."""
+        if now > self.ends.timestamp():
+            return f"clients refuse the certificate in `{self.cert}`: it expired at {self.ends:{_TIME}}; renew it"
+        if now < self.begins.timestamp():
+            return f"clients refuse the certificate in `{self.cert}`: it is good from {self.begins:{_TIME}} on"
+        return ""
+
+
+def _life_of(path: Path) -> _Life | None:
+    """None of what cannot be read twice, as a pipe that the server began with."""
+    try:
+        first = load_pem_x509_certificates(_content(path, _at_once))[0]
+    except (TlsRefused, ValueError, IndexError):
+        return None
+    return _Life(path, first.not_valid_before_utc, first.not_valid_after_utc)
 
 
 def _signature(files: TlsFiles) -> _Signature:

@@ -9,9 +9,12 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import load_pem_x509_certificates
 
 from extauthz.config import UnixAddress
+from extauthz.model.time import SystemClock
 from extauthz.server.tls import TlsFiles, TlsRefused, TlsWatch
+from tests.clock import FakeClock
 from tests.unit.keys.servers import ca_pem
 from tests.unit.server.serving import PATIENCE, ask, channel, check, key_pair, running, tls_files, trusting, write_pair
 from tests.unit.telemetry.seen import messages
@@ -159,7 +162,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
 
 def test_files_that_cannot_be_used_are_told_before_anyone_connects(tmp_path: Path) -> None:
     files = tls_files(tmp_path, "a", client_ca="clients")
-    watch = TlsWatch(files)
+    watch = TlsWatch(files, SystemClock())
     watch.look()
     assert watch.problem == ""
     files.cert.write_bytes(key_pair(tmp_path, "b")[1])
@@ -175,7 +178,7 @@ def test_files_that_cannot_be_used_are_told_before_anyone_connects(tmp_path: Pat
 
 def test_files_that_are_gone_are_told_until_they_are_back(tmp_path: Path) -> None:
     files = tls_files(tmp_path)
-    watch, away = TlsWatch(files), tmp_path / "away"
+    watch, away = TlsWatch(files, SystemClock()), tmp_path / "away"
     watch.look()
     files.key.rename(away)
     for _ in range(2):
@@ -186,12 +189,37 @@ def test_files_that_are_gone_are_told_until_they_are_back(tmp_path: Path) -> Non
     assert watch.problem == ""
 
 
+def test_a_certificate_that_clients_refuse_for_its_time_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server looks well to itself, and no call comes through."""
+    files = tls_files(tmp_path)
+    [cert, *_] = load_pem_x509_certificates(files.cert.read_bytes())
+    begins, ends = cert.not_valid_before_utc, cert.not_valid_after_utc
+    watch = TlsWatch(files, clock := FakeClock(begins.timestamp() - 1))
+    watch.look()
+    assert watch.problem.endswith(f"tls.crt`: it is good from {begins:%Y-%m-%dT%H:%M:%SZ} on")
+    for wall, problem in (
+        (begins.timestamp(), ""),
+        (ends.timestamp(), ""),
+        (
+            ends.timestamp() + 1,
+            f"clients refuse the certificate in `{files.cert}`: it expired at {ends:%Y-%m-%dT%H:%M:%SZ}; renew it",
+        ),
+    ):
+        clock.advance(wall - clock.now())
+        for _ in range(2):
+            watch.look()
+            assert watch.problem == problem
+    assert len(caplog.records) == 2
+
+
 @pytest.mark.timeout(10)
 def test_a_pipe_that_the_server_began_with_is_left_alone(tmp_path: Path) -> None:
     files = tls_files(tmp_path)
     files.key.unlink()
     os.mkfifo(files.key)
-    watch = TlsWatch(files)
+    watch = TlsWatch(files, SystemClock())
     for _ in range(2):
         watch.look()
         assert watch.problem == ""
