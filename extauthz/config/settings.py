@@ -140,8 +140,8 @@ class Settings:
     store_capacity: Annotated[int, whole(1, 50_000_000)] = 1_000_000
     """How many keys the memory store holds; when it is full, new ones are refused and none is forgotten."""
     store_quota_issuer: Annotated[int, whole(0, 1_000_000_000)] = 0
-    """How many keys each issuer may have in the store, and requests without a token under the policies of a namespace;
-    beyond, what would make another key is denied with 503. 0 for no bound."""
+    """How many keys each issuer may have in the store, and limits by address alone, with requests without a token,
+    under the policies of a namespace; beyond, what would make another key is denied with 503. 0 for no bound."""
     store_quota_namespace: Annotated[int, whole(0, 1_000_000_000)] = 0
     """The same for all TokenIssuers of a namespace together; 0 for no bound."""
     pepper_file: Annotated[Path | None, path()] = None

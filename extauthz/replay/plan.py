@@ -51,12 +51,12 @@ def plan_spends(  # noqa: PLR0913, PLR0917 - everything a plan depends on, and n
 
     A value to count or bind by that is missing refuses the request: uncounted is no way in. With a previous pepper, the
     same follows under that one: what a replica counted that knows only one of them refuses here too. Last comes the
-    room for all of it within the quotas of who makes the keys.
+    room for all of it within the quotas of who makes the keys; behind it counts by address alone, and room for them.
     """
     spends: list[Spend] = []
     for each in pepper.all:
         case = _Case(token, view, owner, each, now)
-        for planned in (*_plans(reuse, limits, case), *_rooms(quotas, case)):
+        for planned in _paid_plans(reuse, limits, quotas, case):
             if isinstance(planned, Refusal):
                 return planned
             spends.append(planned if each is pepper else replace(planned, label=f"{planned.label}, previous pepper"))
@@ -106,6 +106,21 @@ class _Same:
     until: Instant
 
 
+def _paid_plans(
+    reuse: Reuse | None, limits: tuple[Limit, ...], quotas: Quotas, case: _Case
+) -> Iterator[Spend | Refusal]:
+    """INVARIANT: a count that tokens of all issuers share has one payer, whoever sends the request. Else a client of
+    one issuer fills it with addresses for all others, and each payer has places for ends that another moved."""
+    shared = tuple(limit for limit in limits if limit.by == (LimitBy.SOURCE_ADDRESS,)) if quotas.issuer else ()
+    own = tuple(limit for limit in limits if limit not in shared) if shared else limits
+    if reuse is not None or own:
+        yield from _plans(reuse, own, case)
+        yield from _rooms(quotas, case)
+    if shared:
+        yield from _plans(None, shared, case)
+        yield from _rooms(quotas, replace(case, token=None))
+
+
 def _plans(reuse: Reuse | None, limits: tuple[Limit, ...], case: _Case) -> Iterator[Spend | Refusal]:
     if reuse is not None:
         yield from _plan_reuse(reuse, case)
@@ -119,7 +134,7 @@ def _rooms(quotas: Quotas, case: _Case) -> Iterator[Room]:
     if quotas.issuer:
         namespace = case.owner.policy.namespace
         payer = ("anonymous", namespace) if token is None else ("issuer", *_issuer(token))
-        name = f"requests without a token in {namespace}" if token is None else str(token.trust.ref)
+        name = f"addresses, and requests without a token, in {namespace}" if token is None else str(token.trust.ref)
         yield Room(key=case.pepper.key("room", *payer), most=quotas.issuer, label=f"store quota of {name}")
     if quotas.namespace and token is not None and token.trust.ref.namespace:
         namespace = token.trust.ref.namespace

@@ -24,7 +24,7 @@ class Quotas:
     """How many keys each may have in the store; 0 for no bound."""
 
     issuer: int = 0
-    """Each issuer, or all requests without a token under the policies of one namespace."""
+    """Each issuer; and limits by address alone, with requests without a token, under the policies of a namespace."""
     namespace: int = 0
     """All TokenIssuers of one namespace together: else whoever writes many of them has many quotas."""
 

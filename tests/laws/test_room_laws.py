@@ -19,7 +19,7 @@ from extauthz.replay.memory import MemoryStore
 from extauthz.replay.plan import Owner, plan_spends
 from extauthz.replay.room import Account, Quotas, grouped, paid_until
 from extauthz.replay.spend import Bind, Count, Mark, Pepper, Rate, Room, Spend, Unmarked, Use
-from extauthz.replay.store import Committed, Refused, Store, foreseen
+from extauthz.replay.store import Committed, Left, Refused, Store, foreseen
 from tests.building import NOW, TRUST, verified, view
 from tests.clock import FakeClock
 
@@ -183,6 +183,12 @@ def test_rooms_pay_for_the_counts_right_before_them() -> None:
 # Who pays
 
 
+def _look(store: Store, spends: tuple[Spend, ...]) -> tuple[Left, ...]:
+    looked = store.look(spends)
+    assert isinstance(looked, tuple)
+    return looked
+
+
 def rooms(ref: IssuerRef | None, *, iss: str = "https://i", policies: str = "shop", **quotas: int) -> dict[str, bytes]:
     """The rooms of a plan for a token of this issuer, key by label."""
     token = None
@@ -190,7 +196,8 @@ def rooms(ref: IssuerRef | None, *, iss: str = "https://i", policies: str = "sho
         token = replace(verified(), trust=replace(TRUST, ref=ref), claims=dict(verified().claims) | {"iss": iss})
     owner = Owner(PolicyRef(policies, "p"), "r", shadow=False)
     reuse = Reuse(max_uses=1) if token is not None else None
-    limits = (Limit(name="l", by=(LimitBy.SOURCE_ADDRESS,), requests=1, window=Seconds(1.0)),)
+    by = LimitBy.SOURCE_ADDRESS if token is None else LimitBy.SUBJECT
+    limits = (Limit(name="l", by=(by,), requests=1, window=Seconds(1.0)),)
     spends = plan_spends(reuse, limits, token, view("/"), owner, PEPPER, Instant(NOW), Quotas(**quotas))
     assert isinstance(spends, tuple)
     assert not isinstance(spends[0], Room)
@@ -215,11 +222,42 @@ def test_a_cluster_wide_issuer_pays_by_tenant_and_no_namespace_pays_for_it() -> 
 
 def test_requests_without_a_token_pay_for_the_namespace_of_the_policy_alone() -> None:
     paid = rooms(None, issuer=10, namespace=20)
-    assert [*paid] == ["store quota of requests without a token in shop"]
+    assert [*paid] == ["store quota of addresses, and requests without a token, in shop"]
     assert paid != rooms(None, policies="billing", issuer=10)
     assert not set(paid.values()) & set(
         rooms(IssuerRef("TokenIssuer", "shop", "one"), issuer=10, namespace=20).values()
     )
+
+
+def test_a_count_by_address_has_one_payer_and_takes_one_place_whoever_sends_the_requests() -> None:
+    clock, quotas = FakeClock(NOW), Quotas(issuer=9)
+    store = MemoryStore(clock)
+    limit = Limit(name="l", by=(LimitBy.SOURCE_ADDRESS,), requests=10_000, window=Seconds(3600))
+    refs = [IssuerRef("TokenIssuer", "shop", name) for name in ("one", "two")]
+    tokens = (None, *(replace(verified(), trust=replace(TRUST, ref=ref)) for ref in refs))
+    for token in 100 * tokens:
+        clock.advance(10)
+        spends = plan_spends(None, (limit,), token, view("/"), OWNER, PEPPER, clock.now(), quotas)
+        assert isinstance(spends, tuple)
+        assert isinstance(store.commit(spends, None), Committed)
+        (left,) = [left for left in _look(store, spends) if isinstance(left.spend, Room)]
+        assert left.before == 8
+
+
+def test_counts_by_address_beside_others_of_a_token_are_paid_for_apart() -> None:
+    by = [(LimitBy.SUBJECT,), (LimitBy.SOURCE_ADDRESS,), (LimitBy.SOURCE_ADDRESS, LimitBy.ISSUER)]
+    limits = tuple(Limit(name=f"l{n}", by=each, requests=1, window=Seconds(1.0)) for n, each in enumerate(by))
+    spends = plan_spends(
+        Reuse(max_uses=1), limits, verified(), view("/"), OWNER, PEPPER, Instant(NOW), Quotas(issuer=9, namespace=9)
+    )
+    assert isinstance(spends, tuple)
+    groups = [
+        ([each.label for each in group.counts], [each.label for each in group.rooms]) for group in grouped(spends)
+    ]
+    assert groups == [
+        (["reuse", "l0", "l2"], ["store quota of TokenIssuer shop/corp", "store quota of namespace shop"]),
+        (["l1"], ["store quota of addresses, and requests without a token, in shop"]),
+    ]
 
 
 def test_without_quotas_nothing_is_paid() -> None:
