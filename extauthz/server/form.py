@@ -14,7 +14,8 @@ from extauthz._pb.envoy.service.auth.v3.attribute_context_pb2 import AttributeCo
 
 _TYPE: Final = "application/x-www-form-urlencoded"
 _PLAIN: Final = re.compile(rf'[ \t]*{_TYPE}[ \t]*(?:;[ \t]*charset="?utf-8"?[ \t]*)?', re.ASCII | re.IGNORECASE)
-_FOREIGN: Final = re.compile(r"[^\x21-\x7e]")
+# With the signs of JSON and XML, a body could be a form to one reader and another document to the next.
+_FOREIGN: Final = re.compile(r'[^\x21-\x7e]|["<>\\^`{|}]')
 _PARTIAL: Final = "x-envoy-auth-partial-body"
 """Envoy's own header, which says whether the body is cut short."""
 
@@ -24,7 +25,7 @@ _CUT: Final = f"the body of the form came cut short, or longer than the request 
 _REPLACED: Final = "the form holds a `!`, which may stand for an octet that Envoy replaced; set `pack_as_bytes: true`"
 _TYPED: Final = f"`Content-Type` says more than `{_TYPE}`, so that servers may read the body differently"
 _CODED: Final = "the form has a `Content-Encoding`; it cannot be read before it is decoded"
-_ENCODED: Final = "the form holds a blank, a control or a foreign character, which a form has percent-encoded"
+_ENCODED: Final = "the form holds a blank, a quote, a brace or the like, which a form has percent-encoded"
 _TWICE: Final = "the body came both as text and as bytes"
 
 _Headers = Mapping[str, tuple[str, ...]]

@@ -52,6 +52,8 @@ BODIES = {
     "a NUL behind it": f"grant_type=refresh_token&refresh_token={RT}%00",
     "a line end behind it": f"{GOOD}\r\n",
     "JSON": JSON,
+    "JSON that is a form too": f'{{"a":"&{GOOD}&","refresh_token":"{refresh_token(2)}"}}',
+    "XML that is a form too": f"<a>&{GOOD}&</a>",
     "nothing": "",
 }
 
