@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from extauthz.control.events import Applied, Deleted, Event, Listed, Resource
 from extauthz.control.reading import Expired, Listing, NotServed, Refused, Watched, open_watch, status_error
+from extauthz.control.unreached import unreached
 from extauthz.model.time import Clock, Seconds
 from extauthz.telemetry.log import frames_of
 
@@ -148,8 +150,8 @@ class KindWatch:
             return _Trouble("the version to watch from is too old for the API server; listing anew")
         except Refused as refusal:
             return _Trouble(str(refusal))
-        except (HTTPError, OSError) as error:
-            return _Trouble(f"the API server cannot be reached ({type(error).__name__})", unreached=True)
+        except (HTTPError, OSError, ApiException) as error:  # the last one stands for TLS that fails
+            return _Trouble(unreached(error), unreached=True)
         except Exception as error:  # noqa: BLE001  # neither an odd answer nor a bug may end the watch
             return _Trouble(f"reading {self._resource} failed: {type(error).__name__} at {frames_of(error)}")
         return None

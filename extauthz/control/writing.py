@@ -17,6 +17,7 @@ from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from extauthz.control.unreached import unreached
 from extauthz.model.time import Instant, Seconds
 
 WITHIN: Final = Seconds(4.0)
@@ -68,7 +69,7 @@ def call(
         finally:
             answer.release_conn()
     except (HTTPError, OSError, ApiException) as error:
-        raise Unreached(f"the API server cannot be reached ({type(error).__name__})") from error
+        raise Unreached(unreached(error)) from error
 
 
 def _object(data: bytes) -> Mapping[str, Any]:

@@ -164,7 +164,7 @@ def test_a_frozen_api_server_is_noticed_and_followed_when_it_thaws(
     watch = follow(server.access.client(), known, pace=QUICK)
     poll_until(lambda: "kept" in known.names, None, "the object")
     server.freeze()
-    until_trouble(watch, "cannot be reached (ReadTimeoutError)")
+    until_trouble(watch, "cannot be reached: it did not answer in time")
     server.thaw()
     put(server.access, "new")
     poll_until(lambda: {"kept", "new"} <= known.names, None, "the new one")

@@ -278,7 +278,7 @@ def test_an_api_server_that_is_not_there_is_said(follow: Follow, api: ScriptedAp
     api.close()
     known = Known()
     watch = follow(known)
-    until_trouble(watch, "the API server cannot be reached (NewConnectionError)")
+    until_trouble(watch, "the API server cannot be reached: connection refused")
     assert not known.heard
 
 
