@@ -84,7 +84,11 @@ def ask(channel: grpc.Channel, question: Question, timeout: float) -> Answer:
 
 def read_answer(response: CheckResponse) -> Answer:
     """What a CheckResponse says."""
-    decision = MessageToDict(response.dynamic_metadata).get(NAMESPACE, {})
+    told = MessageToDict(response.dynamic_metadata).get(NAMESPACE, {})
+    # A Struct knows no whole numbers.
+    decision = {
+        name: int(each) if isinstance(each, float) and each.is_integer() else each for name, each in told.items()
+    }
     if response.status.code == OK:
         changes = response.ok_response
         return Answer(

@@ -337,6 +337,12 @@ def test_machines_get_json(served: Serve) -> None:
     assert (told["admitted"], told["status"], told["decision"]["reason"]) == (False, 403, "no_policy")
 
 
+def test_counts_are_whole_numbers_for_machines(served: Serve) -> None:
+    ask = ("-X", "POST", "--token-file", "-", "--output", "json", "https://api.example/once")
+    told = json.loads(check(served, *ask, stdin=token("whole"))[1])
+    assert repr(told["decision"]["remaining"]) == "0"
+
+
 def test_a_token_is_spent_by_a_check_and_never_printed(served: Serve, tmp_path: Path) -> None:
     text = token("spent")
     file = tmp_path / "token"
