@@ -56,7 +56,8 @@ ADVICE = {
     Reason.NO_POLICY: "No rule takes this host, path and method; or the route pins a policy that is not loaded.",
     Reason.RATE_EXCEEDED: "The client comes again after `Retry-After`.",
     Reason.STORE_UNAVAILABLE: "The store is full (`--store-capacity`), or cannot be reached.",
-    Reason.STORE_QUOTA: "The issuer, or the namespace of its TokenIssuers, holds as many keys in the store as it may.",
+    Reason.STORE_QUOTA: "The issuer, the namespace of its TokenIssuers, or limits by address under the policies of a"
+    " namespace hold as many keys in the store as they may; the detail says which.",
     Reason.KEYS_UNAVAILABLE: "The issuer's keys cannot be fetched; the detail says why.",
     Reason.INTROSPECTION_UNAVAILABLE: "The issuer's endpoint gave no usable answer in time; the detail says why.",
     Reason.POLICY_INVALID: "The detail names the mistake; `extauthz lint` tells all of them with their lines.",
