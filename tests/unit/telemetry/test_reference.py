@@ -7,11 +7,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from extauthz.model.reason import Reason
+from extauthz.model.verdict import Deny, Refusal
 from extauthz.telemetry import audit
 from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.metrics import Metrics
-from tests.unit.telemetry.seen import READINGS, seen
+from tests.unit.telemetry.seen import GROUND, READINGS, seen
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
 
@@ -26,6 +28,8 @@ def rows(page: str, cells: int) -> list[list[str]]:
 def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     counted = Metrics(lambda: READINGS, version="1")
     counted.observe(seen())
+    # What counts by an issuer shows no labels before it counts.
+    counted.observe(seen(Deny(refusal=Refusal(Reason.STORE_QUOTA, "full"), ground=GROUND)))
     controller = ControllerReadings(leading=True, replicas=1, logouts={"done": 1})
     controlled = ControllerMetrics(lambda: controller, version="1")
     shown: dict[str, set[str]] = {}
