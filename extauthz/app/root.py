@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import secrets
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from extauthz import __version__
+from extauthz.app.exposed import exposed
 from extauthz.app.parts import (
     StartError,
     admin_of,
@@ -50,6 +52,8 @@ from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from extauthz.tokens.verify import Verifier
 
 _FLUSH: Final = Seconds(2.0)
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class App:
@@ -102,6 +106,8 @@ class App:
     def start(self) -> tuple[str, ...]:
         """Start all parts and listen. Returns where. Raises StartError; then everything is stopped again."""
         self._log.start()
+        for words in exposed(self._settings):
+            _LOG.warning("%s", words)
         if self._audit is not None:
             self._audit.start()
         if self._shared is not None:
