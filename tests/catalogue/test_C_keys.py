@@ -445,6 +445,7 @@ def test_C15_keys_that_were_never_fetched(site: Site) -> None:
         admitted(fetched.present(token()))
 
 
+@pytest.mark.usefixtures("collector")
 def test_C15_a_server_whose_issuers_are_all_down_is_not_ready(tmp_path: Path, site: Site) -> None:
     del site.answers["/keys"]
     remote = issuer("remote", keys={"jwksUri": f"{site.url}/keys"})

@@ -1,6 +1,7 @@
 """The memory of verified tokens: bounded, and never wrong about a key."""
 
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakSet
 
 import pytest
 
@@ -55,6 +56,24 @@ def test_an_entry_that_nobody_uses_is_dropped() -> None:
     for number in range(10):
         cache.put(number, number)
     assert cache.get("mine") is None
+
+
+def test_entries_that_are_gone_are_freed_a_few_at_a_time() -> None:
+    class Value:
+        """Can be watched."""
+
+    cache = GenerationalCache[int, Value](100)
+    alive: WeakSet[Value] = WeakSet()
+    fewest = most = 0
+    for number in range(400):
+        value, before = Value(), len(alive)
+        alive.add(value)
+        cache.put(number, value)
+        del value
+        fewest = min(fewest, len(alive) - before)
+        most = max(most, len(alive))
+    assert fewest >= -1
+    assert most <= 150
 
 
 @pytest.mark.parametrize("size", [0, 1])

@@ -1,0 +1,30 @@
+"""The composition root."""
+
+import gc
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from extauthz.app import App
+from extauthz.config import LogSink, Settings, parse_address
+from tests.building import anonymous, policy
+from tests.introspecting import until
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_lives_long_is_seldom_gone_through_by_the_collector(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(json.dumps(policy("open", anonymous("all"))))
+    listen = (parse_address("127.0.0.1:0"),)
+    app = App(Settings(policies=tmp_path, listen=listen, admin=None, decision_log=LogSink.OFF))
+    young = gc.get_threshold()[:2]
+    gc.unfreeze()
+    app.start()
+    try:
+        until(lambda: gc.get_threshold() == (*young, 1000))
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        over = threading.Event()
+        over.set()
+        app.stop(over)
