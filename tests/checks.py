@@ -32,8 +32,8 @@ def check_request(
     """A serialised CheckRequest.
 
     `headers` may be pairs, for names that are repeated: joined by commas in the map form, kept apart with `raw`
-    (values encoded in latin-1), and so is the body. `pseudo` adds `:method`, `:path`, `:authority` and `:scheme`, as
-    Envoy does.
+    (values encoded in latin-1), and so is the body, whose length clients say unless they send it in chunks. `pseudo`
+    adds `:method`, `:path`, `:authority` and `:scheme`, as Envoy does.
     """
     request = CheckRequest()
     attributes = request.attributes
@@ -45,6 +45,8 @@ def check_request(
     http.id, http.method, http.path, http.host = stream_id, method, path, host
     http.scheme, http.protocol, http.size = "https", "HTTP/2", -1
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    if body and {"content-length", "transfer-encoding"}.isdisjoint(name.lower() for name, _ in pairs):
+        pairs.append(("content-length", str(len(body.encode()))))
     if pseudo:
         pairs = [(":authority", host), (":path", path), (":method", method), (":scheme", "https"), *pairs]
     _add_headers(http, pairs, raw=raw)

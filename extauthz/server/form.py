@@ -22,6 +22,9 @@ _PARTIAL: Final = "x-envoy-auth-partial-body"
 _HOW: Final = "let Envoy's filter send it whole: `with_request_body` with `allow_partial_message: false`"
 _ABSENT: Final = f"the body of the form did not come along, or is empty; {_HOW}"
 _CUT: Final = f"the body of the form came cut short, or longer than the request says; {_HOW}"
+_UNSIZED: Final = (
+    "the request does not say how long its form is (`Content-Length`), so that more may follow than Envoy sent along"
+)
 _REPLACED: Final = "the form holds a `!`, which may stand for an octet that Envoy replaced; set `pack_as_bytes: true`"
 _TYPED: Final = f"`Content-Type` says more than `{_TYPE}`, so that servers may read the body differently"
 _CODED: Final = "the form has a `Content-Encoding`; it cannot be read before it is decoded"
@@ -52,6 +55,9 @@ def _doubt(http: AttributeContext.HttpRequest, headers: _Headers, text: str) -> 
         return _ABSENT
     if _is_cut(http, headers):
         return _CUT
+    # INVARIANT: of a body in chunks Envoy says that it is whole when as much has come as it may keep, and no more yet.
+    if "content-length" not in headers:
+        return _UNSIZED
     if _FOREIGN.search(text) is not None:
         return _ENCODED
     # Where the body is sent as text, Envoy writes `!` for what is no UTF-8.

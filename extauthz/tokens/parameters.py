@@ -103,6 +103,7 @@ def named_alike(query: str, separators: str, name: str) -> list[str]:
 
 def _folded(name: str) -> str:
     """The one name that some server takes a parameter's for: ASP.NET knows no case in them; PHP reads a space, `.` and
-    an open `[` as `_`, and `name[…]` as a list of that name; and for some a NUL ends it."""
-    text = name.partition("\0")[0].strip().lower()
+    an open `[` as `_`, and `name[…]` as a list of that name; for some a NUL ends it; and URLSearchParams leaves out a
+    `?` at the beginning of all (URL Standard, section 6.2)."""
+    text = name.partition("\0")[0].strip().lstrip("?").strip().lower()
     return (text.partition("[")[0] if "]" in text else text).translate(_AS_UNDERSCORE)

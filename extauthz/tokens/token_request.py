@@ -6,6 +6,7 @@ INVARIANT: a request passes as one of another grant only when no server can read
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -14,6 +15,10 @@ from extauthz.model.token import REFRESH_TOKEN
 from extauthz.tokens.parameters import Unclear, named_alike, single
 
 _GRANT: Final = "grant_type"
+# A value under anything but a name as section 8.2 spells them. Such a name needs no encoding, so nobody has to know
+# what a server makes of one that is encoded. With `_` first none is asked for, and some are understood: `_charset_`.
+_ODD: Final = re.compile(r"(?:\A|[&;])(?![A-Za-z][A-Za-z0-9._-]*=)[^&;=]*=", re.ASCII)
+_NAMED: Final = "holds a parameter whose name is not made of letters, digits and `-._` (RFC 6749, section 8.2)"
 _WITHOUT: Final = "the request has no form (`application/x-www-form-urlencoded`), where a refresh token stands"
 _OTHER: Final = "`grant_type` is none of `refresh_token` and those that the rule's slot lists in `otherGrants`"
 
@@ -50,6 +55,9 @@ def _ambiguity(view: RequestView) -> str:
         return view.form_doubt
     if not view.form:
         return _WITHOUT
+    for place, text in (("form", view.form), ("query", view.target.query)):
+        if _ODD.search(text) is not None:
+            return f"the {place} {_NAMED}, so that servers may read it differently"
     # Many servers read both as one list of parameters.
     found = next((name for name in (REFRESH_TOKEN, _GRANT) if _is_named(view.target.query, name)), "")
     return f"the query holds `{found}`, which belongs into the body alone (RFC 6749, section 3.2)" if found else ""

@@ -93,7 +93,7 @@ def test_A09_line_breaks_and_nul_in_another_header(guarded: Guarded, raw: bool, 
 
 QUERIES = [
     "?access_token=B", "?a=1&access_token=TOKEN", "?a=1;access_token=B", "?access%5Ftoken=B", "?%61ccess_token=B",
-    "?+access_token=B", "?access_token=TOKEN&access_token=B",
+    "?+access_token=B", "?access_token=TOKEN&access_token=B", "??access_token=TOKEN&a=1",
 ]  # fmt: skip
 
 

@@ -38,6 +38,15 @@ BODIES = {
     "two, one a list": f"{GOOD}&refresh_token[]={refresh_token(2)}",
     "two, behind a semicolon": f"{GOOD}&scope=a;refresh_token={refresh_token(2)}",
     "two, one empty": f"{GOOD}&refresh_token=",
+    "two, one behind the sign of a query": f"?refresh_token={refresh_token(2)}&{GOOD}",
+    "two, one in the encoding of JavaScript's escape": f"{GOOD}&refresh%u005Ftoken={refresh_token(2)}",
+    "two, one in an encoding that is too long": f"{GOOD}&refresh%C1%9Ftoken={refresh_token(2)}",
+    "two, one behind a byte order mark": f"%EF%BB%BFrefresh_token={refresh_token(2)}&{GOOD}",
+    "two, one in EBCDIC": f"_charset_=cp037&%99%85%86%99%85%A2%88%6D%A3%96%92%85%95={refresh_token(2)}&{GOOD}",
+    "a charset that the form names itself": f"_charset_=utf-7&{GOOD}",
+    "a method that the form names itself": f"_method=PUT&{GOOD}",
+    "a name that no parameter has": f"{GOOD}&a[b]=c",
+    "a value without a name": f"{GOOD}&=c",
     "none": "grant_type=refresh_token",
     "an empty one": "grant_type=refresh_token&refresh_token=",
     "no grant": f"refresh_token={RT}",
@@ -76,13 +85,16 @@ def _malformed_or_absent(body: str) -> str:
 
 @pytest.mark.parametrize(
     "query",
-    ["refresh_token=x", "Refresh_token=", "refresh%5ftoken=x", "a=b;refresh_token=x", "grant_type=refresh_token"],
-)
+    [
+        "refresh_token=x", "Refresh_token=", "refresh%5ftoken=x", "a=b;refresh_token=x", "grant_type=refresh_token",
+        "?refresh_token=x", "refresh%u005ftoken=x", "_charset_=utf-7", "_method=GET",
+    ],
+)  # fmt: skip
 def test_F18_a_token_or_a_grant_in_the_query(endpoint: TokenEndpoint, query: str) -> None:
     for body in (GOOD, "", "grant_type=refresh_token"):
         response = endpoint.post(body, path=f"/token?{query}")
         refused_at_token_endpoint(response, "invalid_request", "credential_malformed")
-    admitted(endpoint.post(GOOD, path="/token?p=policy-1"))
+    admitted(endpoint.post(GOOD, path="/token?p=policy-1&api-version=2.0&flag&"))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +105,7 @@ def test_F18_a_token_or_a_grant_in_the_query(endpoint: TokenEndpoint, query: str
         {"content-type": "application/x-www-form-urlencoded, application/json"},
         FORM | {"content-encoding": "gzip"}, FORM | {"x-envoy-auth-partial-body": "true"},
         FORM | {"content-length": "7"}, FORM | {"content-length": "0"}, FORM | {"authorization": "Bearer x"},
+        FORM | {"transfer-encoding": "chunked"},
         FORM | {"authorization": "DPoP x"}, FORM | {"authorization": "Basic a, Bearer b"}, FORM | {"x-api-key": "k"},
     ],
     ids=str,
@@ -118,11 +131,13 @@ def test_F18_another_method(endpoint: TokenEndpoint, method: str) -> None:
         {"headers": {"content-type": "application/X-WWW-form-urlencoded; charset=UTF-8"}},
         {"headers": FORM | {"content-length": str(len(GOOD)), "x-envoy-auth-partial-body": "false"}},
         {"raw": False},
+        {"body": f"{GOOD}&"},
+        {"body": f"client_id=a%20b&&x-y.z=%2F;q&{GOOD}"},
     ],
     ids=str,
 )
 def test_F18_what_has_one_reading_is_read(endpoint: TokenEndpoint, more: Any) -> None:
-    admitted(endpoint.post(GOOD, **more))
+    admitted(endpoint.post(**{"body": GOOD, **more}))
     refused_at_token_endpoint(endpoint.post(GOOD), "invalid_grant", "token_reused")
 
 
@@ -162,6 +177,8 @@ def test_F18_requests_of_grants_that_are_listed_pass_without_a_token() -> None:
         "grant_type=client_credentials", "grant_type=authorization_code&grant_type=refresh_token",
         f"grant_type=authorization_code&refresh_token={RT}", f"grant_type=authorization_code&Refresh_Token={RT}",
         f"grant_type=authorization_code;refresh_token={RT}", "grant_type=authorization_code%00", "code=c", "",
+        f"?grant_type=refresh_token&refresh%u005Ftoken={RT}&grant_type=authorization_code",
+        f"grant_type=authorization_code&?refresh_token={RT}", f"grant_type=authorization_code&refresh%C1%9Ftoken={RT}",
         "grant_type=AUTHORIZATION_CODE", '{"grant_type":"authorization_code"}',
     ],
 )  # fmt: skip

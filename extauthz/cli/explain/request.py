@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -81,13 +82,14 @@ def _from_http(text: str) -> Question:
         hosts, target = [url.netloc], _path(url)
     if len(hosts) != 1:
         raise NotUnderstood("exactly one `Host` header is needed")
+    octets = body.rstrip("\n").encode("latin-1")
     return Question(
         method=found[1],
         scheme="https",
         host=hosts[0],
         path=target,
-        headers=_without_host(headers),
-        body=body.rstrip("\n").encode("latin-1"),
+        headers=_told(headers, octets),
+        body=octets,
     )
 
 
@@ -107,19 +109,23 @@ def _from_curl(call: CurlCall) -> Question:
     hosts = [value for name, value in call.headers if name.lower() == "host"]
     if len(hosts) > 1:
         raise NotUnderstood("`Host` is given more than once")
+    body = call.body.encode("utf-8", "surrogatepass")
     return Question(
         method=call.method,
         scheme=url.scheme,
         host=hosts[0] if hosts else url.netloc.rpartition("@")[2],
         path=_path(url, call.query),
-        headers=_without_host(call.headers),
-        body=call.body.encode("utf-8", "surrogatepass"),
+        headers=_told(call.headers, body),
+        body=body,
     )
 
 
-def _without_host(headers: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Envoy tells the host apart from the headers."""
-    return tuple((name, value) for name, value in headers if name.lower() != "host")
+def _told(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[tuple[str, str], ...]:
+    """What Envoy tells of them: the host stands apart, and a client says how long its body is."""
+    told = [(name, value) for name, value in headers if name.lower() != "host"]
+    if body and {"content-length", "transfer-encoding"}.isdisjoint(name.lower() for name, _ in told):
+        told.append(("content-length", str(len(body))))
+    return tuple(told)
 
 
 def _split(url: str) -> SplitResult:

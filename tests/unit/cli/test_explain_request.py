@@ -46,7 +46,7 @@ def test_http_text_is_read_with_its_headers_and_without_its_body(end: str) -> No
         "/api/orders",
         "a=b",
     )
-    assert view.headers == {"x-a": ("1", "2")}
+    assert view.headers == {"x-a": ("1", "2"), "content-length": ("13",)}
 
 
 def test_the_address_in_the_request_line_beats_the_host_header() -> None:
@@ -86,14 +86,16 @@ def test_http_text_that_is_wrong_says_where(text: str, words: str) -> None:
         ("curl -b 'a=b; c=d' https://a.example", "GET", "/", {"cookie": ("a=b; c=d",)}),
         ("curl -A me -e https://b.example https://a.example", "GET", "/",
          {"user-agent": ("me",), "referer": ("https://b.example",)}),
-        ("curl -d a=b https://a.example/x", "POST", "/x", {"content-type": ("application/x-www-form-urlencoded",)}),
+        ("curl -d a=b https://a.example/x", "POST", "/x",
+         {"content-type": ("application/x-www-form-urlencoded",), "content-length": ("3",)}),
         ("curl --json '{}' -H 'accept: */*' https://a.example/x", "POST", "/x",
-         {"content-type": ("application/json",), "accept": ("*/*",)}),
+         {"content-type": ("application/json",), "accept": ("*/*",), "content-length": ("2",)}),
         ("curl -u me:pass https://a.example", "GET", "/",
          {"authorization": (f"Basic {b64encode(b'me:pass').decode()}",)}),
         ("curl --oauth2-bearer t https://a.example", "GET", "/", {"authorization": ("Bearer t",)}),
         (r"curl -H $'x-a: it\'s \u0021\x21\41 \u00e9' --data-raw $'\n' https://a.example/x", "POST", "/x",
-         {"x-a": ("it's !!! é".encode().decode("latin-1"),), "content-type": ("application/x-www-form-urlencoded",)}),
+         {"x-a": ("it's !!! é".encode().decode("latin-1"),), "content-type": ("application/x-www-form-urlencoded",),
+          "content-length": ("1",)}),
         ('curl ^"https://a.example/x?y=^%^7B^" ^\r\n  -X ^"PUT^" ^\r\n  -H ^"x-a: ^\\^"1^\\^" ^& 2^"', "PUT", "/x",
          {"x-a": ('"1" & 2',)}),
         ("$ curl https://a.example/x", "GET", "/x", {}),

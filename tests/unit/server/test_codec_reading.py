@@ -91,6 +91,14 @@ def test_a_form_that_was_cut_short_is_in_doubt_and_still_looked_at() -> None:
         assert doubtful.form == "a=b"
 
 
+def test_a_form_of_which_nobody_says_how_long_it_is_may_go_on() -> None:
+    """Envoy may ask when as much has come as it may keep, and says then that the body is whole."""
+    for size in (-1, 0, 3):
+        doubtful = sized(size, transfer_encoding="chunked")
+        assert "`Content-Length`" in doubtful.form_doubt
+        assert doubtful.form == "a=b"
+
+
 def test_a_form_that_did_not_come_is_in_doubt() -> None:
     assert "did not come along" in sized(-1, body="").form_doubt
 
