@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -11,6 +11,10 @@ from extauthz.model.reuse import BindTo, CountScope, LimitBy, ReuseKey
 from extauthz.policy.lists import once
 from extauthz.policy.ruled import CelRule, Ruled
 from extauthz.policy.words import STRICT, ClaimWord, HeaderName, Label, RetryWithin, Window
+
+_REGISTERED: Final = ("iss", "aud", "exp", "nbf", "iat", "jti")
+_NO_FAMILY: Final = [*_REGISTERED, *(f"/{name}" for name in _REGISTERED)]
+"""By `iss`, one token that comes twice would end everybody's login; by `jti`, no other token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,8 @@ class FamilySpec:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     claim: ClaimWord
     """The claim that has one value in all tokens of a family and another in each other family: a text or a whole
-    number. Best the grant's own id; a `sid` that outlives the grant refuses the next grant of the session too."""
+    number. Best the grant's own id; a `sid` that outlives the grant refuses the next grant of the session too. Never
+    one of the client, such as `client_id`: a token that comes twice would end all logins by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,11 @@ class ReuseSpec(Ruled):
             "!has(self.family) || !has(self.claim) || self.family.claim != self.claim",
             "`family` needs another claim than the one that is counted, by which every token of it is a second use",
             lambda spec: spec.family is not None and spec.family.claim == spec.claim,
+        ),
+        CelRule(
+            f"!has(self.family) || !(self.family.claim in {_NO_FAMILY})",
+            "`family` needs a claim that names the grant; this one is the same in everybody's tokens, or in no two",
+            lambda spec: spec.family is not None and spec.family.claim in _NO_FAMILY,
         ),
     )
     max_uses: Annotated[int, Field(ge=1, le=1_000_000)]

@@ -357,6 +357,14 @@ def test_F16_a_token_that_names_no_family_is_refused(sid: Any) -> None:
     refused_at_token_endpoint(response, "invalid_grant", "claim_refused")
 
 
+@pytest.mark.parametrize("claim", ["iss", "aud", "exp", "nbf", "iat", "jti", "/iss"])
+def test_F16_a_claim_that_names_all_tokens_or_one_names_no_family(claim: str) -> None:
+    """One client that sends its token twice would end the login of everybody; or a thief's chain would go on."""
+    broken = rule(reuse={**ONCE, "family": {"claim": claim}})
+    assert isinstance(parse(api(broken)), Broken)
+    assert TokenEndpoint(broken).refresh(RT).http_status == 503
+
+
 def test_F16_a_family_stays_revoked_for_as_long_as_its_tokens_live() -> None:
     endpoint = TokenEndpoint(rule(reuse=FAMILY))
     admitted(endpoint.refresh(RT))

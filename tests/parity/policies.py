@@ -378,6 +378,8 @@ def _counts() -> list[Row]:
     rows.breaks("a family in a window", "reuse", "`family` goes with uses", {"family": {"claim": "a"}, "window": "1m"})
     same = {"family": {"claim": "sid"}, "key": "Claim", "claim": "sid"}
     rows.breaks("a family of one token", "reuse", "`family` needs another claim", same)
+    for claim in ("iss", "aud", "exp", "nbf", "iat", "jti", "/iss", "/jti"):
+        rows.breaks(f"a family by {claim}", "reuse", "`family` needs a claim", {"family": {"claim": claim}})
     return [*rows.rows, *_retries()]
 
 
