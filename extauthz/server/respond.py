@@ -118,17 +118,24 @@ def _refuse(deny: Deny) -> CheckResponse:
     reason = deny.reason
     response = CheckResponse()
     at_token_endpoint = deny.challenge.token_endpoint
-    response.CopyFrom((_AT_TOKEN_ENDPOINT if at_token_endpoint else _TEMPLATES)[reason])
+    response.CopyFrom(_AT_TOKEN_ENDPOINT[_told(deny.refusal)] if at_token_endpoint else _TEMPLATES[reason])
     challenge = None if at_token_endpoint else www_authenticate(reason, deny.challenge)
     if challenge is not None:
         _overwrite(response.denied_response.headers.add(), "www-authenticate", challenge)
-    if reason.http_status in {429, 503}:
+    if response.denied_response.status.code in {429, 503}:
         _overwrite(response.denied_response.headers.add(), "retry-after", _retry_after(deny.refusal.retry_after))
     fields = response.dynamic_metadata.fields[NAMESPACE].struct_value.fields
     for name, text in _where("deny", deny.ground, reason):
         fields[name].string_value = text
     _describe(response, deny.ground)
     return response
+
+
+def _told(refusal: Refusal) -> Reason:
+    """What a client of a token endpoint is told. That a key was not fetched yet is not the token's fault: a client that
+    reads `invalid_grant` throws its token away, and its user logs in anew."""
+    waits = refusal.reason is Reason.KEY_UNKNOWN and refusal.retry_after is not None
+    return Reason.KEYS_UNAVAILABLE if waits else refusal.reason
 
 
 def _retry_after(seconds: Seconds | None) -> str:

@@ -14,11 +14,12 @@ from typing import Final, TypeAlias
 
 from extauthz.keys.jwk import KeySet
 from extauthz.keys.jwks import KeyState
+from extauthz.keys.schedule import SHORTEST
 from extauthz.model.encoding import Json
 from extauthz.model.question import Active, Answer, Answered, Ask
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import Credential, Demand, IssuerRef, Trust, VerifiedToken
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.acceptance import refuse
@@ -31,6 +32,8 @@ from extauthz.tokens.signer import find_signer
 
 _TIME: Final = frozenset({Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID, Reason.TOKEN_TOO_LONG_LIVED})
 """What may be different at another time; how long a token lives, where it has no `iat` and what is left counts."""
+_PUBLISHED: Final = Seconds(300.0)
+"""How long after it signs its first token a key may be lacking in a set that is fetched: sets are kept on the way."""
 _Keys: TypeAlias = Mapping[IssuerRef, KeyState]
 
 
@@ -164,7 +167,7 @@ class Verifier:
             elif isinstance(verified, Verified):
                 self._cache.put((digest, trust.ref), _Entry(key_set.generation, verified))
                 return verified.token
-        return refusals[0]
+        return _until_fetched(refusals[0], claims, keys)
 
     def _verify_for(
         self, trust: Trust, jws: Jws, claims: Mapping[str, Json], key_set: KeySet, now: Instant
@@ -181,6 +184,16 @@ class Verifier:
         identity = signed.copy()
         identity.update(b"\0" + signer.encode("ascii"))
         return read_claims(claims, trust, identity.digest(), signed.digest(), now)
+
+
+def _until_fetched(refusal: Refusal, claims: Mapping[str, Json], keys: _Keys) -> Refusal:
+    """The refusal, with a time to wait for where the token's key may be too new for the set that is known."""
+    state = keys.get(refusal.issuer) if refusal.reason is Reason.KEY_UNKNOWN and refusal.issuer is not None else None
+    # Nobody has verified this, and no more depends on it than how a denial is told.
+    issued = claims.get("iat")
+    if state is None or state.fetched_at is None or not isinstance(issued, int | float) or isinstance(issued, bool):
+        return refusal
+    return replace(refusal, retry_after=SHORTEST) if issued > state.fetched_at - _PUBLISHED else refusal
 
 
 def is_untimely_alone(verified: Verified, demand: Demand, refusal: Refusal) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from extauthz.decide import serving
+from extauthz.keys.jwks import KeyRing, KeyState
 from extauthz.model.request import RequestView
+from extauthz.model.time import Instant
+from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Deny
 from extauthz.policy.parse import Broken, parse
 from extauthz.policy.rule import Rule
@@ -17,6 +21,7 @@ from extauthz.replay.spend import Mark, Spend
 from extauthz.replay.store import Outcome, Unavailable
 from extauthz.server.codec import read_check
 from extauthz.telemetry.observation import judged
+from tests import issuing
 from tests.building import NOW, obj
 from tests.catalogue.guarded import api
 from tests.catalogue.outcomes import admitted, refused_at_token_endpoint
@@ -261,6 +266,45 @@ def test_F17_a_grace_for_whoever_it_may_be_is_a_mistake(reuse: Any) -> None:
     assert isinstance(parse(api(rule(reuse=reuse))), Broken)
     response = TokenEndpoint(rule(reuse=reuse)).refresh(RT)
     assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")
+
+
+class FetchedOnce(KeyRing):
+    """The keys of the issuers, as they were fetched at an instant."""
+
+    at = Instant(NOW)
+
+    def states(self) -> dict[IssuerRef, KeyState]:
+        """All of them."""
+        return {ref: replace(state, fetched_at=self.at) for ref, state in super().states().items()}
+
+
+def test_F17_a_token_of_a_key_that_is_new_costs_no_login() -> None:
+    """A client that reads `invalid_grant` throws its token away. Soon the key is fetched."""
+    clock = FakeClock(NOW)
+    keys = FetchedOnce(clock)
+    endpoint = TokenEndpoint(rule(reuse=ONCE), clock=clock, keys=keys)
+    new = issuing.token(
+        claims(aud="https://as.example", iat=NOW - 10, exp=NOW + 600), header(typ="rt+jwt", kid="rsa-2"), "rsa-2"
+    )
+    for fetched in (NOW - 3000, NOW - 10, NOW, NOW + 289):
+        keys.at = Instant(fetched)
+        response = endpoint.refresh(new)
+        assert (response.http_status, response.metadata["reason"]) == (503, "key_unknown")
+        assert int(response.headers["retry-after"]) > 0
+        assert response.headers["cache-control"] == "no-store"
+    # What is fetched so long after has the key, unless the issuer took it out again.
+    keys.at = Instant(NOW + 290)
+    refused_at_token_endpoint(endpoint.refresh(new), "invalid_grant", "key_unknown")
+    assert endpoint.refresh(refresh_token()).code == 0
+
+
+@pytest.mark.parametrize("iat", [..., "soon", True, None, NOW - 1e9])
+def test_F17_a_token_of_an_unknown_key_that_does_not_say_when_it_was_made_is_no_new_one(iat: Any) -> None:
+    clock = FakeClock(NOW)
+    endpoint = TokenEndpoint(rule(reuse=ONCE), clock=clock, keys=FetchedOnce(clock))
+    odd = issuing.token(claims(aud="https://as.example", iat=iat), header(typ="rt+jwt", kid="rsa-2"), "rsa-2")
+    response = endpoint.refresh(odd)
+    assert (response.http_status, json.loads(response.body)["error"]) == (400, "invalid_grant")
 
 
 FAMILY = {**ONCE, "family": {"claim": "sid"}}
