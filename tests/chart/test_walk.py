@@ -99,8 +99,8 @@ class Walk:
         (block,) = (each for each in blocks("yaml") if "kind: AccessPolicy" in each)
         held = block.replace("{discovery: {}}", json.dumps({"inline": issuing.jwks("rsa")}))
         assert held != block
-        self.own.mkdir()
-        (self.own / "orders.yaml").write_text(held)
+        (self.own / "policies").mkdir(parents=True)
+        (self.own / "policies" / "orders.yaml").write_text(held)
 
     def _step(self, words: list[str]) -> None:
         line = " ".join(words)
@@ -114,7 +114,7 @@ class Walk:
                 assert done.returncode == 0, done.stderr
                 assert "rollout status deployment/extauthz" in done.stdout
             case "kubectl" if not any(each in line for each in NOT_HERE):
-                found = [str(self.own / each) if each == "orders.yaml" else each for each in words[1:]]
+                found = [str(self.own / each) if each == "policies" else each for each in words[1:]]
                 self.kubectl(*found)
             case "extauthz":
                 done = subprocess.run(
