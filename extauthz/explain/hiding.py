@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from extauthz.model.request import RequestView
+from extauthz.model.token import REFRESH_TOKEN
 from extauthz.telemetry.line import TOKEN
 
 PIECE: Final = 12
@@ -45,7 +46,8 @@ def _values(text: str, separators: str) -> Iterator[str]:
     """The values of a list of pairs that could be a token; an address, for example, could not."""
     for pair in re.split(f"[{separators}]", text):
         for value in {pair.partition("=")[2].strip(), unquote(pair.partition("=")[2]).strip()}:
-            if _RUN.fullmatch(value) is not None or TOKEN.search(value) is not None:
+            # The grant that most token requests ask for, and the name of the parameter that is spoken of.
+            if value != REFRESH_TOKEN and (_RUN.fullmatch(value) is not None or TOKEN.search(value) is not None):
                 yield value
 
 

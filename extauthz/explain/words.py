@@ -85,7 +85,9 @@ def _spends(spends: tuple[ToldSpend, ...], signs: dict[Outcome, str]) -> Iterato
 
 
 def _count(spend: ToldSpend) -> Iterator[str]:
-    if spend.limit is None:
+    if spend.kind == "mark":
+        yield "asks that the token's family is not revoked, and counts nothing"
+    elif spend.limit is None:
         yield "ties the token to its caller"
     else:
         whole = "the store" if spend.kind == "room" else "the life of the token"
