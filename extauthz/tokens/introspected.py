@@ -30,6 +30,7 @@ _AROUND: Final = b" \t\r\n\0\xef\xbb\xbf\xfe\xff"
 UTF-32."""
 _BASE64URL: Final = str.maketrans("+/", "-_", "=~")
 """To the one alphabet, without what a lenient decoder skips."""
+_ALIKE: Final = str.maketrans("+/", "-_")
 _KINDS: Final = ("token_type", "token_use", "typ")
 """Members in which servers say what kind of token it is."""
 
@@ -42,6 +43,8 @@ class Asked:
     question: Question
     same: bytes = field(repr=False)
     """What is the same in every text that carries this token."""
+    alike: bytes = field(repr=False)
+    """What is the same in every text that some server takes for this token."""
 
 
 def looks_signed(token: str) -> bool:
@@ -85,7 +88,12 @@ def _opaque(token: str, trust: Trust, how: Introspected, hint: str) -> Asked | R
         words = f"the token is opaque, and does not begin with {quote_all(how.prefixes)} (`prefixes` of {trust.ref})"
         return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
     # Servers that decode a token read it with or without the padding: it is one token.
-    return Asked(trust, Question(trust.ref, how.endpoint, token, hint), token.rstrip("=").encode("ascii"))
+    same = token.rstrip("=")
+    # INVARIANT: one that is looked up by a database without regard to case, or decoded from either alphabet of base64,
+    # has no second use in another spelling. That two tokens differ in nothing else is as unlikely as guessing one.
+    alike = same.lower().translate(_ALIKE)
+    question = Question(trust.ref, how.endpoint, token, hint)
+    return Asked(trust, question, same.encode("ascii"), alike.encode("ascii"))
 
 
 def _signed(token: str, trust: Trust, how: Introspected, demand: Demand, hint: str) -> Asked | Refusal | None:
@@ -103,7 +111,7 @@ def _signed(token: str, trust: Trust, how: Introspected, demand: Demand, hint: s
     if not trust.speaks_for(claims):
         words = f"`iss` is {quote(claims.get('iss'))}, wanted is one of {quote_all(trust.names)}, byte for byte"
         return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
-    return Asked(trust, Question(trust.ref, how.endpoint, token, hint), jws.signing_input)
+    return Asked(trust, Question(trust.ref, how.endpoint, token, hint), jws.signing_input, jws.signing_input)
 
 
 def read_answer(asked: Asked, answer: Answer, now: Instant) -> Verified | Refusal:
@@ -131,7 +139,7 @@ def _read(asked: Asked, said: Mapping[str, Json], now: Instant) -> Verified | Re
     if refusal is not None:
         return refusal
     # The endpoint is in the identity so that another one, which says what it likes, cannot make the same.
-    identity = hashlib.sha256(asked.question.endpoint.encode("ascii") + b"\0" + asked.same).digest()
+    identity = hashlib.sha256(asked.question.endpoint.encode("ascii") + b"\0" + asked.alike).digest()
     return read_claims(claims, trust, identity, hashlib.sha256(asked.same).digest(), now)
 
 

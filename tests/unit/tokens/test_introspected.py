@@ -306,6 +306,17 @@ def test_one_token_is_one_with_or_without_its_padding_and_two_tokens_are_two() -
     assert one == padded != other
 
 
+def test_one_token_is_one_however_a_server_may_look_it_up() -> None:
+    """A database that knows no case in texts finds it in every spelling; so does who decodes both alphabets."""
+    one, *others = (
+        token_of(introspect(text, said())) for text in ("aB-_c/D", "AB-_C/D", "ab-_c/d", "aB+/c_D", "aB-_c/D=")
+    )
+    assert {each.identity for each in others} == {one.identity}
+    # Who revokes one by its hash has the text.
+    assert len({each.signing_hash for each in (one, *others)}) == 4
+    assert token_of(introspect("aB-_c.D", said())).identity != one.identity
+
+
 def test_altering_the_signature_of_a_jwt_does_not_make_it_another_token() -> None:
     jwt, wanted = jwt_of(ISSUER), demand(introspector=any_form())
     altered = jwt.rpartition(".")[0] + ".AAAA"
