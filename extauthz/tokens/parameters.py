@@ -6,6 +6,7 @@ INVARIANT: what leaves this module as a token is token68, whatever held it: ASCI
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote, unquote_plus
 
@@ -84,21 +85,29 @@ def once(found: list[str]) -> tuple[str, ...]:
 
 def strictly(text: str, separators: str, name: str) -> list[str]:
     """The values under exactly this name."""
-    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", text))
+    pairs = _pairs(text, separators, name)
     return [value for found, _, value in pairs if found == name]
 
 
 def leniently(text: str, separators: str, name: str) -> list[str]:
     """What the most lenient server finds: it trims and decodes names, and splits wherever some standard once did."""
-    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", text))
+    pairs = _pairs(text, separators, name)
     return [value for found, _, value in pairs if unquote_plus(found).strip() == name]
 
 
 def named_alike(query: str, separators: str, name: str) -> list[str]:
     """What the most lenient server finds in a query or form, where it takes other spellings for this name, too."""
-    pairs = (piece.strip(" ").partition("=") for piece in re.split(f"[{separators}]", query))
+    pairs = _pairs(query, separators, name)
     wanted = _folded(name)
     return [value for found, _, value in pairs if _folded(unquote_plus(found)) == wanted]
+
+
+def _pairs(text: str, separators: str, name: str) -> Iterator[tuple[str, str, str]]:
+    """Names, `=` and values. Those that are too short to have the name in any spelling are left out: a flood of them
+    must cost nothing, for it comes from anybody."""
+    for piece in re.split(f"[{separators}]", text):
+        if len(piece) >= len(name):
+            yield piece.strip(" ").partition("=")
 
 
 def _folded(name: str) -> str:

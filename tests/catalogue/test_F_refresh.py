@@ -52,6 +52,8 @@ BODIES = {
     "a method that the form names itself": f"_method=PUT&{GOOD}",
     "a name that no parameter has": f"{GOOD}&a[b]=c",
     "a value without a name": f"{GOOD}&=c",
+    "more parameters than anybody needs": f"{GOOD}{'&a=b' * 99}",
+    "more separators than anybody needs": f"{GOOD}{'&' * 60}{';' * 39}",
     "none": "grant_type=refresh_token",
     "an empty one": "grant_type=refresh_token&refresh_token=",
     "no grant": f"refresh_token={RT}",
@@ -92,7 +94,7 @@ def _malformed_or_absent(body: str) -> str:
     "query",
     [
         "refresh_token=x", "Refresh_token=", "refresh%5ftoken=x", "a=b;refresh_token=x", "grant_type=refresh_token",
-        "?refresh_token=x", "refresh%u005ftoken=x", "_charset_=utf-7", "_method=GET",
+        "?refresh_token=x", "refresh%u005ftoken=x", "_charset_=utf-7", "_method=GET", "&" * 100,
     ],
 )  # fmt: skip
 def test_F18_a_token_or_a_grant_in_the_query(endpoint: TokenEndpoint, query: str) -> None:
@@ -137,6 +139,7 @@ def test_F18_another_method(endpoint: TokenEndpoint, method: str) -> None:
         {"headers": FORM | {"content-length": str(len(GOOD)), "x-envoy-auth-partial-body": "false"}},
         {"raw": False},
         {"body": f"{GOOD}&"},
+        {"body": f"{GOOD}{'&a=b' * 98}"},
         {"body": f"client_id=a%20b&&x-y.z=%2F;q&{GOOD}"},
     ],
     ids=str,
