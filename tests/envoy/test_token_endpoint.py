@@ -38,6 +38,7 @@ HOPS = (
     Hop(name="forms-map", body=LARGEST, raw_headers=False),
     Hop(name="forms-text", body=LARGEST, packed=False),
     Hop(name="forms-partial", body=LARGEST, partial=True),
+    Hop(name="buffered", body=LARGEST, buffered=True),
     Hop(name="blind"),
 )
 FORMS = ("forms", "forms-map", "forms-text", "forms-partial")
@@ -151,6 +152,15 @@ def test_F18_a_form_of_which_envoy_sends_the_beginning_and_calls_it_whole_is_ref
         refused(chunked(theatre, "forms-partial", filled, b"&refresh_token=y", lines=lines), "invalid_request")
         refused(chunked(theatre, "forms-partial", filled, lines=lines, end=b""), "invalid_request")
     assert post(theatre, "forms-partial", filled, TYPE).status == 200
+
+
+def test_F18_a_form_in_chunks_is_read_where_envoy_has_waited_for_its_end(theatre: Theatre) -> None:
+    good = grant(theatre.issuer.token(sid="buffered")).encode()
+    refused(chunked(theatre, "buffered", good[:20], good[20:] + b"&refresh", b"_token=x"), "invalid_request")
+    assert chunked(theatre, "buffered", good, b"&a=", b"x" * LARGEST).status == 413
+    whole = chunked(theatre, "buffered", good[:20], good[20:])
+    assert (whole.status, whole.upstream_headers["content-length"]) == (200, [str(len(good))])
+    refused(chunked(theatre, "buffered", good), "invalid_grant")
 
 
 def test_F18_an_envoy_that_sends_no_bodies_lets_nothing_pass_and_the_log_says_why(theatre: Theatre) -> None:

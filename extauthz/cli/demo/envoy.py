@@ -50,6 +50,8 @@ class Hop:
     """Whether they are sent as bytes, not as text."""
     partial: bool = False
     """Whether longer ones are sent cut short; else they are refused."""
+    buffered: bool = False
+    """Whether a filter before waits for them and tells their length, where the client does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,7 @@ def _listener(setup: Setup, hop: Hop) -> dict[str, Any]:
         "preserve_external_request_id": True,
         "forward_client_cert_details": "SANITIZE",
         "route_config": {"virtual_hosts": [_virtual_host(hop)]},
-        "http_filters": [_ext_authz(setup, hop), _router()],
+        "http_filters": [*([_buffer(hop)] if hop.buffered else []), _ext_authz(setup, hop), _router()],
     }
     if hop.normalize:
         manager |= {
@@ -223,6 +225,13 @@ def _ext_authz(setup: Setup, hop: Hop) -> dict[str, Any]:
             "pack_as_bytes": hop.packed,
         }
     return {"name": "envoy.filters.http.ext_authz", "typed_config": settings}
+
+
+def _buffer(hop: Hop) -> dict[str, Any]:
+    return {
+        "name": "envoy.filters.http.buffer",
+        "typed_config": {"@type": f"{_TYPES}.filters.http.buffer.v3.Buffer", "max_request_bytes": hop.body},
+    }
 
 
 def _router() -> dict[str, Any]:
