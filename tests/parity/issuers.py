@@ -13,6 +13,7 @@ ISSUER: Spec = {"issuer": "https://login.corp.example", "keys": KEYS}
 TEMPLATE: Spec = {"issuer": None, "issuerTemplate": "https://login.example/{tid}/v2.0", "tenants": ["red", "blue"]}
 HELD: Spec = {"name": "held", "key": "keys.json"}
 HELD_SECRET: Spec = {"name": "held", "key": "secret.json"}
+HELD_TOKEN: Spec = {"name": "held", "key": "token"}
 
 
 def issuers() -> list[Row]:
@@ -93,7 +94,7 @@ def _introspected() -> list[Row]:
     rows.holds(
         "a client that sends its secret in the body", introspection=_client(clientSecretPost=basic["clientSecretBasic"])
     )
-    rows.holds("a bearer token for the endpoint", introspection=_client(bearer={"secretRef": HELD}))
+    rows.holds("a bearer token for the endpoint", introspection=_client(bearer={"secretRef": HELD_TOKEN}))
     both = "exactly one of `keys` and `introspection`"
     rows.breaks("keys and introspection", "spec", both, introspection=good, keys=KEYS)
     rows.breaks(

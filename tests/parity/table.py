@@ -21,7 +21,7 @@ COMPANIONS = (
         {"apiVersion": "v1", "kind": kind, "metadata": {"name": "held", "namespace": namespace}} | entries
         for namespace in ("shop", INSTALL_NAMESPACE)
         for kind, entries in (
-            ("Secret", {"stringData": {"keys.json": KEY_SET, "secret.json": SECRET}}),
+            ("Secret", {"stringData": {"keys.json": KEY_SET, "secret.json": SECRET, "token": "of-this-gateway"}}),
             ("ConfigMap", {"data": {"keys.json": KEY_SET, "ca.pem": CERTIFICATE}}),
         )
     ),
