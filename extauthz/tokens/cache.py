@@ -19,10 +19,7 @@ V = TypeVar("V")
 
 
 class GenerationalCache(Generic[K, V]):
-    """Keeps at most `size` entries, each for at least `size // 2` puts of others after its last use. Thread-safe.
-
-    For a while half as many again, which are not found any more, take up memory.
-    """
+    """Keeps at most `size` entries, each for at least `size // 2` puts of others after its last use. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         if size < 0:

@@ -73,7 +73,7 @@ def test_entries_that_are_gone_are_freed_a_few_at_a_time() -> None:
         fewest = min(fewest, len(alive) - before)
         most = max(most, len(alive))
     assert fewest >= -1
-    assert most <= 150
+    assert most <= 101
 
 
 @pytest.mark.parametrize("size", [0, 1])
