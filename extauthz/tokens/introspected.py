@@ -19,7 +19,7 @@ from extauthz.model.question import Active, Answer, Inactive, Question, Unanswer
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
-from extauthz.model.token import Demand, Introspected, SlotKind, TokenForms, Trust
+from extauthz.model.token import REFRESH_TOKEN, Demand, Introspected, SlotKind, TokenForms, Trust
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.claims import Verified, read_claims
 from extauthz.tokens.jws import parse_jws, read_payload
@@ -72,7 +72,7 @@ def asked_about(token: str, demand: Demand) -> Asked | Refusal | None:
     trust = demand.introspector
     if trust is None or trust.introspected is None:
         return None
-    hint = "refresh_token" if demand.slot.kind is SlotKind.FORM else "access_token"
+    hint = REFRESH_TOKEN if demand.slot.kind is SlotKind.FORM else "access_token"
     if not looks_signed(token):
         return _opaque(token, trust, trust.introspected, hint)
     # The usual JWT beside an endpoint for opaque tokens is not read twice.
@@ -134,7 +134,7 @@ def _read(asked: Asked, said: Mapping[str, Json], now: Instant) -> Verified | Re
     if not trust.speaks_for(claims):
         words = f"the endpoint says that `iss` is {quote(claims['iss'])}, not {quote_all(trust.names)}"
         return Refusal(Reason.ISSUER_UNTRUSTED, words, issuer=trust.ref)
-    kind = _refuse_other_kind if asked.question.hint == "refresh_token" else _refuse_kind
+    kind = _refuse_other_kind if asked.question.hint == REFRESH_TOKEN else _refuse_kind
     refusal = kind(claims, trust)
     if refusal is not None:
         return refusal
