@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -211,18 +212,24 @@ def present(store: MemoryStore, reuse: Reuse, token: VerifiedToken, principal: s
     return outcome
 
 
-@given(_REUSES, _PRESENTED)
-def test_a_family_never_turns_a_denial_into_an_admission(
-    reuse: Reuse, history: list[tuple[int, str, str, float]]
-) -> None:
-    clock = FakeClock(NOW)
-    with_families, without = MemoryStore(clock), MemoryStore(clock)
+def _in_time(clock: FakeClock, history: list[tuple[int, str, str, float]]) -> Iterator[tuple[VerifiedToken, str, str]]:
+    """The tokens as they are presented, their families and who presents them, until one's time is over."""
     for number, family, principal, gap in history:
         clock.advance(gap)
         identity = f"{number}{family}".encode().rjust(32)
         token = verified({"sid": family, "jti": f"{number}{family}"}, identity=identity)
         if not token.window.accepts(clock.now()):
             return
+        yield token, family, principal
+
+
+@given(_REUSES, _PRESENTED)
+def test_a_family_never_turns_a_denial_into_an_admission(
+    reuse: Reuse, history: list[tuple[int, str, str, float]]
+) -> None:
+    clock = FakeClock(NOW)
+    with_families, without = MemoryStore(clock), MemoryStore(clock)
+    for token, _, principal in _in_time(clock, history):
         ours = present(with_families, replace(reuse, family=ClaimPath("sid")), token, principal, clock.now())
         theirs = present(without, reuse, token, principal, clock.now())
         assert isinstance(theirs, Committed) or not isinstance(ours, Committed)
@@ -234,12 +241,7 @@ def test_after_a_use_too_many_nothing_of_the_family_is_admitted_and_nothing_of_o
 ) -> None:
     clock, revoked = FakeClock(NOW), set[str]()
     store, families = MemoryStore(clock), replace(reuse, family=ClaimPath("sid"))
-    for number, family, principal, gap in history:
-        clock.advance(gap)
-        identity = f"{number}{family}".encode().rjust(32)
-        token = verified({"sid": family, "jti": f"{number}{family}"}, identity=identity)
-        if not token.window.accepts(clock.now()):
-            return
+    for token, family, principal in _in_time(clock, history):
         outcome = present(store, families, token, principal, clock.now())
         by_mark = isinstance(outcome, Refused) and isinstance(outcome.spend, Unmarked)
         assert by_mark == (family in revoked)
