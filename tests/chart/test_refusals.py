@@ -71,6 +71,15 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("controller: {events: {requireClientCertificate: true}}", "without controller.events.tlsSecretName"),
     ("controller: {events: {enabled: true, port: 9090}}", "the same as adminPort"),
     ("{mode: sidecar, settings: {decisionLogRedact: [path]}}", "without pepper.secretName"),
+    # Its Roles have one name, so one entry would take the other's place.
+    (
+        "references: {named: [{namespace: shop, secrets: [a]}, {namespace: shop, secrets: [b]}]}",
+        "references.named has the namespace shop twice",
+    ),
+    (
+        "sidecar: {namespaces: [{namespace: shop, serviceAccounts: [a]}, {namespace: shop, serviceAccounts: [b]}]}",
+        "sidecar.namespaces has the namespace shop twice",
+    ),
 )
 
 

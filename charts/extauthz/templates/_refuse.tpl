@@ -35,6 +35,15 @@
 {{- if and $v.sidecar.injection.enabled (ne $v.mode "sidecar") -}}
 {{- fail "sidecar.injection.enabled is true, and mode is not sidecar" -}}
 {{- end -}}
+{{- range $name, $entries := dict "references.named" $v.references.named "sidecar.namespaces" $v.sidecar.namespaces -}}
+{{- $seen := list -}}
+{{- range $entries -}}
+{{- if has .namespace $seen -}}
+{{- fail (printf "%s has the namespace %s twice: put both into one entry" $name .namespace) -}}
+{{- end -}}
+{{- $seen = append $seen .namespace -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq $v.mode "sidecar") $v.settings.decisionLogRedact (not $v.pepper.secretName) -}}
 {{- fail "settings.decisionLogRedact is set without pepper.secretName: each sidecar would hash with a secret of its own" -}}
 {{- end -}}
