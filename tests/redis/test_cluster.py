@@ -70,6 +70,19 @@ def detail(outcome: Outcome) -> str:
     return outcome.detail
 
 
+def test_each_slot_of_a_commit_knows_its_attempt_for_as_long_as_is_said(cluster: Cluster) -> None:
+    with connected_to(cluster, CLOCK, replace(STEADY, attempt_ttl=Seconds(60.0))) as store:
+        cluster.flush()
+        assert isinstance(store.commit((use(), rate()), b"attempt"), Committed)
+        kept = []
+        for each in cluster.members:
+            with each.server.client() as client:
+                kept += [client.pttl(key) for key in client.scan_iter() if key.endswith(b"a")]
+    # Those of probes, too.
+    assert len(kept) >= 2
+    assert all(30_000 < each <= 60_000 for each in kept)
+
+
 def test_the_spends_of_a_token_are_one_call_and_nothing_of_the_token_stands_in_a_key(cluster: Cluster) -> None:
     token = use()
     tie = Bind(key=os.urandom(16), value=b"v" * 16, until=token.until, company=token.key)

@@ -13,8 +13,10 @@ from queue import SimpleQueue
 
 import pytest
 
+from extauthz.config import Settings, StoreAddress, load
 from extauthz.model.time import Instant, Seconds, SystemClock
-from extauthz.replay.redis import Options, RedisStore, Target
+from extauthz.replay.choose import shared_store
+from extauthz.replay.redis import Options, RedisStore, SharedStore, Target
 from extauthz.replay.spend import Bind, Rate, Use
 from extauthz.replay.store import Committed, Outcome, Refused, Unavailable
 from tests.redis.proxy import Fault, Proxy, before
@@ -23,6 +25,8 @@ from tests.redis.servers import Server, connected, free_port, running, wait_for
 CLOCK = SystemClock()
 BRISK = Options(deadline=Seconds(0.25), check_every=Seconds(0.1))
 STEADY = Options(deadline=Seconds(2.0), check_every=Seconds(3600.0))
+_REPEATED_FOR = 3.0
+"""Seconds for which the repetition of a Check is known."""
 
 
 def use(key: bytes = b"k" * 16, most: int = 1) -> Use:
@@ -36,12 +40,12 @@ def detail(outcome: Outcome) -> str:
     return outcome.detail
 
 
-def is_back(store: RedisStore) -> bool:
+def is_back(store: SharedStore) -> bool:
     """Whether a commit of something new comes back."""
     return isinstance(store.commit((use(os.urandom(16)),), None), Committed)
 
 
-def tells(store: RedisStore, *words: str) -> bool:
+def tells(store: SharedStore, *words: str) -> bool:
     """Whether a commit is Unavailable and says so in these words."""
     found = store.commit((use(os.urandom(16)),), None)
     return isinstance(found, Unavailable) and all(word in found.detail for word in words)
@@ -143,6 +147,48 @@ def test_a_use_whose_reply_hung_is_admitted_to_the_repeated_check_and_to_nobody_
         wait_for(lambda: is_back(store), "the store")
         assert store.commit((use(),), b"attempt") == Committed(0)
         assert isinstance(store.commit((use(),), b"thief"), Refused)
+
+
+@pytest.mark.slow
+def test_a_commit_that_is_sent_again_late_is_not_refused_for_its_own_use(server: Server) -> None:
+    with before(server.port) as proxy, _set_up(f"redis://127.0.0.1:{proxy.port}", "5s") as store:
+        wait_for(store.ready, "the store to be ready")
+        # No other commit is lost with it.
+        wait_for(lambda: is_back(store), "a commit")
+        proxy.befall(Fault.HOLD)
+        told: SimpleQueue[Callable[[], Outcome]] = SimpleQueue()
+        store.commit_later((use(),), b"attempt", told.put)
+        threading.Event().wait(_REPEATED_FOR + 0.3)
+        proxy.reset_all()
+        proxy.befall(Fault.NONE)
+        assert told.get()() == Committed(0)
+
+
+@pytest.mark.parametrize(("deadline", "seconds"), [("100ms", 3), ("2s", 3), ("3s", 4), ("5s", 6)])
+def test_an_attempt_is_known_for_longer_than_its_commit_may_take(server: Server, deadline: str, seconds: int) -> None:
+    with server.client() as client, _set_up(f"redis://127.0.0.1:{server.port}", deadline) as store:
+        wait_for(lambda: is_back(store), "the store to be ready")
+        client.flushall()
+        assert isinstance(store.commit((use(),), b"attempt"), Committed)
+        kept = [client.pttl(key) for key in client.scan_iter() if key.endswith(b"a")]
+    assert len(kept) == 1
+    assert 1000 * (seconds - 1) < kept[0] <= 1000 * seconds
+
+
+@contextmanager
+def _set_up(url: str, deadline: str) -> Iterator[SharedStore]:
+    """The store that these settings ask for, started."""
+    found = load(
+        {"policies": "p", "store": url, "pepper-file": "f", "store-deadline": deadline, "check-budget": "10s"}, {}
+    )
+    assert isinstance(found, Settings)
+    assert isinstance(found.store, StoreAddress)
+    store = shared_store(found, found.store, CLOCK)
+    store.start()
+    try:
+        yield store
+    finally:
+        store.stop()
 
 
 def test_every_connection_reset_at_once_costs_no_repeatable_commit(server: Server) -> None:

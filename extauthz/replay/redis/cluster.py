@@ -48,7 +48,7 @@ class ClusterStore:
         self._target = target
         self._clock = clock
         self._deadline = options.deadline
-        self._codec = Codec(options.namespace, tagged=True)
+        self._codec = Codec(options.namespace, options.attempt_ttl, tagged=True)
         self._survey = Survey(target, options, clock, self._codec)
         self._ways = Ways(options.connections * _NODES)
         self._under_way: set[asyncio.Future[Outcome]] = set()

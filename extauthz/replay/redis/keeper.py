@@ -47,6 +47,9 @@ class Options:
 
     deadline: Seconds = Seconds(0.1)
     """The longest that one commit waits, in the queue and for its answer together."""
+    attempt_ttl: Seconds = Seconds(3.0)
+    """How long an attempt is known again. INVARIANT of what serves: longer than the deadline, or a commit that is sent
+    again when its connection broke would be counted twice, and be refused for its own use."""
     connections: int = 2
     """How many batches may be under way at once: while one is slow, the next takes another connection."""
     batch: int = 64

@@ -48,7 +48,7 @@ class RedisStore:
         options = options or Options()
         self._clock = clock
         self._deadline = options.deadline
-        self._codec = Codec(options.namespace)
+        self._codec = Codec(options.namespace, options.attempt_ttl)
         self._node = Node(target, clock, options, self._codec)
         self._ways = Ways(options.connections)
         self._lock = threading.Lock()
