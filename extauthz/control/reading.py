@@ -184,7 +184,7 @@ def _words(code: object, fields: dict[str, Any], resource: Resource) -> str:
         case HTTPStatus.UNAUTHORIZED:
             return "the API server does not take our token (401); mount a ServiceAccount's token that it knows"
         case HTTPStatus.FORBIDDEN:
-            return f"we may not read {resource} (403); grant `get`, `list` and `watch` to our ServiceAccount"
+            return f"we may not read {resource} (403); grant `list` and `watch` to our ServiceAccount"
         case HTTPStatus.NOT_FOUND:
             return f"the API server knows no {resource} (404); apply what `extauthz crds` prints"
         case _:

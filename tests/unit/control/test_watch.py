@@ -190,7 +190,7 @@ def test_a_version_that_is_too_old_is_called_that(
     ("answer", "words"),
     [
         (refusal(404, "NotFound"), "knows no accesspolicies.extauthz.dev (404); apply what `extauthz crds` prints"),
-        (refusal(403, "Forbidden"), "may not read accesspolicies.extauthz.dev (403); grant `get`, `list` and `watch`"),
+        (refusal(403, "Forbidden"), "may not read accesspolicies.extauthz.dev (403); grant `list` and `watch`"),
         (refusal(401, "Unauthorized"), "does not take our token (401)"),
         (refusal(500, "InternalError", "etcd is away"), "answered 500 for accesspolicies.extauthz.dev: etcd is away"),
         (Answer(502, b"<html>Bad Gateway</html>"), "answered 502 for accesspolicies.extauthz.dev: no reason given"),
