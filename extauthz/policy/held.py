@@ -52,7 +52,8 @@ class Held:
         """One entry. Raises NotHeld when it is not there."""
         found = self.objects.get(ObjectRef(kind, namespace, name))
         if found is None:
-            raise NotHeld(f"there is no {kind} `{name}` in namespace `{namespace}`; create it")
+            mend = "create it, or, where a cluster has it, grant the right to list and watch it"
+            raise NotHeld(f"there is no {kind} `{name}` in namespace `{namespace}`; {mend}")
         if key not in found.entries:
             raise NotHeld(f"the {kind} `{name}` in namespace `{namespace}` has no entry `{key}`; add it")
         return found.entries[key]

@@ -258,6 +258,19 @@ def test_a_secret_of_another_namespace_is_out_of_reach(cluster: Access, namespac
     assert f"there is no Secret `keys` in namespace `{namespace}`" in str(found.problems[0])
 
 
+def test_who_may_not_read_a_secret_that_is_there_is_told_of_the_right(
+    cluster: Access, namespace: str, follow: Follow
+) -> None:
+    """By the mistake itself, which status shows: its author does not see our log."""
+    apply(cluster, secret("keys", namespace, issuing.jwks("rsa")))
+    spec = {"issuer": "https://a.example", "audiences": ["a"], "keys": {"secretRef": {"name": "keys", "key": "jwks"}}}
+    apply(cluster, obj("TokenIssuer", "corp", spec, namespace), policy("p", with_token("r"), namespace=namespace))
+    seen = follow(cluster, namespace, may_follow(cluster, namespace, "other"))
+    found = seen.until(lambda snapshot: bool(snapshot.policies), "the policy")
+    words = next(str(each) for each in found.problems if "Secret `keys`" in str(each))
+    assert words.endswith("create it, or, where a cluster has it, grant the right to list and watch it")
+
+
 def test_a_sidecar_needs_no_more_than_to_list_and_watch(
     apiserver: ApiServer, cluster: Access, namespace: str, follow: Follow
 ) -> None:
