@@ -72,7 +72,9 @@ class ControllerApp:
 
     def notes(self) -> Mapping[str, str]:
         """What is wrong and keeps us from nothing."""
-        return crowd_note(self.controller.crowded)
+        faults = "; ".join(self.controller.faults)
+        told = not faults or self.missing().keys() & {"objects", "source"}
+        return ({} if told else {"source": faults}) | crowd_note(self.controller.crowded)
 
     def stop(self) -> None:
         """Stop all parts; another takes the lead at once."""

@@ -157,6 +157,11 @@ class Controller:
         """How many central replicas live; None where replicas do not tell."""
         return None if self._fleet is None else len(self._fleet.live())
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What keeps us from being in step with the API server, in words."""
+        return self._reconciler.faults
+
     def silent_for(self) -> float:
         """Seconds since the API server last confirmed what is known; infinite before the first time."""
         return self._reconciler.silent_for()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import secrets
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -261,6 +263,23 @@ def process(
         yield found
     finally:
         found.stop()
+
+
+def test_what_a_controller_may_not_read_stands_in_its_notes(cluster: Access, looked: Looked, tmp_path: Path) -> None:
+    """It keeps none from leading: status of all other objects is written."""
+    looked.apply(issuer(looked.namespace, secretRef={"name": "keys", "key": "jwks"}))
+    account = may(cluster, looked.namespace, Mode.CONTROLLER_OF_INSTALL, held="other")
+    flags = ("--namespace", looked.namespace, "--install-namespace", looked.namespace, "--admin", "127.0.0.1:0")
+    with process(cluster, tmp_path, "controller", *flags, account=account) as found:
+
+        def said() -> dict[str, Any]:
+            (admin,) = re.findall(r"admin on (\S+)", found.log.read_text(errors="replace")) or [""]
+            return dict(json.loads(urllib.request.urlopen(f"{admin}/readyz", timeout=5).read())) if admin else {}
+
+        looked.until("tokenissuer", "corp", "ResolvedRefs", "False", "keys")
+        ready = said()
+        assert ready["ready"]
+        assert "we may not read secrets `keys`" in ready["notes"]["source"]
 
 
 @pytest.mark.timeout(240)
