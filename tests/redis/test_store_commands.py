@@ -312,6 +312,34 @@ def test_what_would_leave_no_line_is_not_forgotten(flags: tuple[object, ...], se
         assert decide(served, token, "2") == "token_reused"
 
 
+def test_what_is_forgotten_in_part_leaves_a_line_and_is_told(
+    flags: tuple[object, ...], server: Server, tmp_path: Path
+) -> None:
+    rule = with_token("once", reuse={"maxUses": 1, "bindTo": ["SourceAddress"]})
+    write(Path(str(flags[0])), "all.yaml", CORP, policy("p", rule))
+    token, password, log = fresh_token(), tmp_path / "password", tmp_path / "decisions"
+    password.write_text("any")
+    from_here = ("--policies", flags[0], "--pepper-file", tmp_path / "pepper", "--source-address", "192.0.2.7")
+    with server.client() as client, serving(*flags) as served:  # type: ignore[arg-type]
+        assert decide(served, token, "1") == "allow"
+        # A user who may delete ties, and no uses.
+        keys = ("resetkeys", "~x1:*b", "~x1:*a", "%R~x1:*")
+        client.execute_command("ACL", "SETUSER", "half", "on", "nopass", *RIGHTS, "+del", *keys)
+        as_half = (*from_here, "--store-user", "half", "--store-password-file", password)
+        done = store("forget", server, *as_half, "--decision-log", log, "--yes", "--why", "ticket 7", URL, stdin=token)
+        client.execute_command("ACL", "DELUSER", "half")
+        told = store("inspect", server, *from_here, URL, stdin=token).stdout
+    assert "reuse: 0 of 1 left" in told
+    assert "free, or tied to this caller" in told
+    assert done.returncode == 2
+    assert "forgotten in part at most, 1 of 2 counts for sure: the store" in done.stderr
+    (line,) = (json.loads(line) for line in log.read_text().splitlines())
+    assert line["decision"] == "forget"
+    assert line["detail"].startswith("1 of 2 counts forgotten (")
+    assert ", perhaps one more: the store" in line["detail"]
+    assert line["detail"].endswith("; ticket 7")
+
+
 def refreshed(served: Serve, token: str, stream: str) -> str:
     """Why a token request with this refresh token is refused; `allow` when it is not."""
     form = urlencode({"grant_type": "refresh_token", "refresh_token": token})

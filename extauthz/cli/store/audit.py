@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from extauthz.cli.store.counts import Counts, CountsUnknown
+from extauthz.cli.store.counts import Counts, CountsUnknown, Forgotten
 from extauthz.config import Settings
 from extauthz.decide import Admission
 from extauthz.model.time import Instant, Seconds
@@ -31,9 +31,9 @@ class Trail:
                 f"the decision log `{settings.decision_log}` cannot be written: {error.strerror}"
             ) from None
 
-    def write(self, counts: Counts, deleted: int, why: str, at: Instant) -> None:
+    def write(self, counts: Counts, done: Forgotten, why: str, at: Instant) -> None:
         """Write it; to standard error where the log takes it no more."""
-        line = forgotten(counts, deleted, why, at, self._settings)
+        line = forgotten(counts, done, why, at, self._settings)
         try:
             write_whole(self._output.descriptor(), line)
         except OSError:
@@ -47,12 +47,15 @@ def write_whole(descriptor: int, line: bytes) -> None:
         line = line[os.write(descriptor, line) :]
 
 
-def forgotten(counts: Counts, deleted: int, why: str, at: Instant, settings: Settings) -> bytes:
+def forgotten(counts: Counts, done: Forgotten, why: str, at: Instant, settings: Settings) -> bytes:
     """The line: that of an admission, with `forget` for its decision."""
     decided, draft = counts.draft.decided, counts.draft
     assert isinstance(decided, Admission)  # noqa: S101 (else there is nothing to forget)
     labels = ", ".join(spend.label for spend in counts.of_token)
-    detail = f"{deleted} of {len(counts.of_token)} counts forgotten ({labels})"
+    detail = f"{done.deleted} of {len(counts.of_token)} counts forgotten ({labels})"
+    if done.trouble:
+        # A deletion whose answer was lost may be done.
+        detail += f", perhaps one more: {done.trouble}"
     version = "" if draft.snapshot is None else draft.snapshot.version
     seen = Observation.of(
         decided.allow, draft.view, spends=SpendOutcome.NONE, seconds=Seconds(0.0), at=at, snapshot_version=version

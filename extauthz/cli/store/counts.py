@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from extauthz.explain.telling import Draft, begin
 from extauthz.model.step import Step
 from extauthz.model.time import Clock
 from extauthz.replay.choose import quotas_of, shared_store
-from extauthz.replay.redis import SharedStore
+from extauthz.replay.redis import CannotConnect, SharedStore
 from extauthz.replay.rotation import read_pepper
 from extauthz.replay.spend import Pepper, Spend
 from extauthz.server.codec import read_check
@@ -72,10 +73,26 @@ def look_up(settings: Settings, data: bytes, folder: Path, keys: KeysFrom, clock
         store.stop()
 
 
-def forget_counts(settings: Settings, counts: Counts, clock: Clock) -> int:
-    """Delete the counts of the token. How many were there. Raises CannotConnect."""
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What a forgetting came to."""
+
+    deleted: int
+    """How many counts were there and are deleted for sure."""
+    trouble: str
+    """Why others may be left; empty when none is."""
+
+
+def forget_counts(settings: Settings, counts: Counts, clock: Clock) -> Forgotten:
+    """Delete the counts of the token, until the store takes no more. Raises CannotConnect before any was to be."""
+    deleted = 0
     with consoles(settings, clock) as opened:
-        return sum(console.forget(counts.of_token) for console in opened)
+        try:
+            for found in chain.from_iterable(console.forget(counts.of_token) for console in opened):
+                deleted += found
+        except CannotConnect as no:
+            return Forgotten(deleted, str(no))
+    return Forgotten(deleted, "")
 
 
 def _wait_for(store: SharedStore, clock: Clock) -> None:

@@ -71,12 +71,14 @@ def _forget(*, yes: bool, why: str, **rest: Any) -> None:  # noqa: ANN401 (optio
         if not yes:
             stop("nothing is forgotten: say `--yes` to let this token be used as if it had not been")
         trail = Trail(settings)
-        deleted = forget_counts(settings, counts, SystemClock())
+        done = forget_counts(settings, counts, SystemClock())
     except (NotAsked, Unreadable, CountsUnknown, CannotConnect) as error:
         stop(f"cannot forget: {error}")
-    trail.write(counts, deleted, why, SystemClock().now())
-    click.echo(f"forgotten: {deleted} of {len(counts.of_token)} counts were there", err=True)
-    sys.exit(0 if deleted else 1)
+    trail.write(counts, done, why, SystemClock().now())
+    if done.trouble:
+        stop(f"forgotten in part at most, {done.deleted} of {len(counts.of_token)} counts for sure: {done.trouble}")
+    click.echo(f"forgotten: {done.deleted} of {len(counts.of_token)} counts were there", err=True)
+    sys.exit(0 if done.deleted else 1)
 
 
 def _settings(rest: Mapping[str, Any]) -> Settings:
@@ -155,7 +157,7 @@ forget = click.Command(
     ],
     help=_forget.__doc__,
     epilog="""\b
-Exit codes: 0 forgotten, 1 nothing was counted, 2 not done.
+Exit codes: 0 forgotten, 1 nothing was counted, 2 not done, or in part.
 \b
 Example:
   extauthz store forget --policies policies/ -X POST --yes https://orders.shop.example/api < token""",

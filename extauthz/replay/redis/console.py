@@ -96,15 +96,13 @@ class Console:
                 return Census(keys=found, complete=False)
         return Census(keys=found, complete=True)
 
-    def forget(self, spends: tuple[Spend, ...]) -> int:
-        """Delete what is counted here for these spends. How many of them had a count."""
-        found = 0
+    def forget(self, spends: tuple[Spend, ...]) -> Iterator[int]:
+        """Delete what is counted here for these spends, one after the other: 1 for each that had a count, else 0."""
         for key in self._codec.keys(tuple(spend for spend in spends if self._holds(spend))):
             deleted = self._ask(b"DEL", key)
             if not isinstance(deleted, int):
                 raise self._odd()
-            found += deleted
-        return found
+            yield deleted
 
     @property
     def _address(self) -> Address:
