@@ -22,8 +22,8 @@ from extauthz.cli.inject.sidecar import (
 )
 
 _PORT = 65535
-_WHOLE = Options(image="IMAGE", admin_port=_PORT, store_secret="SECRET", pepper_secret="SECRET")
-_BARE = Options(image="IMAGE", admin_port=_PORT)
+_WHOLE = Options(image="IMAGE", admin_port=_PORT, bind_address="ADDRESS", store_secret="SECRET", pepper_secret="SECRET")
+_BARE = Options(image="IMAGE", admin_port=_PORT, bind_address="ADDRESS")
 
 HEAD = (
     "{{- /* Written by docs/generate.py from extauthz/cli/inject/sidecar.py; run `make docs` after a change. */ -}}\n"
@@ -36,7 +36,7 @@ def sidecar_content() -> str:
 
 
 def _content() -> dict[str, Any]:
-    """The container is the one of no Secrets; `PORT` and `SECRET` stand for what options say."""
+    """The container is the one of no Secrets; `PORT`, `ADDRESS` and `SECRET` stand for what options say."""
     whole = container(_WHOLE)
     mounts = {mount["name"]: mount for mount in whole["volumeMounts"]}
     bare = container(_BARE)

@@ -23,6 +23,7 @@ OPTIONS: dict[str, Object] = {
         "image-pull-policy": "Always",
         "envoy-container": "envoy",
         "admin-port": 19090,
+        "bind-address": "[::]",
         "store-secret": "counts",
         "pepper-secret": "extauthz-pepper",
         "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": 0.5}},
@@ -44,6 +45,7 @@ WRONG: dict[str, tuple[Object, str]] = {
     "a port of text": ({"image": "i", "admin-port": "9090"}, "`admin-port` is `9090`; it is a number"),
     "port nought": ({"image": "i", "admin-port": 0}, "it is a number from 1 to 65535"),
     "a port too high": ({"image": "i", "admin-port": 65536}, "it is a number from 1 to 65535"),
+    "an address that is none": ({"image": "i", "bind-address": "::"}, "`bind-address` is `::`; it is"),
     "resources of text": ({"image": "i", "resources": "much"}, "`resources` is no mapping"),
     "args of text": ({"image": "i", "args": "--threads=8"}, "`args` is no list"),
     "an arg that is no flag": ({"image": "i", "args": ["threads=8"]}, "is no flag; write it as `--name=value`"),
@@ -154,6 +156,7 @@ def test_the_values_of_the_chart_have_the_defaults_of_the_code() -> None:
     assert values["sidecar"]["resources"] == defaults.resources
     assert values["sidecar"]["envoyContainer"] == defaults.envoy_container
     assert values["adminPort"] == defaults.admin_port
+    assert values["bindAddress"] == defaults.bind_address
     assert values["image"]["pullPolicy"] == defaults.image_pull_policy
 
 

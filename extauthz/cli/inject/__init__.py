@@ -46,6 +46,7 @@ Examples:
 @click.option("--image-pull-policy", help="As Kubernetes has it.  [default: IfNotPresent]")
 @click.option("--envoy-container", help="The container of Envoy, which gets the socket.  [default: envoy]")
 @click.option("--admin-port", type=int, help="Health, readiness and metrics.  [default: 9090]")
+@click.option("--bind-address", help="Where the admin port listens; [::] where pods have IPv6.  [default: 0.0.0.0]")
 @click.option("--store-secret", help="A Secret, mounted at /etc/extauthz/store.")
 @click.option("--pepper-secret", help="A Secret, mounted at /etc/extauthz/pepper; its key `pepper` is used.")
 @click.option("--arg", "args", multiple=True, metavar="FLAG", help="One more flag of `serve`; may be repeated.")

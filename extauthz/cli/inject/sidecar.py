@@ -48,6 +48,7 @@ class Options:
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     envoy_container: _Name = "envoy"
     admin_port: Annotated[int, Field(ge=1, le=65535)] = 9090
+    bind_address: Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9a-fA-F:]+\])$")] = "0.0.0.0"  # noqa: S104 - a pod's own
     store_secret: _Name | None = None
     pepper_secret: _Name | None = None
     resources: Json = field(default_factory=lambda: dict(_RESOURCES))
@@ -58,7 +59,7 @@ def arguments(options: Options) -> list[str]:
     """The command line of the sidecar."""
     own = ["serve", "--kubernetes", f"--listen=unix:{SOCKET}"]
     # Envoy runs as another user. Only its container and ours mount the folder, and that is what keeps others out.
-    own += ["--socket-mode=0666", f"--admin=0.0.0.0:{options.admin_port}"]
+    own += ["--socket-mode=0666", f"--admin={options.bind_address}:{options.admin_port}"]
     if options.pepper_secret is not None and not any(each.startswith("--pepper-file") for each in options.args):
         own.append(f"--pepper-file={_PEPPER}")
     return [*own, *options.args]

@@ -93,6 +93,8 @@ REFUSED = (
 BAD_OPTIONS = (
     ((), "--image: is missing, and is needed"),
     ((*IMAGE, "--admin-port", "0"), "--admin-port: found `0`, allowed is at least 1"),
+    ((*IMAGE, "--bind-address", "::"), "--bind-address: "),
+    ((*IMAGE, "--bind-address", "[::g]"), "--bind-address: "),
     ((*IMAGE, "--image-pull-policy", "Often"), "--image-pull-policy: found `Often`, allowed is `Always`"),
     ((*IMAGE, "--envoy-container", "En voy"), "--envoy-container: "),
     ((*IMAGE, "--arg=--thread=4"), "did you mean `threads`?"),
@@ -398,6 +400,12 @@ def test_options_come_from_a_file_and_flags_beat_them(tmp_path: Path) -> None:
     assert sidecar["image"] == "from-flag"
     assert sidecar["resources"] == {"limits": {"memory": "1Gi"}}
     assert {"--admin=0.0.0.0:9390", "--threads=8"} < set(sidecar["args"])
+
+
+def test_a_sidecar_listens_where_pods_have_their_addresses() -> None:
+    (sidecar,) = pod_of(injected(WORKLOADS["Pod"], *IMAGE, "--bind-address=[::]")[0])["initContainers"]
+    assert "--admin=[::]:9090" in sidecar["args"]
+    assert "--listen=unix:/run/extauthz/extauthz.sock" in sidecar["args"]
 
 
 @pytest.mark.parametrize("text", ["imagge: x", "[a]", "image: x\nimage: y", "args: --threads=8\nimage: x"])

@@ -4,6 +4,9 @@ image: "{{ include "extauthz.image" . }}"
 image-pull-policy: "{{ .Values.image.pullPolicy }}"
 envoy-container: "{{ .Values.sidecar.envoyContainer }}"
 admin-port: {{ .Values.adminPort }}
+{{- if ne .Values.bindAddress "0.0.0.0" }}
+bind-address: "{{ .Values.bindAddress }}"
+{{- end }}
 {{- if and .Values.store.url .Values.store.secretName }}
 store-secret: "{{ .Values.store.secretName }}"
 {{- end }}

@@ -20,6 +20,7 @@
   "image-pull-policy": "IfNotPresent",
   "envoy-container": "envoy",
   "admin-port": 9090,
+  "bind-address": "0.0.0.0",
   "store-secret": "",
   "pepper-secret": "",
   "resources": {
@@ -43,7 +44,7 @@
    "--kubernetes",
    "--listen=unix:/run/extauthz/extauthz.sock",
    "--socket-mode=0666",
-   "--admin=0.0.0.0:PORT"
+   "--admin=ADDRESS:PORT"
   ],
   "env": [
    {

@@ -44,6 +44,10 @@ camel case they are read too. What is not known is refused.
 {{- else if gt (int $port) 65535 -}}
 {{- fail (printf "extauthz-sidecar: `admin-port` is `%v`; it is a number from 1 to 65535" $port) -}}
 {{- end -}}
+{{- $address := get . "bind-address" -}}
+{{- if not (and (kindIs "string" $address) (regexMatch "^([0-9.]+|\\[[0-9a-fA-F:]+\\])$" $address)) -}}
+{{- fail (printf "extauthz-sidecar: `bind-address` is `%v`; it is an IPv4 address, or an IPv6 one in brackets" $address) -}}
+{{- end -}}
 {{- if not (kindIs "map" .resources) -}}
 {{- fail "extauthz-sidecar: `resources` is no mapping" -}}
 {{- end -}}
@@ -65,7 +69,7 @@ camel case they are read too. What is not known is refused.
 {{- $port := get $options "admin-port" | int -}}
 {{- $args := list -}}
 {{- range $container.args -}}
-{{- $args = append $args (replace "PORT" (toString $port) .) -}}
+{{- $args = append $args (. | replace "PORT" (toString $port) | replace "ADDRESS" (get $options "bind-address")) -}}
 {{- end -}}
 {{- $mounts := $container.volumeMounts -}}
 {{- $volumes := $content.volumes -}}
