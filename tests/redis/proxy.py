@@ -64,7 +64,9 @@ class Proxy:
             reset(each)
 
     def close(self) -> None:
-        """Stop for good; whoever connects is refused."""
+        """Stop for good, once; whoever connects is refused."""
+        if self._closing:
+            return
         with self._lock:
             self._closing = True
             self._changed.notify_all()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.building import policy, with_token
-from tests.contract.running import run, serving, write
-from tests.redis.cluster import NODES, Cluster, clustered
+from tests.contract.running import Serve, run, serving, write
+from tests.redis.cluster import NODES, Cluster, Member, clustered
 from tests.redis.servers import wait_for
 from tests.redis.test_serving import decide, fresh_token, metrics, readiness
 from tests.worlds import CORP
@@ -117,6 +118,50 @@ def test_a_node_that_is_gone_leaves_a_replica_ready_and_is_named(flags: tuple[ob
             wait_for(lambda: decide(served, fresh_token(), "x") == "allow", "the store")
             served.end()
         assert str(cluster.members[0].proxy.port) in log.read_text()
+
+
+@pytest.mark.slow
+def test_the_commands_tell_of_the_other_nodes_while_one_is_gone(flags: tuple[object, ...], tmp_path: Path) -> None:
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    write(lone, "all.yaml", CORP, policy("p", with_token("once", reuse={"maxUses": 1})))
+    with clustered("valkey", "--cluster-require-full-coverage", "no", timeout_ms=1500) as cluster:
+        # The first that is asked.
+        gone = min(cluster.members, key=lambda each: each.proxy.port)
+        known = ("--policies", lone, "--store", cluster.url, *flags[4:])
+        with serving(*known[1:], "--check-budget", "5s", "--store-deadline", "1s", "--admin", "127.0.0.1:0") as served:  # type: ignore[arg-type]
+            wait_for(lambda: readiness(served)[0] == 200, "readiness")
+            wait_for(lambda: "store" not in json.loads(readiness(served)[1])["notes"], "all nodes")
+            token = next(each for each in iter(fresh_token, "") if not _lies_at(cluster, gone, served, each))
+            gone.proxy.close()
+            gone.server.kill()
+            admin = served.admin.removeprefix("http://")
+            stats = ("store", "stats", "--store", cluster.url, "--admin", admin)
+            pinged, shown = run("store", "ping", "--store", cluster.url), run(*stats)
+            told = json.loads(run(*stats, "--output", "json").stdout)
+        forgotten = run("store", "forget", *known, "--decision-log", "off", "--yes", URL, stdin=token)
+    assert pinged.returncode == 1
+    assert pinged.stdout.count("takes commits: ") == NODES - 1
+    assert f"127.0.0.1:{gone.proxy.port}" in pinged.stderr
+    assert shown.returncode == 2
+    assert shown.stdout.count("persistence") == NODES - 1
+    assert shown.stdout.count("NOT USED") == 1
+    assert f"breaker {admin}" in shown.stdout
+    assert [each["server"] is None for each in told["nodes"]].count(True) == 1
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert "forgotten: 1 of 1 counts were there" in forgotten.stderr
+
+
+def _lies_at(cluster: Cluster, member: Member, served: Serve, token: str) -> bool:
+    """Use the token. Whether this node counts it."""
+    before = _uses(member)
+    assert decide(served, token, os.urandom(4).hex()) == "allow"
+    return _uses(member) != before
+
+
+def _uses(member: Member) -> int:
+    with member.server.client() as client:
+        return sum(key.endswith(b"u") for key in client.scan_iter())
 
 
 def test_an_issuer_makes_as_many_keys_as_its_quota_has_room_for_and_used_tokens_stay_used(

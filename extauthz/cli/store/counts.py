@@ -91,6 +91,8 @@ def forget_counts(settings: Settings, counts: Counts, clock: Clock) -> Forgotten
             for found in chain.from_iterable(console.forget(counts.of_token) for console in opened):
                 deleted += found
         except CannotConnect as no:
+            if not deleted and not no.trouble.sent:
+                raise
             return Forgotten(deleted, str(no))
     return Forgotten(deleted, "")
 

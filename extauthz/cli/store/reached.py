@@ -39,7 +39,7 @@ def address_of(settings: Settings) -> StoreAddress:
 
 @contextmanager
 def consoles(settings: Settings, clock: Clock) -> Iterator[tuple[Console, ...]]:
-    """A connection to each server of the shared store, closed at the end. Raises CannotConnect."""
+    """A way to each server of the shared store, closed at the end. Raises CannotConnect where they are not known."""
     with ExitStack() as stack:
         target = target_of(settings, address_of(settings))
         opened = open_consoles(target, namespace_of(settings), clock, settings.store_wait_replicas)

@@ -47,12 +47,16 @@ def _ping(*, config: Path | None, **flags: Flag) -> None:
 
 def _ping_one(console: Console, settings: Settings) -> bool:
     """Tell of one server. Whether it takes commits."""
-    facts, _ = console.learn()
-    fault = _fault(facts, console, settings)
+    try:
+        facts, _ = console.learn()
+        fault = _fault(facts, console, settings)
+        times = [] if fault is not None else [console.ping() for _ in range(_PINGS)]
+    except CannotConnect as no:
+        click.echo(str(no), err=True)
+        return False
     if fault is not None:
         click.echo(f"{fault.detail}: nothing is counted there", err=True)
         return False
-    times = [console.ping() for _ in range(_PINGS)]
     slowest = f"{max(times) * 1000:.2f} ms the slowest of {_PINGS}"
     click.echo(f"the store {_shown(console, settings)} takes commits: {median(times) * 1000:.2f} ms, {slowest}")
     return True
@@ -80,24 +84,30 @@ def _stats(*, config: Path | None, admin: tuple[str, ...], output: str, **flags:
     try:
         with consoles(settings, SystemClock()) as opened:
             told = [_tell(console, settings) for console in opened]
-        replicas = [ask_replica(address, _REPLICA_WAIT) for address in admin]
     except CannotConnect as no:
         stop(f"cannot tell: {no}")
+    replicas = [ask_replica(address, _REPLICA_WAIT) for address in admin]
     if output == "json":
         one = {"store": str(settings.store), "nodes": told} if is_cluster(settings) else told[0]
         click.echo(json.dumps(one | {"breakers": [asdict(each) for each in replicas]}, indent=2))
     else:
         click.echo("\n\n".join(_text(each, replicas if each is told[-1] else []) for each in told))
-    silent = any(each.state == "unknown" for each in replicas)
+    silent = any(each.state == "unknown" for each in replicas) or any(each["server"] is None for each in told)
     sys.exit(2 if silent else 1 if any(each["fault"] for each in told) else 0)
 
 
 def _tell(console: Console, settings: Settings) -> dict[str, _Value]:
-    """What there is to tell of one server."""
-    facts, usage = console.learn()
-    fault = _fault(facts, console, settings)
+    """What there is to tell of one server; of a node that does not answer, why: the others are told all the same."""
     where = _shown(console, settings).strip("`")
-    return {"store": where, "fault": "" if fault is None else fault.detail, **_told(facts, usage, _census(console))}
+    try:
+        facts, usage = console.learn()
+        census = _census(console)
+    except CannotConnect as no:
+        if not is_cluster(settings):
+            raise
+        return {"store": where, "fault": no.trouble.detail, "server": None}
+    fault = _fault(facts, console, settings)
+    return {"store": where, "fault": "" if fault is None else fault.detail, **_told(facts, usage, census)}
 
 
 def _census(console: Console) -> Census | None:

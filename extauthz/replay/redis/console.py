@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from extauthz.model.time import Clock, Seconds
@@ -43,32 +43,36 @@ class Census:
 
 
 class Console:
-    """One connection to the server, for one person at a time. Each method raises CannotConnect."""
+    """One connection to the server, for one person at a time. Each method connects first where there is none yet, and
+    raises CannotConnect; one that was not `sent` did nothing."""
 
     def __init__(
         self, target: Target, namespace: bytes, clock: Clock, replicas: int = 0, slots: SlotMap | None = None
     ) -> None:
-        """Connect. `replicas` must have a commit; `slots` of a cluster, where it is a node. Raises CannotConnect."""
+        """`replicas` must have a commit; `slots` of a cluster, where it is a node."""
         self._target = target
         self._slots = slots
         self._prefix = namespace + FORMAT
         self._codec = Codec(namespace, tagged=slots is not None)
         self._clock = clock
-        self._lane = Lane(find_primary(target), commit_script(), clock.monotonic, replicas)
+        self._replicas = replicas
+        self._connected: Lane | None = None
 
     def __str__(self) -> str:
         return str(self._target)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._lane.close()
+        """Close the connection, if there is one."""
+        if self._connected is not None:
+            self._connected.close()
 
     def ping(self) -> Seconds:
         """How long an empty commit takes, as a serving replica probes with: it is written, and soon forgotten."""
         tag = b"" if self._slots is None else self._slots.tag_at(self._address) or b""
         request = self._codec.write((), secrets.token_bytes(16), self._clock.now(), tag)
+        lane = self._lane()
         sent = self._clock.monotonic()
-        entry = self._lane.run([request], sent + _WAIT)[0]
+        entry = lane.run([request], sent + _WAIT)[0]
         took = Seconds(self._clock.monotonic() - sent)
         if isinstance(entry, Trouble):
             raise CannotConnect(entry)
@@ -104,6 +108,15 @@ class Console:
                 raise self._odd()
             yield deleted
 
+    def _lane(self) -> Lane:
+        if self._connected is None:
+            try:
+                found = find_primary(self._target)
+                self._connected = Lane(found, commit_script(), self._clock.monotonic, self._replicas)
+            except CannotConnect as no:
+                raise CannotConnect(replace(no.trouble, sent=False)) from None
+        return self._connected
+
     @property
     def _address(self) -> Address:
         return self._target.host, self._target.port
@@ -130,7 +143,8 @@ class Console:
         return chr(rest[-1]) if len(rest) == _KEY_BYTES else ""
 
     def _ask(self, *command: bytes) -> object:
-        reply = self._lane.ask(*command, deadline=self._clock.monotonic() + _WAIT)
+        lane = self._lane()
+        reply = lane.ask(*command, deadline=self._clock.monotonic() + _WAIT)
         if isinstance(reply, Trouble):
             raise CannotConnect(reply)
         return reply
@@ -140,20 +154,16 @@ class Console:
 
 
 def open_consoles(target: Target, namespace: bytes, clock: Clock, replicas: int = 0) -> tuple[Console, ...]:
-    """One for each server that holds counts; so many `replicas` must have a commit. Raises CannotConnect."""
+    """One for each server that holds counts, not connected yet; so many `replicas` must have a commit.
+
+    Raises CannotConnect where no node of a cluster tells which there are.
+    """
     if not target.nodes:
         return (Console(target, namespace, clock, replicas),)
     slots = _slots(target)
-    opened: list[Console] = []
-    try:
-        for address in sorted(slots.addresses):
-            console = Console(target.node(*address), namespace, clock, replicas, slots)
-            opened.append(console)
-    except CannotConnect:
-        for each in opened:
-            each.close()
-        raise
-    return tuple(opened)
+    return tuple(
+        Console(target.node(*address), namespace, clock, replicas, slots) for address in sorted(slots.addresses)
+    )
 
 
 def _slots(target: Target) -> SlotMap:
