@@ -74,7 +74,9 @@ class ControllerApp:
         """What is wrong and keeps us from nothing."""
         faults = "; ".join(self.controller.faults)
         told = not faults or self.missing().keys() & {"objects", "source"}
-        return ({} if told else {"source": faults}) | crowd_note(self.controller.crowded)
+        status = self.controller.rivals
+        found = ({} if told else {"source": faults}) | ({"status": status} if status else {})
+        return found | crowd_note(self.controller.crowded)
 
     def stop(self) -> None:
         """Stop all parts; another takes the lead at once."""

@@ -25,6 +25,7 @@ from extauthz.control.leader import Election, Elector, Timing
 from extauthz.control.leases import ClusterLease, leases
 from extauthz.control.logout import AT_ONCE, EACH_SECOND, LogoutReceiver, create
 from extauthz.control.objects import Picture
+from extauthz.control.rivals import Rivals
 from extauthz.control.status import Facts, Keys, Serving, Turn, keys_of, turned, wanted
 from extauthz.control.watch import KindWatch, Pace
 from extauthz.control.writer import Counts, Outcome, Writer
@@ -107,6 +108,7 @@ class Controller:
         self._latest: tuple[Picture, Snapshot] | None = None
         self._done: _Seen | None = None
         self._sent: dict[ObjectRef, tuple[str, Mapping[str, Any]]] = {}
+        self._rivals = Rivals(clock)
         self._fleet = Fleet(clock) if post.namespace is None else None
         self._progress = Progress()
         store = ClusterLease(api, post.lease_namespace or post.install_namespace, post.lease_name)
@@ -161,6 +163,11 @@ class Controller:
     def faults(self) -> tuple[str, ...]:
         """What keeps us from being in step with the API server, in words."""
         return self._reconciler.faults
+
+    @property
+    def rivals(self) -> str:
+        """Who else writes the status of what we look after, in words; empty when nobody does."""
+        return self._rivals.note
 
     def silent_for(self) -> float:
         """Seconds since the API server last confirmed what is known; infinite before the first time."""
@@ -270,7 +277,8 @@ class Controller:
         keys = {ref: keys_of(state, now) for ref, state in self._keys.states().items()}
         live = self._fleet.live() if self._fleet is not None else ()
         seen = _Seen(picture, snapshot, keys, live)
-        good = seen.same_as(self._done) or self._write_all(seen, now)
+        held_back = self._rivals.due()
+        good = (seen.same_as(self._done) and not held_back) or self._write_all(seen, now)
         self._done = seen if good else None
         return self._tidy(picture, now) and good
 
@@ -281,9 +289,12 @@ class Controller:
         """Whether every status is as it should be. One that is refused keeps no other from being written."""
         good = True
         self._sent = {ref: sent for ref, sent in self._sent.items() if ref in seen.picture.written}
+        self._rivals.keep(seen.picture.written.keys())
         for facts in self._facts(seen):
             status = wanted(facts, now)
             if status is None or self._sent.get(facts.item.ref) == (facts.written.version, status):
+                continue
+            if self._rivals.hold(facts.item.ref, facts.written, status):
                 continue
             match self._put(facts, status):
                 case Outcome.DONE | Outcome.STALE:
@@ -300,6 +311,7 @@ class Controller:
         if outcome is Outcome.DONE:
             # Until the watch tells of it, what is in the picture is what was there before.
             self._sent[ref] = (written.version, status)
+            self._rivals.wrote(ref, written, status)
             for turn in turned(written.status, status):
                 self._log(ref, turn)
                 self._writer.tell(ref, written, turn)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -247,6 +248,19 @@ def test_a_leader_that_cannot_reach_the_api_server_stops_writing_before_its_leas
     finally:
         server.thaw()
         controller.stop()
+
+
+def test_two_controllers_that_disagree_do_not_write_in_turns_for_ever(looked: Looked, run: Run) -> None:
+    """As those of a release for sidecars and of a central one, for which the namespace lacks a grant."""
+    one = run()
+    looked.apply(policy("p", anonymous("r"), namespace=looked.namespace))
+    looked.until("accesspolicy", "p", "Accepted", "True")
+    other = run(namespace=None, lease_name="other")
+    poll_until(lambda: bool(one.rivals and other.rivals), None, "both to notice", 40.0)
+    assert "the first is AccessPolicy" in one.rivals
+    before = one.counts.writes
+    time.sleep(10.0)
+    assert one.counts.writes - before <= 3
 
 
 # Central mode
