@@ -44,7 +44,8 @@ class Rivals:
     @property
     def note(self) -> str:
         """What is wrong, and how to mend it; empty when nothing is."""
-        found = sorted(ref for ref, last in self._last.copy().items() if last.times >= _SURE)
+        since = self._clock.monotonic() - _FORGET
+        found = sorted(ref for ref, last in self._last.copy().items() if last.times >= _SURE and last.at > since)
         if not found:
             return ""
         mend = "let one controller alone look after each namespace (is there another release?)"

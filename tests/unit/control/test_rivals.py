@@ -101,6 +101,7 @@ def test_it_is_said_once_and_noted_while_it_lasts(contest: Contest, caplog: pyte
     assert "1 objects, the first is AccessPolicy shop/orders; let one controller alone" in contest.rivals.note
     assert caplog.text.count("somebody else writes over the status of AccessPolicy shop/orders") == 1
     contest.clock.advance(700.0)
+    assert contest.rivals.note == "", "the other has ended"
     contest.writes(1)
     assert contest.rivals.note == ""
 
