@@ -248,6 +248,19 @@ def test_a_full_server_refuses_new_counts_and_still_knows_the_old(server: Server
         assert isinstance(store.commit((use(b"n" * 16), rate(b"n" * 16)), None), Committed)
 
 
+def test_a_server_that_stays_full_is_refused_as_a_whole_and_comes_back(server: Server) -> None:
+    with connected(server.target, CLOCK, BRISK) as store, server.client() as client:
+        assert isinstance(store.commit((use(),), None), Committed)
+        client.config_set("maxmemory", "1")
+        try:
+            wait_for(lambda: not store.ready(), "a probe to find it full")
+            assert "OOM" in detail(store.commit((use(),), None))
+        finally:
+            client.config_set("maxmemory", "0")
+        wait_for(lambda: is_back(store), "the store")
+        assert isinstance(store.commit((use(),), None), Refused)
+
+
 def test_a_server_that_may_evict_is_refused_unless_allowed() -> None:
     with running("valkey", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru") as server:
         store = RedisStore(server.target, CLOCK, BRISK)
