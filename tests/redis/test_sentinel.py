@@ -15,6 +15,7 @@ from extauthz.model.time import Seconds, SystemClock
 from extauthz.replay.choose import target_of
 from extauthz.replay.redis import Options, RedisStore, Target
 from extauthz.replay.store import Committed, Refused
+from tests.contract.running import run
 from tests.redis.servers import Server, binary, connected, free_port, running, wait_for
 from tests.redis.test_outage import BRISK, is_back, tells, use
 
@@ -108,6 +109,21 @@ def test_a_dead_sentinel_is_passed_over_and_a_name_that_nobody_watches_is_told(t
             wait_for(lambda: tells(lost, "knows no primary", "/other`"), "the reason")
         finally:
             lost.stop()
+
+
+def test_a_replica_that_the_sentinels_name_is_told_as_theirs(tmp_path: Path) -> None:
+    with running("valkey") as primary, sentinels(primary, tmp_path) as target:
+        wait_for(lambda: Path(tmp_path, str(target.sentinels[0][1]), "log").exists(), "a sentinel")
+        with primary.client() as client:
+            client.replicaof("127.0.0.1", str(free_port()))
+        store = RedisStore(target, CLOCK, BRISK)
+        store.start()
+        try:
+            wait_for(lambda: tells(store, "the sentinels of the store", "name a replica"), "the reason")
+        finally:
+            store.stop()
+        url = "redis+sentinel://" + ",".join(f"{host}:{port}" for host, port in target.sentinels) + f"/{NAME}"
+        assert "name a replica" in run("store", "ping", "--store", url).stderr
 
 
 def test_sentinels_that_are_all_gone_are_told() -> None:

@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 import click
 
 from extauthz.cli.settings import Flag, load_or_stop, options, stop
-from extauthz.cli.store.reached import consoles, is_cluster, is_of_server
+from extauthz.cli.store.reached import address_of, consoles, is_cluster, is_of_server
 from extauthz.cli.store.replica import Replica, ask_replica
-from extauthz.config import Settings
+from extauthz.config import SentinelAddress, Settings
 from extauthz.model.time import Seconds, SystemClock
 from extauthz.replay.redis import CannotConnect, Census, Console, Facts, Trouble, Usage
 
@@ -71,6 +71,7 @@ def _fault(facts: Facts, console: Console, settings: Settings) -> Trouble | None
         _shown(console, settings),
         allow_eviction=settings.store_allow_eviction,
         in_cluster=is_cluster(settings),
+        by_sentinels=isinstance(address_of(settings).at, SentinelAddress),
         min_replicas=settings.store_min_replicas,
     )
 

@@ -41,9 +41,18 @@ class Facts:
         return self.eviction != _NO_EVICTION and self.max_memory > 0
 
     def fault(
-        self, server: str, *, allow_eviction: bool, min_replicas: int = 0, in_cluster: bool = False
+        self,
+        server: str,
+        *,
+        allow_eviction: bool,
+        min_replicas: int = 0,
+        in_cluster: bool = False,
+        by_sentinels: bool = False,
     ) -> Trouble | None:
-        """Why nothing may be counted there; None when all is well. `in_cluster` is what we take it for."""
+        """Why nothing may be counted there; None when all is well.
+
+        `in_cluster` is what we take it for; `by_sentinels` says that these named it, not whoever set us up.
+        """
         if self.loading:
             return Trouble("loading", f"the store {server} is loading its data")
         if self.cluster and not in_cluster:
@@ -51,7 +60,7 @@ class Facts:
         if in_cluster and not self.cluster:
             return Trouble("cluster", f"the store {server} is no cluster node; name it by `redis://`")
         if self.role != "master":
-            return Trouble("readonly", f"the store {server} is a replica; name its primary")
+            return Trouble("readonly", _of_replica(server, in_cluster=in_cluster, by_sentinels=by_sentinels))
         major = self.version.partition(".")[0]
         if not major.isdecimal() or int(major) < _LEAST_MAJOR:
             return Trouble("version", f"the store {server} is of version {self.version}; at least 7.0 is needed")
@@ -69,6 +78,15 @@ class Facts:
         memory = f"maxmemory {self.max_memory}" if self.max_memory else "no maxmemory"
         kept = f"persistence {self.persistence}, {self.replicas} replica{'' if self.replicas == 1 else 's'}"
         return f"{self.product} {self.version}, {kept}, {memory}, policy {self.eviction}"
+
+
+def _of_replica(server: str, *, in_cluster: bool, by_sentinels: bool) -> str:
+    """What to do depends on who named it."""
+    if by_sentinels:
+        return f"the sentinels of the store {server} name a replica as the primary; look at them if it lasts"
+    if in_cluster:
+        return f"the store {server} is a replica, and held slots before; its cluster tells soon who holds them now"
+    return f"the store {server} is a replica; name its primary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,6 +237,7 @@ class Keeper:
             allow_eviction=self._options.allow_eviction,
             min_replicas=self._options.min_replicas,
             in_cluster=self._target.in_cluster,
+            by_sentinels=bool(self._target.sentinels),
         )
 
     def _try_a_write(self) -> None:

@@ -174,6 +174,24 @@ def test_a_server_on_which_counts_are_not_safe_has_a_fault(old: str, new: str, k
     assert fault.kind == kind
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({}, "name its primary"),
+        ({"in_cluster": True}, "its cluster tells soon"),
+        ({"by_sentinels": True}, "the sentinels of the store s name a replica"),
+    ],
+)
+def test_what_to_do_about_a_replica_depends_on_who_named_it(named: dict[str, bool], words: str) -> None:
+    text = INFO.replace("role:master", "role:slave")
+    if "in_cluster" in named:
+        text = text.replace("cluster_enabled:0", "cluster_enabled:1")
+    fault = read_facts(text.encode()).fault("s", allow_eviction=False, **named)
+    assert fault is not None
+    assert fault.kind == "readonly"
+    assert words in fault.detail
+
+
 def test_eviction_needs_a_bound_and_can_be_allowed() -> None:
     facts = read_facts(INFO.replace("noeviction", "allkeys-lru").encode())
     assert not facts.may_evict
