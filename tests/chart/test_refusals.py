@@ -58,6 +58,12 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("{mode: sidecar, sidecar: {injection: {enabled: true}}}", "the cluster serves no MutatingAdmissionPolicy"),
     ("store: {url: redis://counts}", "pepper.secretName is not"),
     ("{store: {url: redis://counts, user: u}, pepper: {secretName: p}}", "store.secretName is not"),
+    (
+        "{store: {url: rediss://c, caKey: ca.crt}, pepper: {secretName: p}}",
+        "store.caKey is set, and store.secretName is",
+    ),
+    ("{store: {url: rediss://c, certKey: c, privateKeyKey: k}, pepper: {secretName: p}}", "store.certKey is set, and"),
+    ("{store: {url: rediss://c, privateKeyKey: k}, pepper: {secretName: p}}", "store.privateKeyKey is set, and"),
     ("singleReplica: true", "singleReplica is true with more than one replica"),
     ("{singleReplica: true, replicaCount: 1, autoscaling: {enabled: true}}", "singleReplica is true with more"),
     ("autoscaling: {enabled: true}", "autoscaling.enabled is true without a shared store"),

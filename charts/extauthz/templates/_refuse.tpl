@@ -7,6 +7,11 @@
 {{- if and $v.store.user (not $v.store.secretName) -}}
 {{- fail "store.user is set, and store.secretName is not: name the Secret that holds the password" -}}
 {{- end -}}
+{{- range $name := list "caKey" "certKey" "privateKeyKey" -}}
+{{- if and (get $v.store $name) (not $v.store.secretName) -}}
+{{- fail (printf "store.%s is set, and store.secretName is not: name the Secret that holds it" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.singleReplica (or $v.autoscaling.enabled (ne (int $v.replicaCount) 1)) -}}
 {{- fail "singleReplica is true with more than one replica: set replicaCount to 1 and autoscaling.enabled to false, or share a store (store.url)" -}}
 {{- end -}}
