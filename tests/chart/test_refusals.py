@@ -71,6 +71,10 @@ WRONG: tuple[tuple[str, str], ...] = (
         "{store: {url: redis://c}, pepper: {secretName: p}, autoscaling: {enabled: true, minReplicas: 11}}",
         "autoscaling.minReplicas is more",
     ),
+    (
+        "{store: {url: redis://c}, pepper: {secretName: p}, autoscaling: {enabled: true}, resources: {requests: null}}",
+        "autoscaling.enabled is true without resources.requests.cpu",
+    ),
     ("tls: {requireClientCertificate: true}", "tls.requireClientCertificate is true without"),
     ("tls: {certManager: {enabled: true}}", "without tls.certManager.issuerRef"),
     ("controller: {enabled: false, events: {enabled: true}}", "without controller.enabled"),

@@ -18,6 +18,10 @@
 {{- if and $v.autoscaling.enabled (not $v.store.url) -}}
 {{- fail "autoscaling.enabled is true without a shared store: set store.url" -}}
 {{- end -}}
+{{- $cpu := or (dig "requests" "cpu" "" $v.resources) (dig "limits" "cpu" "" $v.resources) -}}
+{{- if and $v.autoscaling.enabled (not $cpu) -}}
+{{- fail "autoscaling.enabled is true without resources.requests.cpu, of which it is a percentage: nothing would ever be scaled" -}}
+{{- end -}}
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas is more than autoscaling.maxReplicas" -}}
 {{- end -}}
