@@ -100,6 +100,11 @@ def test_a_mistake_is_refused_and_named(helm: str, values: str, named: str) -> N
     assert named in done.stderr
 
 
+@pytest.mark.parametrize("values", ["resources: null", "resources: {requests: null, limits: null}"])
+def test_no_requests_at_all_may_be_wanted(helm: str, values: str) -> None:
+    assert template(helm, values).returncode == 0
+
+
 def test_every_name_is_refused_when_it_is_misspelt(helm: str) -> None:
     """All of them at once, each beside the right one: helm tells every mistake of a file."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())

@@ -18,7 +18,8 @@
 {{- if and $v.autoscaling.enabled (not $v.store.url) -}}
 {{- fail "autoscaling.enabled is true without a shared store: set store.url" -}}
 {{- end -}}
-{{- $cpu := or (dig "requests" "cpu" "" $v.resources) (dig "limits" "cpu" "" $v.resources) -}}
+{{- $resources := default (dict) $v.resources -}}
+{{- $cpu := or (dig "requests" "cpu" "" $resources) (dig "limits" "cpu" "" $resources) -}}
 {{- if and $v.autoscaling.enabled (not $cpu) -}}
 {{- fail "autoscaling.enabled is true without resources.requests.cpu, of which it is a percentage: nothing would ever be scaled" -}}
 {{- end -}}
