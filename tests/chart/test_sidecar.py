@@ -76,6 +76,16 @@ def test_every_file_that_the_sidecar_names_is_mounted(helm: str, case: Path, tmp
     assert all(any(file.startswith(f"{mount}/") for mount in mounts) for file in files)
 
 
+@pytest.mark.parametrize("name", ["maxSourceAge", "maxRevocations", "logLevel"])
+def test_a_setting_that_is_emptied_has_the_default_of_the_program(helm: str, name: str) -> None:
+    """`null` takes a default of a chart away, in helm."""
+    lines = [containers(each)[0]["args"] for each in pods(objects(helm, f"settings: {{{name}: null}}"))]
+    assert [args[0] for args in lines] == ["serve", "controller"]
+    for args in lines:
+        checked = CliRunner().invoke(main, (*args, "--check-config"))
+        assert checked.exit_code == 0, checked.stderr
+
+
 def test_every_central_command_line_is_one_that_serve_takes(helm: str) -> None:
     for case in CASES:
         for pod in pods(objects(helm, case.read_text())):
