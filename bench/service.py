@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from extauthz.app.collector import leave_alone_what_stays
 from extauthz.decide import Grants, World
 from extauthz.keys.jwks import KeyRing
 from extauthz.model.time import Clock, Seconds, SystemClock
@@ -54,9 +54,7 @@ class Service:
             want_keys=keys.want,
         )
         self._audit.start()
-        # As `extauthz serve` does once its policies are loaded.
-        gc.collect()
-        gc.freeze()
+        leave_alone_what_stays()
 
     def answer(self, data: bytes) -> bytes:
         """Answer one serialised CheckRequest."""

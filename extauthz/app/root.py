@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import secrets
@@ -12,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from extauthz import __version__
+from extauthz.app.collector import leave_alone_what_stays
 from extauthz.app.exposed import exposed
 from extauthz.app.parts import (
     StartError,
@@ -52,8 +52,6 @@ from extauthz.telemetry.readings import Readings, SharedStoreReadings
 from extauthz.tokens.verify import Verifier
 
 _FLUSH: Final = Seconds(2.0)
-_SELDOM: Final = 1000
-"""Rounds of the collector over what is not new, for each over everything: seven million new objects that stay."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -225,13 +223,7 @@ class App:
         if self._replica is not None:
             self._replica.tell(snapshot.version)
         if first:
-            # What was loaded lives long. Left where it is, the collector would go through all of it every now and then,
-            # and each time hold up whatever is decided.
-            gc.collect()
-            gc.freeze()
-            # The same holds for thousands of remembered tokens. Nothing that dies is left to those rounds: a soak with
-            # policies, keys and tokens that change all the time has them find nothing.
-            gc.set_threshold(*gc.get_threshold()[:2], _SELDOM)
+            leave_alone_what_stays()
 
     def _pseudonym(self, name: str, text: str) -> str:
         return self._pepper.pseudonym(name, text)
