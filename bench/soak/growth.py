@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import linear_regression, median
 from typing import Any, Final
 
-_WARM_UP: Final = 0.25
+WARM_UP: Final = 0.25
 """Of the run; until then caches and counts fill up."""
 _SHARE: Final = 0.02
 _MB: Final = 1e6
@@ -22,6 +22,8 @@ class Growth:
 
     least: float = LONG_RUN
     """The smallest bound, in MB."""
+    warm_up: float = WARM_UP
+    """The part of the run after which nothing fills up any more."""
     samples: list[tuple[float, float]] = field(default_factory=list)
     """When, and how many MB."""
 
@@ -40,7 +42,7 @@ class Growth:
         warm = self._warm()
         if len(warm) < 2:
             return 0.0
-        return linear_regression(*zip(*warm, strict=True)).slope * (1.0 - _WARM_UP)
+        return linear_regression(*zip(*warm, strict=True)).slope * (1.0 - self.warm_up)
 
     @property
     def bound(self) -> float:
@@ -58,6 +60,7 @@ class Growth:
             "resident_mb": round(self.resident, 1),
             "grown_mb": round(self.grown, 2),
             "bound_mb": round(self.bound, 1),
+            "warm_up": round(self.warm_up, 3),
             "samples_mb": [round(size, 1) for _, size in self.samples],
         }
 
@@ -68,4 +71,4 @@ class Growth:
         )
 
     def _warm(self) -> list[tuple[float, float]]:
-        return [sample for sample in self.samples if sample[0] >= _WARM_UP] or self.samples
+        return [sample for sample in self.samples if sample[0] >= self.warm_up] or self.samples

@@ -8,28 +8,30 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final
 
 from bench.memory import resident
-from bench.soak.growth import LONG_RUN, SHORT_RUN, Growth
+from bench.soak.growth import LONG_RUN, SHORT_RUN, WARM_UP, Growth
 from bench.soak.outcome import Outcome
 from bench.soak.rotation import Rotation
 from bench.soak.traffic import Probe, Request, Sender, Spent, Tally
 from extauthz.cli.demo.issuer import Issuer
 from extauthz.cli.demo.stage import Stage
-from extauthz.model.time import SystemClock
+from extauthz.model.time import MAX_CLOCK_SKEW, SystemClock
 
 _SENDERS: Final = 4
 _OPTIONS: Final = ("--token-cache-size", "1000", "--log-level", "warning")
 _UNSURE_SHARE: Final = 0.01
 """Of all requests may be denied for being in doubt, or get no answer: the machine has others to serve."""
-_LONG: Final = 300
-"""Seconds from which a run is a long one."""
 _LONGEST_TOKEN: Final = 3600
 _SINGLE_USE_LIFETIME: Final = 20
+_FULL: Final = _SINGLE_USE_LIFETIME + MAX_CLOCK_SKEW + 1
+"""Seconds after which as many uses are forgotten as are counted: until then the store fills."""
+_LONG: Final = 1.5 * _FULL
+"""Seconds from which a run is a long one."""
 _ALLOWED: Final = frozenset({200})
 _UNAUTHORIZED: Final = frozenset({401})
 _FORBIDDEN: Final = frozenset({403})
@@ -151,6 +153,15 @@ def probes(issuer: Issuer, changing: Changing) -> list[Probe]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was looked at while it ran."""
+
+    ours: Growth
+    envoys: Growth
+    keys: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """How long, and how much."""
 
@@ -166,7 +177,7 @@ class Run:
                 kinds = probes(stage.issuer, changing)
                 share = self.per_second / _SENDERS
                 senders = [Sender(stage.client(), kinds, share, seed) for seed in range(_SENDERS)]
-                memory, envoy = self._drive(stage, changing, senders)
+                seen = self._drive(stage, changing, senders)
                 checks = _check_times(stage)
             finally:
                 stage.stop()
@@ -176,14 +187,17 @@ class Run:
         return Outcome(
             "envoy",
             f"{self.seconds} s of {self.per_second} requests a second through Envoy, all changing every second",
-            self._figures(tally, checks, envoy),
-            memory,
-            tuple(_wrong(tally, kinds, memory)),
+            self._figures(tally, checks, seen),
+            seen.ours,
+            tuple(_wrong(tally, kinds, seen.ours)),
         )
 
-    def _drive(self, stage: Stage, changing: Changing, senders: list[Sender]) -> tuple[Growth, Growth]:
-        least = LONG_RUN if self.seconds >= _LONG else SHORT_RUN
-        ours, envoys = Growth(least), Growth(least)
+    def _drive(self, stage: Stage, changing: Changing, senders: list[Sender]) -> _Seen:
+        bounds = (LONG_RUN, _FULL / self.seconds) if self.seconds >= _LONG else (SHORT_RUN, WARM_UP)
+        seen, quarters = (
+            _Seen(Growth(*bounds), Growth(*bounds)),
+            {self.seconds * each // 4: each for each in range(1, 5)},
+        )
         for sender in senders:
             sender.start()
         started = time.monotonic()
@@ -192,15 +206,17 @@ class Run:
             changing.beat()
             for name, text in changing.files().items():
                 stage.write_policy(name, text)
-            ours.add(second / self.seconds, resident(stage.sidecar.process.pid))
-            envoys.add(second / self.seconds, resident(stage.envoy.process.pid))
+            seen.ours.add(second / self.seconds, resident(stage.sidecar.process.pid))
+            seen.envoys.add(second / self.seconds, resident(stage.envoy.process.pid))
+            if second + 1 in quarters:
+                seen.keys[f"{25 * quarters[second + 1]} %"] = _keys(stage)
         for sender in senders:
             sender.stop()
         for sender in senders:
             sender.join()
-        return ours, envoys
+        return seen
 
-    def _figures(self, tally: Tally, checks: dict[str, float], envoy: Growth) -> dict[str, Any]:
+    def _figures(self, tally: Tally, checks: dict[str, float], seen: _Seen) -> dict[str, Any]:
         answers: dict[str, dict[str, int]] = {}
         for (name, status), count in sorted(tally.answers.items()):
             answers.setdefault(name, {})[str(status)] = count
@@ -213,7 +229,8 @@ class Run:
             "sent late by the client": tally.late,
             "whole request, ms": _percentiles(tally.seconds),
             "Check as Envoy sees it, ms": checks,
-            "Envoy's memory": str(envoy),
+            "keys in the store, by part of the run": seen.keys,
+            "Envoy's memory": str(seen.envoys),
             **answers,
         }
 
@@ -221,6 +238,14 @@ class Run:
 def _percentiles(seconds: list[float]) -> dict[str, float]:
     cuts = quantiles(seconds, n=1000, method="inclusive")
     return {"p50": round(cuts[499] * 1e3, 2), "p99": round(cuts[989] * 1e3, 2), "p99.9": round(cuts[998] * 1e3, 2)}
+
+
+def _keys(stage: Stage) -> int:
+    """How many keys our store holds, by our own metrics."""
+    admin = stage.sidecar.said().partition("admin on ")[2].split(maxsplit=1)[0]
+    with urllib.request.urlopen(f"{admin}/metrics") as page:
+        lines = page.read().decode().splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("extauthz_store_keys "))
 
 
 def _check_times(stage: Stage) -> dict[str, float]:

@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from bench.soak import tokens
-from bench.soak.growth import Growth
+from bench.soak.growth import WARM_UP, Growth
 from bench.soak.rotation import DEAD_FROM, PUBLISHED_UNTIL, Rotation
 from bench.soak.tokens import Tokens
 from bench.soak.traffic import Probe, Request, Spent, Tally
@@ -27,8 +27,8 @@ def test_the_same_tokens_once_more_are_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert any("first use: token_reused in place of allow" in each for each in wrong)
 
 
-def grown(*sizes: float) -> Growth:
-    growth = Growth()
+def grown(*sizes: float, warm_up: float = WARM_UP) -> Growth:
+    growth = Growth(warm_up=warm_up)
     for number, size in enumerate(sizes):
         growth.add(number / len(sizes), round(size * 1e6))
     return growth
@@ -45,6 +45,12 @@ def test_memory_that_never_stops_growing_is_not_flat() -> None:
     growth = grown(*(50.0 + number * 0.2 for number in range(100)))
     assert growth.grown == pytest.approx(15.0, abs=0.2)
     assert not growth.flat
+
+
+def test_what_fills_up_for_longer_than_a_quarter_of_the_run_has_its_own_warm_up() -> None:
+    sizes = [*(10.0 + number for number in range(55)), *[65.0] * 45]
+    assert not grown(*sizes).flat
+    assert grown(*sizes, warm_up=0.55).grown == pytest.approx(0.0, abs=0.1)
 
 
 REQUEST = Request("steady.example", "token", frozenset({200}), "alice")
