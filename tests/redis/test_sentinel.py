@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from extauthz.config import SentinelAddress, Settings, StoreAddress, TcpAddress, load
 from extauthz.model.time import Seconds, SystemClock
 from extauthz.replay.choose import target_of
 from extauthz.replay.redis import Options, RedisStore, Target
-from extauthz.replay.store import Committed, Refused
+from extauthz.replay.spend import Use
+from extauthz.replay.store import Committed, Outcome, Refused, Unavailable
 from tests.contract.running import run
 from tests.redis.servers import Server, binary, connected, free_port, running, wait_for
 from tests.redis.test_outage import BRISK, is_back, tells, use
@@ -73,6 +76,51 @@ def test_a_failover_is_followed_and_what_was_replicated_stays_counted(tmp_path: 
         assert isinstance(store.commit((use(),), None), Refused)
         assert is_back(store)
         assert copy.info("replication")["role"] == "master"
+
+
+def test_a_failover_that_is_ordered_while_writes_are_paused_forgets_nothing(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        primary = stack.enter_context(running("valkey"))
+        replica = stack.enter_context(running("valkey", "--replicaof", "127.0.0.1", str(primary.port)))
+        target = stack.enter_context(sentinels(primary, tmp_path))
+        ask, copy = (stack.enter_context(each.client()) for each in (primary, replica))
+        wait_for(lambda: _online(ask), "the replica")
+        watching = [stack.enter_context(replace_port(primary, port).client()) for _, port in target.sentinels]
+        for each in watching:
+            wait_for(lambda who=each: _sees_all(who), "a sentinel")  # type: ignore[misc]
+        # Nobody asks the sentinels anew unless something fails.
+        store = stack.enter_context(connected(target, CLOCK, replace(BRISK, check_every=Seconds(3600.0))))
+        admitted = []
+
+        def is_admitted() -> bool:
+            each = use(os.urandom(16))
+            if not isinstance(store.commit((each,), None), Committed):
+                return False
+            admitted.append(each)
+            return True
+
+        wait_for(lambda: is_admitted() and len(admitted) >= 50, "uses before it")
+        ask.execute_command("CLIENT", "PAUSE", "10000", "WRITE")
+        watching[0].execute_command("SENTINEL", "FAILOVER", NAME)
+        wait_for(lambda: is_admitted() and _is_turned(ask, copy), "the old primary to follow the new one")
+        wait_for(is_admitted, "a use after it")
+        assert [each for each in admitted if not isinstance(_answer(store, each), Refused)] == []
+
+
+def _answer(store: RedisStore, spend: Use) -> Outcome:
+    """What becomes of it, once the store can say: connections may still be cut."""
+    found: list[Outcome] = []
+
+    def is_told() -> bool:
+        found.append(store.commit((spend,), None))
+        return not isinstance(found[-1], Unavailable)
+
+    wait_for(is_told, "an answer")
+    return found[-1]
+
+
+def _is_turned(old: redis.Redis, new: redis.Redis) -> bool:
+    return (old.info("replication")["role"], new.info("replication")["role"]) == ("slave", "master")
 
 
 def _online(client: object) -> bool:
