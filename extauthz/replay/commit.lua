@@ -1,8 +1,9 @@
--- Commits all spends of one request, or none, on this server's clock. Or looks at what is left, and writes nothing. Or,
--- in a cluster, gives back what one step of a commit counted.
+-- Commits all spends of a request, or none, on this server's clock. Or looks at what is left, and writes nothing. Or,
+-- in a cluster, gives back what one step of a commit counted. For one request or several, which know nothing of each other.
 --
--- KEYS: one for each spend, in order; then that of the attempt, when there is one.
--- ARGV: how long an attempt is remembered (ms), 0 to look only, below 0 to give back; then five for each spend:
+-- KEYS: for each request one for each spend, in order; then that of the attempt, when there is one.
+-- ARGV: for each request how many keys it has, and how many arguments follow:
+--   how long an attempt is remembered (ms), 0 to look only, below 0 to give back; then five for each spend:
 --   'u', max_uses, life (ms, 0 when it is too late), fingerprint or '', grace (us)     a use; a grace below 0 is for once
 --   'b', value,    life (ms, 0 when it is too late), '', ''                            a tie
 --   'r', amount,   window (us), '', ''                                                 a request within a rate
@@ -11,8 +12,9 @@
 --   'q', most,     1,           first, last                    room in an account for the keys of these counts, from 1
 --   'h', most,     1,           names, `LIFE SIZE LIFE SIZE`   in a cluster: room for keys of these names that lie elsewhere,
 --                                                              so long (ms), and of so many bytes in the list of names
--- and last the name of this try, where the commit is one step of several: a step may be given back.
--- Reply: {0, remaining or -1, 0, now} committed; {1, spend, wait (us) or -1, now} refused; {2, spend, 0, now} too late;
+--   and last the name of this try, where the commit is one step of several: a step may be given back.
+-- Reply: for each request an error, or
+--   {0, remaining or -1, 0, now} committed; {1, spend, wait (us) or -1, now} refused; {2, spend, 0, now} too late;
 -- to a look {3, now} and four for each spend, as if it came alone: 0, 1 or 2 as above; wait; left before; left after;
 -- {4, 0, 0, now} this try gave the step back before; to giving back {5, 1 when something was counted, 0, now}.
 --
@@ -25,8 +27,9 @@
 --
 -- Instants are whole microseconds, exact in a double until the year 2255.
 --
--- A server runs all of this anew for each commit, and making a function costs as much as calling it. So what a kind of
--- spend needs is made by a function of its own, when the first spend of that kind is met.
+-- A server runs all of this anew for each call, and making a function costs as much as calling it. So requests that
+-- wait together come in one call, and what a kind of spend needs is made by a function of its own, when the first spend
+-- of that kind is met.
 
 local PARTS, COMPACT_ABOVE, FIELDS, SHARES, SWEPT = 60, 256, 5, 1024, 64
 local COMMITTED, REFUSED, LATE, LOOKED, RETURNED, GIVEN = 0, 1, 2, 3, 4, 5
@@ -38,8 +41,9 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
--- The accounts that pay for a key.
-local paid = {}
+-- Of the request that is answered now: its keys and arguments, what its keys hold, the accounts that pay for a key and
+-- those that are open, and the tries that gave back what its attempt counted before.
+local keys, args, states, paid, opened, returned
 
 -- Write a value for so long (ms). Where accounts pay for the key its end is a round one, as in extauthz/replay/room.py,
 -- and never earlier than it was.
@@ -489,13 +493,12 @@ end
 
 ----- The commit
 
-local spends = math.floor((#ARGV - 1) / FIELDS)
-local attempt, try = KEYS[spends + 1], ARGV[2 + spends * FIELDS]
-local states, kinds, kind_of = {}, {}, nil
+local spends, attempt, try
+local kinds, kind_of = {}, nil
 
 local function fields(i)
   local at = 2 + (i - 1) * FIELDS
-  return ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  return args[at], args[at + 1], args[at + 2], args[at + 3], args[at + 4]
 end
 
 local function load(kind, key)
@@ -505,7 +508,7 @@ end
 ----- Rooms: an account is the ends of the keys that it pays for (ms), and how many keys end then, as MessagePack
 
 local function rooms()
-  local room, opened = {}, {}
+  local room = {}
 
   function room.read(raw)
     local ends, held = {}, 0
@@ -524,7 +527,7 @@ local function rooms()
   local function fresh(account, first, last)
     local seen, found, number = {}, {}, 0
     for i = first, last do
-      local key = KEYS[i]
+      local key = keys[i]
       local name = fields(i)
       local state = states[key] or kind_of(name).read(redis.call('GET', key))
       if name ~= 'n' and not seen[key] then
@@ -586,12 +589,12 @@ local function rooms()
 
   -- Have an account ready for the keys that it pays for.
   function room.open(i)
-    local key, _, _, _, first, last = KEYS[i], fields(i)
+    local key, _, _, _, first, last = keys[i], fields(i)
     states[key] = states[key] or room.read(redis.call('GET', key))
     opened[#opened + 1] = key
     for j = first, last do
-      paid[KEYS[j]] = paid[KEYS[j]] or {}
-      table.insert(paid[KEYS[j]], states[key])
+      paid[keys[j]] = paid[keys[j]] or {}
+      table.insert(paid[keys[j]], states[key])
     end
   end
 
@@ -621,7 +624,7 @@ end
 
 -- Why a spend is not possible: nil when it is, else REFUSED or LATE and how long to wait.
 local function refusal(i)
-  local key, name, most, life, fingerprint, grace = KEYS[i], fields(i)
+  local key, name, most, life, fingerprint, grace = keys[i], fields(i)
   if life == '0' then
     return LATE, 0
   end
@@ -638,7 +641,7 @@ local function look()
   for i = 1, spends do
     local name, most, life, fingerprint, grace = fields(i)
     local kind, no, wait = kind_of(name), refusal(i)
-    local state = states[KEYS[i]] or load(kind, KEYS[i])
+    local state = states[keys[i]] or load(kind, keys[i])
     local before, after = kind.left(state, most, life, fingerprint, grace)
     for _, each in ipairs({no or 0, wait or 0, before, no and before or after}) do
       seen[#seen + 1] = each
@@ -651,13 +654,13 @@ local function write()
   local remaining = -1
   for i = 1, spends do
     local name, most, life, fingerprint, grace = fields(i)
-    local left = kind_of(name).count(states[KEYS[i]], most, life, fingerprint, grace)
+    local left = kind_of(name).count(states[keys[i]], most, life, fingerprint, grace)
     if left and (remaining < 0 or left < remaining) then
       remaining = left
     end
   end
   for i = 1, spends do
-    local key, name = KEYS[i], fields(i)
+    local key, name = keys[i], fields(i)
     -- A key that two spends share is written once.
     if states[key] and name ~= 'q' then
       kind_of(name).write(key, states[key])
@@ -667,9 +670,6 @@ local function write()
   close_accounts()
   return remaining
 end
-
--- Tries that gave back what the attempt counted before.
-local returned = ''
 
 -- What the attempt was answered before; nil when it is new. A step has one more try that relies on it.
 local function before()
@@ -687,10 +687,10 @@ local function before()
     returned = string.gsub(others, ' ', ' !')
     return nil
   end
-  if try and ARGV[1] ~= '0' and state.counted_at and not known then
+  if try and args[1] ~= '0' and state.counted_at and not known then
     state.tries = others .. ' ' .. try .. gone
     step.write(attempt, state, 'KEEPTTL')
-  elseif ARGV[1] ~= '0' then
+  elseif args[1] ~= '0' then
     -- A write, so that who waits for replicas waits for what the first try wrote.
     redis.call('PEXPIRE', attempt, redis.call('PTTL', attempt))
   end
@@ -711,43 +711,60 @@ local function give_back()
   end
   for i = 1, state.left and spends or 0 do
     local kind = kind_of(fields(i))
-    kind.give_back(KEYS[i], load(kind, KEYS[i]), state.counted_at, select(2, fields(i)))
+    kind.give_back(keys[i], load(kind, keys[i]), state.counted_at, select(2, fields(i)))
   end
   gone = string.gsub(gone, '!', '')
-  redis.call('SET', attempt, 'x' .. others .. gone .. ' ' .. try, 'PX', whole(-ARGV[1]))
+  redis.call('SET', attempt, 'x' .. others .. gone .. ' ' .. try, 'PX', whole(-args[1]))
   return {GIVEN, state.left and 1 or 0, 0, now}
 end
 
-if string.sub(ARGV[1], 1, 1) == '-' then
-  return give_back()
-end
-local repeated = before()
-if repeated then
-  return repeated
-end
-if ARGV[1] == '0' then
-  return look()
-end
-for i = 1, spends do
-  if fields(i) == 'q' then
-    kind_of('q').open(i)
+local function answer()
+  if string.sub(args[1], 1, 1) == '-' then
+    return give_back()
   end
-end
-for i = 1, spends do
-  local no, wait = refusal(i)
-  if no then
-    -- Written as of now, a log from before the clock was set back is over in one window.
-    if no == REFUSED and states[KEYS[i]].set_back then
-      kinds.r.write(KEYS[i], states[KEYS[i]])
-      close_accounts()
+  local repeated = before()
+  if repeated then
+    return repeated
+  end
+  if args[1] == '0' then
+    return look()
+  end
+  for i = 1, spends do
+    if fields(i) == 'q' then
+      kind_of('q').open(i)
     end
-    return {no, i - 1, wait, now}
   end
+  for i = 1, spends do
+    local no, wait = refusal(i)
+    if no then
+      -- Written as of now, a log from before the clock was set back is over in one window.
+      if no == REFUSED and states[keys[i]].set_back then
+        kinds.r.write(keys[i], states[keys[i]])
+        close_accounts()
+      end
+      return {no, i - 1, wait, now}
+    end
+  end
+  local remaining = write()
+  if try then
+    steps().write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try .. returned}, 'PX', args[1])
+  elseif attempt then
+    redis.call('SET', attempt, remaining, 'PX', args[1])
+  end
+  return {COMMITTED, remaining, 0, now}
 end
-local remaining = write()
-if try then
-  steps().write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try .. returned}, 'PX', ARGV[1])
-elseif attempt then
-  redis.call('SET', attempt, remaining, 'PX', ARGV[1])
+
+local answers, k, a = {}, 0, 0
+while a < #ARGV do
+  local last_key, last_arg = k + ARGV[a + 1], a + 2 + ARGV[a + 2]
+  keys, args = {unpack(KEYS, k + 1, last_key)}, {unpack(ARGV, a + 3, last_arg)}
+  k, a = last_key, last_arg
+  spends = math.floor((#args - 1) / FIELDS)
+  attempt, try = keys[spends + 1], args[2 + spends * FIELDS]
+  states, paid, opened, returned = {}, {}, {}, ''
+  -- INVARIANT: what is wrong with one request, as a value of a kind that is none of ours, is an error of that one alone.
+  -- A server's pcall gives an error as its text, which begins with a code when it is a command's.
+  local is_fine, found = pcall(answer)
+  answers[#answers + 1] = is_fine and found or {err = string.find(found, '^%u+ ') and found or 'ERR ' .. found}
 end
-return {COMMITTED, remaining, 0, now}
+return answers

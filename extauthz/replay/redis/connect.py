@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from extauthz.keys.regular import read_regular
 from extauthz.model.time import Seconds
 from extauthz.replay.redis.fields import Argument
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Request, Script, is_commit
+from extauthz.replay.redis.wire import Request, Script, answers, command, is_commit
 
 _HANDSHAKE: Final = Seconds(1.0)
 """The longest for each step of a new connection. The keeper makes them, so no request waits for this."""
@@ -152,19 +153,21 @@ class Target:
 class Lane:
     """One connection, for one batch at a time. Not safe for threads: whoever holds it uses it alone."""
 
-    __slots__ = ("_connection", "_host", "_monotonic", "_replicas", "_script", "_server")
+    __slots__ = ("_connection", "_host", "_in_cluster", "_monotonic", "_replicas", "_script", "_server")
 
     def __init__(self, target: Target, script: Script, monotonic: Callable[[], float], replicas: int = 0) -> None:
         """Connect. So many `replicas` must have what a batch counted before it is told. Raises CannotConnect."""
         self._replicas = replicas
         self._server = str(target)
         self._host = target.host
+        self._in_cluster = target.in_cluster
         self._script = script
         self._monotonic = monotonic
         self._connection = target.open()
 
     def run(self, requests: Sequence[Request], deadline: float) -> list[object]:
-        """Send all in one go and read what comes back until the deadline, of the monotonic clock.
+        """Send all in one go, as one call where that can be, and read what comes back until the deadline, of the
+        monotonic clock.
 
         One entry each: the server's reply, or Trouble. After Trouble that is not the server's word the lane is dead.
         """
@@ -187,24 +190,31 @@ class Lane:
         return Trouble("unreplicated", f"of the store {self._server} {words}")
 
     def _entries(self, requests: Sequence[Request], deadline: float) -> list[object]:
-        replies = self._ask_each(requests, b"EVALSHA", self._script.sha, deadline)
+        # In a cluster a call may touch one slot only, so each request is a call of its own.
+        calls = [[each] for each in requests] if self._in_cluster else [requests]
+        replies = self._call_each(calls, b"EVALSHA", self._script.sha, deadline)
         # A server that was restarted or switched has no script. It said so before it counted anything.
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
         if missing and self.alive:
-            again = [requests[at] for at in missing]
-            for at, reply in zip(missing, self._ask_each(again, b"EVAL", self._script.text, deadline), strict=True):
+            again = [calls[at] for at in missing]
+            for at, reply in zip(missing, self._call_each(again, b"EVAL", self._script.text, deadline), strict=True):
                 replies[at] = reply
-        return [of_error(each, self._server, self._host) if isinstance(each, Exception) else each for each in replies]
+        found = chain.from_iterable(answers(reply, len(call)) for call, reply in zip(calls, replies, strict=True))
+        return [of_error(each, self._server, self._host) if isinstance(each, Exception) else each for each in found]
 
-    def _ask_each(self, requests: Sequence[Request], verb: bytes, script: bytes, deadline: float) -> list[object]:
-        commands = [request.command(verb, script) for request in requests]
-        if not any(request.asking for request in requests):
-            return self._run(commands, deadline)
-        # ASKING speaks of the one command behind it.
-        replies = iter(
-            self._run([each for pair in zip(requests, commands, strict=True) for each in _asking(*pair)], deadline)
-        )
-        return [(next(replies), next(replies))[1] if request.asking else next(replies) for request in requests]
+    def _call_each(
+        self, calls: Sequence[Sequence[Request]], verb: bytes, script: bytes, deadline: float
+    ) -> list[object]:
+        commands: list[tuple[Argument, ...]] = []
+        places = []
+        for call in calls:
+            if any(request.asking for request in call):
+                # It speaks of the one command behind it.
+                commands.append((b"ASKING",))
+            places.append(len(commands))
+            commands.append(command(verb, script, call))
+        replies = self._run(commands, deadline)
+        return [replies[place] for place in places]
 
     def ask(self, *command: bytes, deadline: float) -> object:
         """Run one command. The reply, or Trouble."""
@@ -240,7 +250,3 @@ class Lane:
             return self._connection.read_response(disable_decoding=True, timeout=timeout, disconnect_on_error=False)
         except redis.exceptions.ResponseError as error:
             return error
-
-
-def _asking(request: Request, command: tuple[Argument, ...]) -> tuple[tuple[Argument, ...], ...]:
-    return ((b"ASKING",), command) if request.asking else (command,)

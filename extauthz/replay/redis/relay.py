@@ -164,7 +164,9 @@ class _Alarms:
     """Sets batons when their time is over. Its thread begins with the first."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        # A lock of its own costs a third of a condition that is entered.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._due: list[tuple[float, int, _Baton]] = []
         """A heap. A baton that was set before its time stays until it is looked at."""
         self._numbers = itertools.count()
@@ -174,7 +176,7 @@ class _Alarms:
     def wake(self, baton: _Baton, seconds: float) -> None:
         """Set it in so many seconds; at once after `close`."""
         at = _MONOTONIC() + max(0.0, seconds)
-        with self._changed:
+        with self._lock:
             closed, begins = self._closed, not self._begun
             if not closed:
                 self._begun = True
@@ -188,14 +190,14 @@ class _Alarms:
 
     def close(self) -> None:
         """Set all, and end."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify()
 
     def _run(self) -> None:
         closed = False
         while not closed:
-            with self._changed:
+            with self._lock:
                 late = self._late()
                 while not late and not self._closed:
                     self._changed.wait(self._due[0][0] - _MONOTONIC() if self._due else None)

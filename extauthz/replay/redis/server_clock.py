@@ -15,7 +15,7 @@ from typing import Final
 
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.redis.fields import MARGIN
-from extauthz.replay.spend import Bind, Mark, Spend, Unmarked, Use
+from extauthz.replay.spend import Bind, Rate, Room, Spend, Use
 
 _JUMP: Final = Seconds(1.0)
 """Less than this is the clock's ordinary correction, and within the margin that every key is kept longer."""
@@ -57,11 +57,10 @@ class ServerClock:
 
     def doubts(self, spends: tuple[Spend, ...], wall: Instant, now: float) -> bool:
         """Whether the count of one of these may have been dropped early. `wall` is wall time, `now` monotonic."""
-        marks = [spend.until - wall for spend in spends if isinstance(spend, (Mark, Unmarked))]
-        lives = [spend.until - wall for spend in spends if isinstance(spend, (Use, Bind))]
-        self._longest_life = max((self._longest_life, *lives, *marks))
+        ends = [spend.until for spend in spends if not isinstance(spend, (Rate, Room))]
+        self._longest_life = max(self._longest_life, max(ends, default=wall) - wall)
+        ahead = self.ahead(now)
         # A mark can be made whatever was forgotten; and what asks for one stands beside a use that ends earlier.
-        if not lives:
-            return False
-        ahead = self._ahead if now < self._minded_until else 0.0
-        return ahead > 0.0 and min(lives) + MARGIN <= ahead
+        return ahead > 0.0 and any(
+            spend.until - wall + MARGIN <= ahead for spend in spends if isinstance(spend, (Use, Bind))
+        )

@@ -6,6 +6,7 @@ Durations cross, never instants: the server counts on its own clock, so it may d
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import chain
@@ -49,9 +50,24 @@ class Request:
     asking: bool = False
     """Whether a cluster node is told that another node sent us, while the slot is on its way."""
 
-    def command(self, verb: bytes, script: bytes) -> tuple[Argument, ...]:
-        """The arguments of EVALSHA or EVAL."""
-        return (verb, script, len(self.keys), *self.keys, *self.arguments)
+
+def command(verb: bytes, script: bytes, requests: Sequence[Request]) -> tuple[Argument, ...]:
+    """The arguments of EVALSHA or EVAL for requests that are answered in one call."""
+    keys, arguments = list[bytes](), list[Argument]()
+    for each in requests:
+        keys += each.keys
+        arguments += (len(each.keys), len(each.arguments), *each.arguments)
+    return (verb, script, len(keys), *keys, *arguments)
+
+
+def answers(reply: object, number: int) -> list[object]:
+    """What a call answered to each of its so many requests; where it failed, that to each; None where it is no answer.
+
+    One request may have failed alone: its answer is an error.
+    """
+    if isinstance(reply, Exception):
+        return [reply] * number
+    return list(reply) if isinstance(reply, list) and len(reply) == number else [None] * number
 
 
 def is_commit(reply: object) -> bool:

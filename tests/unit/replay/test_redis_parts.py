@@ -14,7 +14,7 @@ from extauthz.replay.redis.breaker import Breaker
 from extauthz.replay.redis.facts import Facts, read_facts
 from extauthz.replay.redis.server_clock import ServerClock
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Codec
+from extauthz.replay.redis.wire import Codec, answers, command
 from extauthz.replay.spend import Bind, Grace, Rate, Use
 from extauthz.replay.store import Committed, Refused, Unavailable
 
@@ -351,3 +351,19 @@ def test_replies_are_read_and_foreign_ones_are_none() -> None:
         assert CODEC.read(foreign, spends) is None
     for foreign in (None, [3], [3, now, 0], [0, 1, 0, now]):
         assert CODEC.read_look(foreign, spends) is None
+
+
+def test_requests_of_one_call_come_one_behind_the_other_each_with_the_number_of_its_parts() -> None:
+    first, second = (CODEC.write((use(1.0),), attempt, Instant(WALL)) for attempt in (None, b"a"))
+    crossed = command(b"EVALSHA", b"sha", (first, second))
+    assert crossed[:3] == (b"EVALSHA", b"sha", 3)
+    assert crossed[3:6] == (*first.keys, *second.keys)
+    assert crossed[6:] == (1, len(first.arguments), *first.arguments, 2, len(second.arguments), *second.arguments)
+
+
+def test_a_call_has_an_answer_for_each_of_its_requests_or_none_for_any() -> None:
+    no = failures.ResponseError("OOM")
+    assert answers([[0, 1, 0, 5], no], 2) == [[0, 1, 0, 5], no]
+    assert answers(no, 2) == [no, no]
+    for foreign in (None, b"OK", [], [[0, 1, 0, 5]], [0, 1, 0, 5]):
+        assert answers(foreign, 2) == [None, None]
