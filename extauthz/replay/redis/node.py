@@ -88,7 +88,7 @@ class Node:
         if reply is None:
             return self._odd()
         self._observe(reply, crossed.sent, crossed.received)
-        doubtful = isinstance(reply.outcome, Committed) and self._doubts(request.spends)
+        doubtful = isinstance(reply.outcome, Committed) and self._doubts(request.spends, crossed.received)
         return self._jumped() if doubtful else reply
 
     async def look(self, request: Request, deadline: float, waiting: Waiting) -> tuple[Left, ...] | Trouble:
@@ -104,7 +104,7 @@ class Node:
         left = self._codec.read_look(crossed.reply, request.spends)
         if left is None:
             return self._codec.read(crossed.reply, request.spends) or self._odd()
-        return self._jumped() if self._doubts(request.spends) else left
+        return self._jumped() if self._doubts(request.spends, crossed.received) else left
 
     async def give_back(self, request: Request, deadline: float, waiting: Waiting) -> Trouble | None:
         """None when the script says that nothing of a step is counted any more."""
@@ -185,8 +185,8 @@ class Node:
         attempt = None if tag is None else secrets.token_bytes(16)
         return self._codec.write((), attempt, self._clock.now(), tag or b"")
 
-    def _doubts(self, spends: tuple[Spend, ...]) -> bool:
-        return self._server_clock.doubts(spends, self._clock.now(), self._clock.monotonic())
+    def _doubts(self, spends: tuple[Spend, ...], received: float) -> bool:
+        return self._server_clock.doubts(spends, self._clock.now(), received)
 
     def _jumped(self) -> Trouble:
         ahead = format_duration(round(self._server_clock.ahead(self._clock.monotonic())))
