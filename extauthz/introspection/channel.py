@@ -27,6 +27,7 @@ from extauthz.keys.dialling import (
 )
 from extauthz.model.question import Answer, Unanswered
 from extauthz.model.time import Clock, format_duration
+from extauthz.model.token import ACCESS_TOKEN
 
 IDLE: Final = 30.0
 """Seconds of silence after which a connection is not used again: servers and what lies between drop it unasked."""
@@ -51,7 +52,7 @@ class Channel:
         self._connection: Connection | None = None
         self._made = self._used = 0.0
 
-    def ask(self, token: str, hint: str = "access_token") -> Answer:
+    def ask(self, token: str, hint: str = ACCESS_TOKEN) -> Answer:
         """What the endpoint says of a token, which it first looks for among those of the kind that `hint` names.
 
         Blocks for the endpoint's `timeout` at most; never raises.

@@ -20,6 +20,7 @@ from extauthz.introspection.channel import IDLE, Channel
 from extauthz.introspection.endpoint import Endpoint
 from extauthz.model.question import Active, Answer, Unanswered
 from extauthz.model.time import Clock, Seconds
+from extauthz.model.token import ACCESS_TOKEN
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Line:
         """What is wrong with the endpoint; None after an answer, and before the first question."""
         return self._breaker.problem
 
-    def ask(self, key: bytes, token: str, until: float, hint: str = "access_token") -> Answer:
+    def ask(self, key: bytes, token: str, until: float, hint: str = ACCESS_TOKEN) -> Answer:
         """Wait for the answer until then, on the monotonic clock. `key` stands for the token and the hint."""
         with self._wake:
             job = self._jobs.get(key)

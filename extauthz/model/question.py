@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from extauthz.model.encoding import Json
 from extauthz.model.time import Seconds
-from extauthz.model.token import IssuerRef
+from extauthz.model.token import ACCESS_TOKEN, IssuerRef
 from extauthz.model.verdict import NoTruth
 
 
@@ -22,7 +22,7 @@ class Question(NamedTuple):
     endpoint: str
     """The URL that the rule's issuer names. Whoever asks must ask there and nowhere else."""
     token: str
-    hint: str = "access_token"
+    hint: str = ACCESS_TOKEN
     """What kind of token the endpoint is to look for first (RFC 7662, section 2.1)."""
 
     def __repr__(self) -> str:

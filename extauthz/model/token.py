@@ -10,6 +10,9 @@ from typing import Final, NamedTuple, NewType
 from extauthz.model.encoding import Json
 from extauthz.model.time import AcceptanceWindow, Instant, Seconds
 
+ACCESS_TOKEN: Final = "access_token"
+"""The kind of token for which an endpoint is asked unless a form held another (RFC 7662, section 2.1)."""
+
 REFRESH_TOKEN: Final = "refresh_token"
 """The form parameter of RFC 6749, section 6, and the `grant_type` of a request that holds it."""
 

@@ -19,7 +19,7 @@ from extauthz.model.question import Active, Answer, Inactive, Question, Unanswer
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
-from extauthz.model.token import REFRESH_TOKEN, Demand, Introspected, SlotKind, TokenForms, Trust
+from extauthz.model.token import ACCESS_TOKEN, REFRESH_TOKEN, Demand, Introspected, SlotKind, TokenForms, Trust
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.claims import Verified, read_claims
 from extauthz.tokens.jws import parse_jws, read_payload
@@ -72,7 +72,7 @@ def asked_about(token: str, demand: Demand) -> Asked | Refusal | None:
     trust = demand.introspector
     if trust is None or trust.introspected is None:
         return None
-    hint = REFRESH_TOKEN if demand.slot.kind is SlotKind.FORM else "access_token"
+    hint = REFRESH_TOKEN if demand.slot.kind is SlotKind.FORM else ACCESS_TOKEN
     if not looks_signed(token):
         return _opaque(token, trust, trust.introspected, hint)
     # The usual JWT beside an endpoint for opaque tokens is not read twice.
