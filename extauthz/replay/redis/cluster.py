@@ -169,7 +169,7 @@ class ClusterStore:
             match found:
                 case Redirect(to=(host, port), asking=asking):
                     hops += 1
-                    node, request = self._survey.node((host, port)), replace(request, asking=asking)
+                    node, request = self._survey.node((host, port)), request._replace(asking=asking)
                     self._redirected()
                 case Redirect() | Trouble(kind="connecting"):
                     # The slot is between two nodes, or its new node is not connected yet: both are soon over.
@@ -179,7 +179,7 @@ class ClusterStore:
                     hops = 0
                     pause = min(pause * 2, _LONGEST_PAUSE)
                     if isinstance(found, Redirect):
-                        node, request = self._survey.at(slot), replace(request, asking=False)
+                        node, request = self._survey.at(slot), request._replace(asking=False)
                 case _:
                     return found
 

@@ -5,6 +5,7 @@ Durations cross, never instants: the server counts on its own clock, so it may d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Final, TypeAlias, assert_never
 
@@ -22,21 +23,19 @@ Paid: TypeAlias = "tuple[tuple[Count, ...], ...]"
 """For each of several rooms, the counts that it pays for."""
 
 
+_LETTERS: Final[Mapping[type[Spend], bytes]] = {
+    Bind: b"b",
+    Use: b"u",
+    Rate: b"r",
+    Mark: b"m",
+    Unmarked: b"m",
+    Room: b"q",
+}
+
+
 def letter(spend: Spend) -> bytes:
     """What kind of spend it is: the last byte of its key."""
-    match spend:
-        case Bind():
-            return b"b"
-        case Use():
-            return b"u"
-        case Rate():
-            return b"r"
-        case Mark() | Unmarked():
-            return b"m"
-        case Room():
-            return b"q"
-        case _:
-            assert_never(spend)
+    return _LETTERS[type(spend)]
 
 
 def fields_of(count: Asked, now: Instant) -> tuple[Argument, ...]:

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from extauthz.model.time import Clock, Seconds
 from extauthz.replay.redis.batches import Batches
@@ -29,8 +29,7 @@ _INFO_WAIT: Final = 1.0
 _RANDOM: Final = secrets.SystemRandom()
 
 
-@dataclass(frozen=True, slots=True)
-class Crossed:
+class Crossed(NamedTuple):
     """A reply, and between which monotonic instants the server made it."""
 
     reply: object

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 from extauthz.model.time import Instant, Seconds
 from extauthz.replay.redis.fields import FIELDS, MICROSECONDS, Argument, Paid, fields_of, holding, letter
@@ -38,8 +38,7 @@ class Script:
     sha: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One commit, ready to be sent."""
 
     spends: tuple[Spend, ...]
@@ -127,15 +126,15 @@ class Codec:
     ) -> Request:
         """The request for one step of a commit over several slots. `name` tells this try of the attempt."""
         whole = self.write(spends, attempt, now, tag, paid)
-        return replace(whole, arguments=(*whole.arguments, name))
+        return whole._replace(arguments=(*whole.arguments, name))
 
     def write_foresight(self, step: Request) -> Request:
         """The request for a look at what a step would be answered, its attempt included."""
-        return replace(step, arguments=(_ONLY_LOOK, *step.arguments[1:]))
+        return step._replace(arguments=(_ONLY_LOOK, *step.arguments[1:]))
 
     def write_giving_back(self, step: Request) -> Request:
         """The request that gives back what a step counted, or has it count nothing should it arrive later."""
-        return replace(step, arguments=(-ceil(self.attempt_ttl * 1000), *step.arguments[1:]))
+        return step._replace(arguments=(-ceil(self.attempt_ttl * 1000), *step.arguments[1:]))
 
     def write_look(self, spends: tuple[Spend, ...], now: Instant, paid: Paid = ()) -> Request:
         """The request for a look, which counts nothing."""
