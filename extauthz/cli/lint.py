@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from extauthz.control.files import lint
-from extauthz.control.located import LocatedProblem
+from extauthz.control.files import Found, lint
+from extauthz.model.time import SystemClock
 
 
 @click.command(
@@ -30,22 +30,26 @@ def command(folder: Path, output: str, *, cluster: bool) -> None:
 
     Accepts and refuses exactly what `serve` does, with --cluster what a cluster with our CRDs does. Keys are not
     fetched; those in the folder, and in the files that it names, are looked at. An issuer without a usable one is a
-    mistake, and so is one whose secret for its endpoint is not there.
+    mistake, and so is one whose secret for its endpoint is not there. A TokenRevocation whose `expires` has passed is
+    no mistake, and noted.
     """
-    count, mistakes = lint(folder, cluster=cluster)
+    found = lint(folder, cluster=cluster, now=SystemClock().now())
     if output == "json":
-        click.echo(json.dumps({"objects": count, "mistakes": [mistake.as_dict() for mistake in mistakes]}, indent=2))
+        told = {name: [each.as_dict() for each in getattr(found, name)] for name in ("mistakes", "notes")}
+        click.echo(json.dumps({"objects": found.objects, **told}, indent=2))
     else:
-        click.echo(_text(count, mistakes))
-    sys.exit(1 if mistakes else 0)
+        click.echo(_text(found))
+    sys.exit(1 if found.mistakes else 0)
 
 
-def _text(count: int, mistakes: tuple[LocatedProblem, ...]) -> str:
-    objects = _counted(count, "object")
-    if not mistakes:
-        return f"{objects}, no mistakes"
-    files = _counted(len({mistake.file for mistake in mistakes}), "file")
-    return "\n".join([*map(str, mistakes), f"{objects}, {_counted(len(mistakes), 'mistake')} in {files}"])
+def _text(found: Found) -> str:
+    total = [_counted(found.objects, "object"), "no mistakes"]
+    if found.mistakes:
+        files = _counted(len({mistake.file for mistake in found.mistakes}), "file")
+        total[1] = f"{_counted(len(found.mistakes), 'mistake')} in {files}"
+    if found.notes:
+        total.append(_counted(len(found.notes), "note"))
+    return "\n".join([*map(str, found.mistakes), *map(str, found.notes), ", ".join(total)])
 
 
 def _counted(count: int, noun: str) -> str:

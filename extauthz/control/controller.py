@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +20,7 @@ from extauthz.config import MAX_REVOCATIONS
 from extauthz.control.allowance import Allowance
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.events import Event
+from extauthz.control.expiry import GRACE, LEFT, expires_of, never_counted
 from extauthz.control.fleet import Fleet, Progress, Replica
 from extauthz.control.leader import Election, Elector, Timing
 from extauthz.control.leases import ClusterLease, leases
@@ -35,7 +36,6 @@ from extauthz.model.time import Clock, Instant
 from extauthz.model.token import IssuerRef, Trust
 from extauthz.policy.parse import ISSUER_KINDS, KINDS, Broken, Parsed
 from extauthz.policy.problem import ObjectRef, Problem
-from extauthz.policy.revocation import TokenRevocationSpec, instant_of
 from extauthz.policy.snapshot import Snapshot
 from extauthz.telemetry.log import frames_of
 
@@ -46,8 +46,6 @@ BATCH: Final = 0.5
 TICK: Final = 5.0
 """Seconds between two looks at what time alone changes: keys that grow old, replicas that fall silent."""
 AFTER_FAILURE: Final = 10.0
-GRACE: Final = 300.0
-"""Seconds after its `expires` that a revocation is kept, for clocks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,12 +361,17 @@ class Controller:
         return True
 
 
-def _expired(objects: tuple[Parsed | Broken, ...], now: Instant) -> Iterator[tuple[Parsed, Instant]]:
+def _expired(objects: tuple[Parsed | Broken, ...], now: Instant) -> Iterator[tuple[Parsed | Broken, Instant]]:
+    """Those that are no longer needed. One that never counted is left: its status tells its author."""
+    left: Counter[str] = Counter()
     for item in objects:
-        if isinstance(item, Parsed) and isinstance(item.spec, TokenRevocationSpec):
-            expires = instant_of(item.spec.expires)
-            if expires + GRACE < now:
-                yield item, expires
+        expires = expires_of(item)
+        if expires is None or now <= expires + GRACE:
+            continue
+        if never_counted(item) and left[item.ref.namespace] < LEFT:
+            left[item.ref.namespace] += 1
+        else:
+            yield item, expires
 
 
 def _by_object(problems: tuple[Problem, ...]) -> dict[ObjectRef, tuple[Problem, ...]]:

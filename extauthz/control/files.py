@@ -14,13 +14,14 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from watchfiles import Change, watch
 
 from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.beside import authorities, digest_of_authorities, resolved
 from extauthz.control.documents import MAX_FILE, Document, read_documents
+from extauthz.control.expiry import has_expired
 from extauthz.control.hidden import hidden_in
 from extauthz.control.keyless import keyless
 from extauthz.control.located import LocatedProblem, locate
@@ -215,6 +216,13 @@ class Loader:
             each, ref = places[issuer]
             yield _place(each, Problem(ref, ("spec", field_name), fault))
 
+    def expired(self, listing: Listing, now: Instant) -> Iterator[LocatedProblem]:
+        """Revocations that are over at `now`."""
+        for each, parsed in zip(listing.placed, self._parsed.all(listing.placed), strict=True):
+            if has_expired(parsed, now):
+                words = "has passed, so it revokes nothing; write a later time, or delete it"
+                yield _place(each, Problem(parsed.ref, ("spec", "expires"), words))
+
 
 def _located(
     listing: Listing, objects: _Objects, twins: Mapping[ObjectRef, tuple[Problem, ...]], snapshot: Snapshot
@@ -234,14 +242,24 @@ def _located(
     return tuple(sorted(set(found)))
 
 
-def lint(folder: Path, *, cluster: bool = False) -> tuple[int, tuple[LocatedProblem, ...]]:
-    """How many objects a folder holds, and every mistake in it; with `cluster`, also what no cluster takes.
+class Found(NamedTuple):
+    """What `lint` found in a folder."""
+
+    objects: int
+    mistakes: tuple[LocatedProblem, ...]
+    notes: tuple[LocatedProblem, ...]
+    """What is no mistake, and may not be what its author meant."""
+
+
+def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None) -> Found:
+    """Every mistake in a folder; with `cluster`, also what no cluster takes; with `now`, revocations that are over.
 
     An issuer none of whose keys at hand is usable counts as a mistake: it is served, and denies every token.
     """
     listing, loader = list_folder(folder, cluster=cluster), Loader(cluster=cluster)
     snapshot, mistakes = loader.load(listing)
-    return len(listing.placed), tuple(sorted({*mistakes, *loader.keyless(listing, snapshot)}))
+    mistakes = tuple(sorted({*mistakes, *loader.keyless(listing, snapshot)}))
+    return Found(len(listing.placed), mistakes, () if now is None else tuple(sorted(loader.expired(listing, now))))
 
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:

@@ -4,20 +4,23 @@ thousand.
 INVARIANT: when there are too many, the namespace that has the most gives up all of its own, and is taken for one that
 revokes every token: what is not known any more might be what denies. The others keep theirs, so nobody can crowd out
 another's revocations by writing many.
+
+One that was over before it was created changes no answer and is not pruned, so it takes no room: `LEFT` of each
+namespace are set aside.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
+from extauthz.control.expiry import LEFT, has_expired, never_counted
 from extauthz.model.time import Instant
 from extauthz.policy.parse import Broken, Parsed
 from extauthz.policy.problem import ObjectRef, Problem
-from extauthz.policy.revocation import TokenRevocationSpec, instant_of
 
 _LOG: Final = logging.getLogger(__name__)
 _BOUNDED: Final = "TokenRevocation"
@@ -38,6 +41,7 @@ class Kept:
         self._prunes = prunes
         self._counts: Counter[str] = Counter()
         self._spare: Counter[str] = Counter()
+        self._aside: defaultdict[str, set[ObjectRef]] = defaultdict(set)
         self._deleted = False
         self.objects: dict[ObjectRef, Parsed | Broken] = {}
         self.crowded: set[str] = set()
@@ -46,10 +50,16 @@ class Kept:
     def put(self, item: Parsed | Broken, now: Instant) -> None:
         """Keep an object, or what takes its place."""
         namespace = item.ref.namespace
-        if item.ref.kind != _BOUNDED or item.ref in self.objects:
+        idle = self._takes_no_room(item, now)
+        if item.ref in self.objects and idle is not (item.ref in self._aside[namespace]):
+            self.drop(item.ref)
+        if idle:
+            self._aside[namespace].add(item.ref)
+            self.objects[item.ref] = item
+        elif item.ref.kind != _BOUNDED or item.ref in self.objects:
             self.objects[item.ref] = item
         elif namespace in self.crowded:
-            if self._prunes and self._spare[namespace] < SPARE and _expired(item, now):
+            if self._prunes and self._spare[namespace] < SPARE and has_expired(item, now):
                 self._spare[namespace] += 1
                 self.objects[item.ref] = item
         else:
@@ -61,7 +71,8 @@ class Kept:
     def drop(self, ref: ObjectRef) -> None:
         """Forget an object that is gone."""
         gone = self.objects.pop(ref, None) is not None
-        if ref.kind != _BOUNDED:
+        if ref.kind != _BOUNDED or ref in self._aside[ref.namespace]:
+            self._aside[ref.namespace].discard(ref)
             return
         if ref.namespace in self.crowded:
             self._deleted = True
@@ -81,9 +92,21 @@ class Kept:
             return math.inf
         return RETRY if self._deleted else LOOK
 
+    def _takes_no_room(self, item: Parsed | Broken, now: Instant) -> bool:
+        # By our clock, too: what might still count takes room as any other.
+        if not (never_counted(item) and has_expired(item, now)):
+            return False
+        aside = self._aside[item.ref.namespace]
+        return item.ref in aside or len(aside) < LEFT
+
     def _give_up(self, namespace: str, now: Instant) -> None:
-        own = [item for ref, item in self.objects.items() if ref.kind == _BOUNDED and ref.namespace == namespace]
-        spared = [item for item in own if _expired(item, now)][:SPARE] if self._prunes else []
+        aside = self._aside[namespace]
+        own = [
+            item
+            for ref, item in self.objects.items()
+            if ref.kind == _BOUNDED and ref.namespace == namespace and ref not in aside
+        ]
+        spared = [item for item in own if has_expired(item, now)][:SPARE] if self._prunes else []
         for item in own:
             del self.objects[item.ref]
         self.objects.update((item.ref, item) for item in spared)
@@ -92,9 +115,3 @@ class Kept:
         self.crowded.add(namespace)
         words = "more than %d TokenRevocations, most of them in namespace `%s`: every token it could mean is refused"
         _LOG.error(words, self._most, namespace)
-
-
-def _expired(item: Parsed | Broken, now: Instant) -> bool:
-    return (
-        isinstance(item, Parsed) and isinstance(item.spec, TokenRevocationSpec) and instant_of(item.spec.expires) <= now
-    )

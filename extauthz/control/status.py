@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-from extauthz.control.moments import whole
+from extauthz.control.expiry import expires_of, never_counted
+from extauthz.control.moments import exact, whole
 from extauthz.control.objects import Written
 from extauthz.keys.jwks import KeyState
 from extauthz.model.time import Instant, read_instant
@@ -164,6 +165,11 @@ def _accepted(facts: Facts) -> _Said:
     own = [problem for problem in facts.problems if not problem.cause.of_reference]
     if own:
         return _Said("Accepted", "False", own[0].cause.value, _words(own))
+    expires = expires_of(facts.item)
+    if expires is not None and never_counted(facts.item):
+        told = f"{exact(expires)}, is earlier than its creation, {exact(Instant(facts.item.created))}"
+        words = f"it revokes nothing: `expires`, {told}. Write a later `expires`, or delete it wherever it is kept"
+        return _Said("Accepted", "False", "Expired", words)
     return _Said("Accepted", "True", "Accepted", "it has no mistakes")
 
 

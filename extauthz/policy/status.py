@@ -82,4 +82,4 @@ class TokenRevocationStatus:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     conditions: Conditions = ()
-    """`Accepted`: it has no mistakes. `ResolvedRefs`: its issuer is there."""
+    """`Accepted`: it has no mistakes, and was not over before it was created. `ResolvedRefs`: its issuer is there."""

@@ -17,7 +17,8 @@ from typing import Any, Final
 import pytest
 
 from extauthz.cli.demo.process import Process, poll_until
-from extauthz.control.controller import Controller, Post
+from extauthz.control import controller as controlling
+from extauthz.control.controller import TICK, Controller, Post
 from extauthz.control.leader import Timing
 from extauthz.control.rbac import TABLE, Mode
 from extauthz.control.watch import Pace
@@ -147,19 +148,45 @@ def test_the_newer_of_two_is_told_of_the_conflict(looked: Looked, run: Run) -> N
     looked.until("accesspolicy", "a", "Accepted", "True")
 
 
-def test_a_revocation_that_has_expired_is_pruned_and_no_other(looked: Looked, run: Run) -> None:
-    def revocation(name: str, hours: float) -> dict[str, Any]:
-        expires = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return obj(
-            "TokenRevocation", name, {"issuer": {"name": "corp"}, "jti": "x", "expires": expires}, looked.namespace
-        )
+def revocation(namespace: str, name: str, seconds: float) -> dict[str, Any]:
+    """One that expires so many seconds from now."""
+    expires = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return obj("TokenRevocation", name, {"issuer": {"name": "corp"}, "jti": "x", "expires": expires}, namespace)
 
-    looked.apply(issuer(looked.namespace), revocation("old", -1), revocation("just", -0.01), revocation("new", 1))
+
+def test_a_revocation_that_has_expired_is_pruned_and_no_other(
+    looked: Looked, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An object's age is the API server's to tell: `old` must get older than it may.
+    monkeypatch.setattr(controlling, "GRACE", 0.0)
+    old, new = (revocation(looked.namespace, name, seconds) for name, seconds in (("old", 5), ("new", 3600)))
+    looked.apply(issuer(looked.namespace), old, new)
     controller = run()
-    poll_until(lambda: not looked.get("tokenrevocation", "old"), None, "the end of `old`", 20.0)
+    poll_until(lambda: not looked.get("tokenrevocation", "old"), None, "the end of `old`", 30.0)
     looked.until("tokenrevocation", "new", "Accepted", "True")
-    assert looked.get("tokenrevocation", "just")
     assert controller.counts.pruned == 1
+
+
+def test_a_revocation_that_expired_before_it_was_created_is_left_and_its_author_told(looked: Looked, run: Run) -> None:
+    typo, just = (revocation(looked.namespace, name, seconds) for name, seconds in (("typo", -3600), ("just", -36)))
+    looked.apply(issuer(looked.namespace), typo, just)
+    controller = run()
+    told = looked.until("tokenrevocation", "typo", "Accepted", "False", "it revokes nothing: `expires`")
+    assert told["reason"] == "Expired"
+    looked.until("tokenrevocation", "just", "Accepted", "True")
+    poll_until(lambda: _warned(looked, "typo"), None, "an Event")
+    time.sleep(TICK + 1.0)
+    assert looked.get("tokenrevocation", "typo")
+    assert controller.counts.pruned == 0
+    looked.apply(revocation(looked.namespace, "typo", 3600))
+    looked.until("tokenrevocation", "typo", "Accepted", "True")
+
+
+def _warned(looked: Looked, name: str) -> bool:
+    events = looked.get("events.v1.events.k8s.io")["items"]
+    return ("Warning", "Expired", name) in [
+        (each["type"], each["reason"], each["regarding"]["name"]) for each in events
+    ]
 
 
 def test_cluster_wide_issuers_are_looked_after_with_the_install_namespace_and_by_nobody_else(

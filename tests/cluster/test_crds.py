@@ -93,7 +93,7 @@ def test_lint_judges_as_the_table_says(tmp_path: Path, row: Row) -> None:
     others = [each for each in COMPANIONS if each["metadata"]["name"] != row.object["metadata"]["name"]]
     (tmp_path / "row.yaml").write_text(json.dumps(row.object, ensure_ascii=False), "utf-8")
     (tmp_path / "others.yaml").write_text(json.dumps(listed(*others)), "utf-8")
-    _, found = lint(tmp_path, cluster=True)
+    _, found, _ = lint(tmp_path, cluster=True)
     assert all(mistake.file == "row.yaml" for mistake in found)
     if row.field is None:
         assert found == ()

@@ -23,7 +23,7 @@ from extauthz import __version__
 from extauthz.cli import main
 from extauthz.model.time import SystemClock
 from tests import issuing
-from tests.building import anonymous, obj, policy, with_token
+from tests.building import anonymous, obj, policy, revocation, with_token
 from tests.contract.running import Serve, run, serving, write
 from tests.redis.servers import wait_for
 from tests.unit.keys.servers import ca_pem
@@ -265,7 +265,7 @@ def test_lint_of_a_good_folder_exits_with_0(folder: Path) -> None:
     done = run("lint", folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 objects, no mistakes\n", "")
     done = run("lint", "--output", "json", folder)
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"objects": 2, "mistakes": []})
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"objects": 2, "mistakes": [], "notes": []})
 
 
 def test_lint_tells_every_mistake_with_its_place_and_exits_with_1(tmp_path: Path) -> None:
@@ -282,6 +282,16 @@ def test_lint_tells_every_mistake_with_its_place_and_exits_with_1(tmp_path: Path
     assert len(told["mistakes"]) == len(mistakes)
     assert {each["file"] for each in told["mistakes"]} == {"a.yaml", "b.yaml"}
     assert all(isinstance(each["line"], int) for each in told["mistakes"])
+
+
+def test_lint_notes_a_revocation_that_is_over_and_exits_with_0(folder: Path) -> None:
+    write(folder, "r.yaml", revocation("typo", jti="x", expires="2021-01-31T12:00:00Z"))
+    done = run("lint", folder)
+    note, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, "3 objects, no mistakes, 1 note")
+    assert "TokenRevocation shop/typo: spec.expires: has passed" in note
+    told = json.loads(run("lint", "--output", "json", folder).stdout)
+    assert [each["field"] for each in told["notes"]] == ["spec.expires"]
 
 
 def test_lint_of_what_is_no_folder_is_wrong_usage(tmp_path: Path) -> None:

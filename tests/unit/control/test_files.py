@@ -59,7 +59,7 @@ def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
     write(data, a=policy("a", anonymous("r")))
     (tmp_path / "..data").symlink_to(data.name)
     (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
-    assert lint(tmp_path) == (1, ())
+    assert lint(tmp_path) == (1, (), ())
 
 
 def test_a_link_that_leads_nowhere_hides_no_policy(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_file_is_read_whatever_its_name(tmp_path: Path) -> None:
     for name, said in ((b"\xe9.yaml", policy("a", anonymous("r"))), (b"\xe8.yaml", {"hosts": ["b.example"]})):
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text(yaml.safe_dump(said)[:-1])
     Path(os.fsdecode(bytes(tmp_path) + b"/\xea.yaml")).write_text("kind: AccessPolicy\nhosts: [c.example]\nx: [")
-    _, problems = lint(tmp_path)
+    _, problems, _ = lint(tmp_path)
     assert {problem.file for problem in problems} == {r"\udce8.yaml", r"\udcea.yaml"}
     assert outcome(tmp_path, "c.example") == "broken"
 
@@ -107,7 +107,7 @@ def test_authorities_that_cannot_be_read_are_a_mistake_of_the_issuer(tmp_path: P
         os.mkfifo(tmp_path / "ca")
     elif kind == "endless":
         (tmp_path / "ca").write_bytes(b"-" * (2 << 20))
-    _, (problem,) = lint(tmp_path)
+    _, (problem,), _ = lint(tmp_path)
     assert f"the file `{tmp_path / 'ca'}` of `caBundle`" in str(problem)
 
 
@@ -122,7 +122,7 @@ def test_a_mistake_is_told_with_file_and_line(tmp_path: Path) -> None:
         "spec:\n  hosts: [a.example]\n  rules:\n    - name: r\n      anonymous: true\n"
         "      reuse:\n        maxUses: 0\n"
     )
-    _, (mistake,) = lint(tmp_path)
+    _, (mistake,), _ = lint(tmp_path)
     where = "orders.yaml:10: AccessPolicy shop/orders: spec.rules[0].reuse.maxUses"
     assert str(mistake) == f"{where}: found `0`, allowed is at least 1"
 
@@ -130,7 +130,7 @@ def test_a_mistake_is_told_with_file_and_line(tmp_path: Path) -> None:
 def test_mistakes_that_show_only_when_compiled_are_told_too(tmp_path: Path) -> None:
     rule = {"name": "r", "token": {"issuers": [{"name": "gone"}], "audiences": ["x"]}}
     write(tmp_path, a=policy("a", rule))
-    _, (mistake,) = lint(tmp_path)
+    _, (mistake,), _ = lint(tmp_path)
     assert "there is no TokenIssuer shop/gone" in str(mistake)
     assert mistake.field == "spec.rules[0].token.issuers[0]"
 
@@ -143,7 +143,7 @@ def test_objects_that_stand_twice_are_refused_at_both_places(tmp_path: Path) -> 
         c=policy("other", anonymous("r"), hosts=("c.example",)),
     )
     assert [outcome(tmp_path, f"{name}.example") for name in "abc"] == ["broken", "broken", "other"]
-    _, mistakes = lint(tmp_path)
+    _, mistakes, _ = lint(tmp_path)
     assert {mistake.file for mistake in mistakes} == {"a.yaml", "b.yaml"}
 
 
@@ -247,7 +247,7 @@ def test_a_folder_has_no_targets_and_a_policy_for_one_makes_it_blind(tmp_path: P
     assert (fault.file, fault.field) == ("p.yaml", "spec.targetRefs")
     assert "is for a central service" in fault.message
     assert {each.field for each in lint(tmp_path)[1]} == {"spec.targetRefs"}
-    assert lint(tmp_path, cluster=True) == (2, ())
+    assert lint(tmp_path, cluster=True) == (2, (), ())
 
 
 @pytest.mark.parametrize("both", [[], "orders", [{"kind": "HTTPRoute", "name": "orders"}]])
@@ -336,11 +336,11 @@ def test_lint_tells_an_issuer_whose_key_file_is_of_no_use(tmp_path: Path, held: 
     file = tmp_path / "keys.json"
     if held is not None:
         file.write_text(held)
-    _, [mistake] = lint(tmp_path)
+    _, [mistake], _ = lint(tmp_path)
     assert (mistake.object, mistake.field) == ("TokenIssuer shop/a", "spec.keys")
     assert words.format(file=file) in mistake.message
     file.write_text(json.dumps(jwks("ec")))
-    assert lint(tmp_path) == (1, ())
+    assert lint(tmp_path) == (1, (), ())
 
 
 def test_lint_tells_an_issuer_whose_secret_is_of_no_use_and_quotes_nothing_of_it(tmp_path: Path) -> None:
@@ -355,12 +355,12 @@ def test_lint_tells_an_issuer_whose_secret_is_of_no_use_and_quotes_nothing_of_it
     ):
         if held is not None:
             (tmp_path / "secret").write_text(held)
-        _, [mistake] = lint(tmp_path)
+        _, [mistake], _ = lint(tmp_path)
         assert mistake.field == "spec.introspection"
         assert words in mistake.message
         assert "hunter" not in mistake.message
     (tmp_path / "secret").write_text("hunter2\n")
-    assert lint(tmp_path) == (1, ())
+    assert lint(tmp_path) == (1, (), ())
 
 
 @pytest.mark.parametrize("cluster", [False, True])
@@ -380,7 +380,7 @@ def test_lint_tells_an_issuer_none_of_whose_keys_in_the_folder_is_usable(tmp_pat
             "stringData": {"k": "x"},
         },
     )
-    _, mistakes = lint(tmp_path, cluster=cluster)
+    _, mistakes, _ = lint(tmp_path, cluster=cluster)
     assert [(each.object, each.field) for each in mistakes] == [
         ("TokenIssuer shop/inline", "spec.keys"),
         ("TokenIssuer shop/secret", "spec.keys"),
@@ -391,9 +391,19 @@ def test_lint_tells_an_issuer_none_of_whose_keys_in_the_folder_is_usable(tmp_pat
 
 def test_lint_tells_mistakes_of_revocations(tmp_path: Path) -> None:
     write(tmp_path, gone=[revocation("one", jti="a", sub="b"), revocation("two", jti="b")])
-    count, problems = lint(tmp_path)
+    count, problems, _ = lint(tmp_path)
     assert count == 2
     assert [str(problem) for problem in problems] == [
         "gone.yaml:11: TokenRevocation shop/one: spec.sub: unknown field; did you mean `subject`?",
         "gone.yaml:20: TokenRevocation shop/two: spec.issuer: there is no TokenIssuer shop/corp",
     ]
+
+
+def test_lint_notes_revocations_that_are_over(tmp_path: Path) -> None:
+    past = revocation("typo", jti="a", expires="2021-01-31T12:00:00Z")
+    write(tmp_path, gone=[past, revocation("good", jti="b"), revocation("broken", jti="c", expires="2021")])
+    _, mistakes, notes = lint(tmp_path, now=Instant(NOW))
+    [note] = map(str, notes)
+    assert note.startswith("gone.yaml:7: TokenRevocation shop/typo: spec.expires: has passed, so it revokes nothing")
+    assert not {*mistakes} & {*notes}
+    assert lint(tmp_path).notes == ()

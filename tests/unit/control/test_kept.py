@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from extauthz.control import controller, kept
 from extauthz.control.events import Applied, Deleted, Listed, Resource
 from extauthz.control.kept import LOOK, RETRY, SPARE
 from extauthz.control.objects import Objects
 from extauthz.control.resources import watched
+from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
 from tests import issuing
 from tests.building import NOW, moment, obj, policy, revocation, with_token
@@ -152,6 +154,89 @@ def test_who_prunes_still_sees_what_has_expired_in_a_crowded_namespace() -> None
     assert held.kept("bank") == 3
     held.list(*revoked("bank", *range(SPARE + 50), expires=moment(NOW - 1)))
     assert held.kept("bank") == SPARE
+
+
+def born_expired(namespace: str, *numbers: int, **said: Any) -> list[dict[str, Any]]:
+    """Revocations that were over before they were created."""
+    found = revoked(namespace, *numbers, **({"expires": moment(NOW - 7200)} | said))
+    for each in found:
+        each["metadata"]["creationTimestamp"] = moment(NOW - 60)
+    return found
+
+
+@pytest.mark.parametrize("prunes", [False, True])
+def test_those_that_were_over_before_they_were_created_take_no_room(prunes: bool) -> None:
+    held = Held(prunes=prunes)
+    typos = born_expired("bank", *range(100, 120))
+    held.list(*typos, *revoked("bank", *range(MOST)))
+    assert (held.kept("bank"), held.objects.crowded()) == (MOST + 20, frozenset())
+    assert held.answers("id-100") == ALL_GOOD
+    # One that goes makes no room, as it took none.
+    held.gone(typos[0])
+    held.take(*revoked("bank", 50))
+    assert (held.kept("bank"), held.objects.crowded()) == (19, frozenset({"bank"}))
+
+
+def test_those_beyond_the_number_that_is_left_take_room_and_are_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (kept, controller):
+        monkeypatch.setattr(module, "LEFT", 5)
+    held = Held(prunes=True)
+    held.list(*born_expired("bank", *range(7)), *born_expired("shop", 1), *revoked("bank", *range(50, 50 + MOST - 3)))
+    assert (held.kept("bank"), held.objects.crowded()) == (MOST + 4, frozenset())
+    expired = controller._expired(held.objects.picture().objects, Instant(NOW))
+    assert [item.ref.name for item, _ in expired] == ["r005", "r006"]
+    held.take(*revoked("bank", 90, 91))
+    assert held.objects.crowded() == {"bank"}
+    # Those that are left keep their status, those to be pruned are spared.
+    assert held.kept("bank") == 7
+
+
+def test_one_that_goes_leaves_its_place_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "LEFT", 1)
+    held = Held()
+    held.list(*revoked("bank", *range(MOST)), *born_expired("bank", 20))
+    held.gone(*born_expired("bank", 20))
+    held.take(*born_expired("bank", 21))
+    assert held.objects.crowded() == frozenset()
+
+
+def test_one_that_is_not_over_by_our_clock_counts_and_takes_room() -> None:
+    held = Held()
+    ahead = born_expired("bank", 3, expires=moment(NOW + 60))
+    ahead[0]["metadata"]["creationTimestamp"] = moment(NOW + 7200)
+    held.list(*ahead, *revoked("bank", *range(50, 50 + MOST - 1)))
+    assert held.answers("id-3")["bank/own"] == "token_revoked"
+    held.take(*revoked("bank", 90))
+    assert held.objects.crowded() == {"bank"}
+
+
+def test_one_that_is_mended_takes_room_and_one_that_is_mistyped_gives_it_back() -> None:
+    held = Held(prunes=True)
+    held.list(*born_expired("bank", 20), *revoked("bank", *range(MOST)))
+    held.take(*born_expired("bank", 3))
+    assert (held.kept("bank"), held.objects.crowded()) == (MOST + 1, frozenset())
+    assert held.answers("id-3") == ALL_GOOD
+    held.take(*born_expired("bank", 20, expires=moment(NOW + 60)))
+    assert (held.kept("bank"), held.objects.crowded()) == (MOST + 1, frozenset())
+    assert held.answers("id-20")["bank/own"] == "token_revoked"
+    held.take(*born_expired("bank", 3, expires=moment(NOW + 60)))
+    assert held.objects.crowded() == {"bank"}
+
+
+def test_in_a_crowded_namespace_they_are_no_reason_to_look_again() -> None:
+    held = Held(prunes=True)
+    held.list(*revoked("bank", *range(MOST + 1)), *born_expired("bank", 50, 51))
+    held.gone(*born_expired("bank", 50))
+    assert (held.kept("bank"), held.objects.relist_after(REVOCATIONS)) == (1, LOOK)
+
+
+def test_what_expired_after_it_was_created_is_pruned_and_what_expired_before_is_left() -> None:
+    held = Held(prunes=True)
+    over = born_expired("bank", 1, expires=moment(NOW - 301))
+    over[0]["metadata"]["creationTimestamp"] = moment(NOW - 302)
+    held.list(*over, *revoked("bank", 2, expires=moment(NOW - 301)), *born_expired("bank", 3))
+    found = controller._expired(held.objects.picture().objects, Instant(NOW))
+    assert [(item.ref.name, expires) for item, expires in found] == [("r001", NOW - 301), ("r002", NOW - 301)]
 
 
 def test_a_list_that_breaks_off_changes_nothing() -> None:

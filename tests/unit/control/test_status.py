@@ -28,6 +28,8 @@ INLINE = {"issuer": issuing.ISSUER, "audiences": ["a"], "keys": {"inline": issui
 ISSUER = obj("TokenIssuer", "corp", INLINE)
 REVOCATION = obj("TokenRevocation", "r", {"issuer": {"name": "corp"}, "jti": "x", "expires": "2030-01-31T12:00:00Z"})
 ALL = Serving(live=2, as_it_stands=2)
+TYPO = obj("TokenRevocation", "r", {"issuer": {"name": "corp"}, "jti": "x", "expires": "2021-01-31T12:00:00Z"},
+           created="2026-01-31T12:00:00Z")  # fmt: skip
 GOOD_KEYS = Keys(usable=True, ids=("k1",), fetched=NOW)
 
 
@@ -124,6 +126,9 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
     ("an endpoint without its Secret", facts_of(OPAQUE), "Ready", "False", "RefNotFound", "see `ResolvedRefs`"),
     ("a bad issuer", facts_of(BAD_ISSUER), "Ready", "False", "Invalid", "see `Accepted`"),
     ("a revocation", facts_of(REVOCATION, ISSUER), "ResolvedRefs", "True", "ResolvedRefs", ""),
+    ("a revocation", facts_of(REVOCATION, ISSUER), "Accepted", "True", "Accepted", ""),
+    ("a revocation of the past", facts_of(TYPO, ISSUER), "Accepted", "False", "Expired", "2021-01-31T12:00:00Z, is"),
+    ("a revocation of the past", facts_of(TYPO, ISSUER), "ResolvedRefs", "True", "ResolvedRefs", ""),
     (
         "a revocation of nobody's",
         facts_of(REVOCATION),
@@ -180,6 +185,7 @@ def test_active_shows_how_many_of_how_many() -> None:
         facts_of(ISSUER, keys=GOOD_KEYS),
         facts_of(ISSUER),
         facts_of(REVOCATION),
+        facts_of(TYPO),
     ],
     ids=lambda facts: str(facts.item.ref),
 )
@@ -260,6 +266,28 @@ def test_only_what_turned_is_told() -> None:
     assert [(turn.type, turn.bad) for turn in turned(bad, good)] == [("ResolvedRefs", False)]
     assert turned(bad, bad) == ()
     assert turned(before, good) == ()
+
+
+def test_a_revocation_that_was_over_before_it_was_created_is_told_by_an_event() -> None:
+    [turn] = turned({}, after(facts_of(TYPO, ISSUER)).written.status)
+    assert (turn.type, turn.reason, turn.bad) == ("Accepted", "Expired", True)
+
+
+# Revocations that were over before they were there
+
+
+@pytest.mark.parametrize(
+    ("created", "reason"),
+    [
+        ("2021-01-31T12:05:00Z", "Expired"),
+        ("2021-01-31T12:04:59Z", "Accepted"),
+        ("2021-01-30T12:00:00Z", "Accepted"),
+        (None, "Accepted"),
+    ],
+)
+def test_so_far_clocks_may_differ(created: str | None, reason: str) -> None:
+    facts = facts_of(obj("TokenRevocation", "r", TYPO["spec"], created=created), ISSUER)
+    assert said(facts)["Accepted"]["reason"] == reason
 
 
 # Keys
