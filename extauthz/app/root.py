@@ -148,10 +148,12 @@ class App:
     def notes(self) -> dict[str, str]:
         """What is wrong and does not keep us from being ready: the last policies and keys serve on."""
         faults = () if self._snapshot is None else self._policies.faults
+        asked = self._desk.readings()
         wrong = {
             "policies": mistakes_note(self._policies.problems),
             "source": "; ".join(map(str, faults)),
             "keys": "; ".join(self._unfetched()),
+            "introspection": "; ".join(f"{ref}: {each.problem}" for ref, each in asked.items() if each.problem),
             "store": (self._shared and self._shared.note()) or "",
             "pepper": "" if self._pepper_file is None else self._pepper_file.problem,
             "tls": "" if self._tls is None else self._tls.problem,

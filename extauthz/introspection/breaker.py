@@ -28,12 +28,17 @@ class Breaker:
         self.problem: str | None = None
         """What was wrong the last time; None after an answer."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it failed so often in a row that it is left alone."""
+        return self._failures >= THRESHOLD
+
     def admit(self, now: float) -> Unanswered | None:
         """Why not to ask now; None to ask. The one question that is let through to see must be told of after."""
         wait = self._closed_from - now
         if wait > 0:
             return Unanswered(f"{self.problem}; it is asked again soon", Seconds(wait))
-        if self._failures >= THRESHOLD:
+        if self.is_open:
             if self._probing:
                 return Unanswered(f"{self.problem}; it is being asked again", Seconds(1.0))
             self._probing = True
@@ -50,7 +55,7 @@ class Breaker:
         self._probing = False
         self.problem = answer.detail
         self._failures += 1
-        if self._failures >= THRESHOLD:
+        if self.is_open:
             pause = min(_FIRST_PAUSE * 2 ** min(self._failures - THRESHOLD, 16), _LONGEST_PAUSE)
             self._closed_from = now + pause * (0.5 + 0.5 * self._random.random())
         if answer.retry_after is not None:

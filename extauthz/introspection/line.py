@@ -261,14 +261,26 @@ class Line:
         self._answered(job, answer)
         with self._wake:
             self._count(answer, seconds)
+            was_open = self._breaker.is_open
             if isinstance(answer, Unanswered) and not answer.of_this_token:
                 self._breaker.failed(answer, self._clock.monotonic())
             else:
                 self._breaker.succeeded()
+            turned = self._breaker.is_open is not was_open
             if self._jobs.get(job.key) is job:
                 del self._jobs[job.key]
+        if turned:
+            self._tell(was_open=was_open)
         job.answer = answer
         job.done.set()
+
+    def _tell(self, *, was_open: bool) -> None:
+        if was_open:
+            _LOG.warning("the introspection endpoint of %s answers again", self.endpoint.ref)
+        else:
+            _LOG.warning(
+                "the introspection endpoint of %s is left alone for a while: %s", self.endpoint.ref, self.problem
+            )
 
     def _count(self, answer: Answer, seconds: float) -> None:
         outcome = Told.ACTIVE if isinstance(answer, Active) else Told.INACTIVE

@@ -25,6 +25,7 @@ from extauthz.model.time import SystemClock
 from tests import issuing
 from tests.building import anonymous, obj, policy, revocation, with_token
 from tests.contract.running import Serve, run, serving, write
+from tests.introspecting import OPAQUE, SECRET, endpoint, issuer
 from tests.redis.servers import wait_for
 from tests.unit.keys.servers import ca_pem
 from tests.unit.server.serving import key_pair, tls_files
@@ -196,6 +197,24 @@ def test_readiness_names_a_mistake_in_a_policy_until_it_is_mended(folder: Path, 
         )
         broken.unlink()
         wait_for(lambda: not policies_note(), "the end of the note")
+
+
+def test_readiness_names_an_introspection_endpoint_that_does_not_answer_until_it_does(tmp_path: Path) -> None:
+    with endpoint() as server:
+        rule = {"name": "all", "token": {"issuers": [{"name": "opaque"}], "audiences": ["orders-api"]}}
+        write(tmp_path, "policies.yaml", SECRET, issuer(server.url), policy("a", rule, hosts=("api.example",)))
+        (tmp_path / "token").write_text(OPAQUE)
+        server.otherwise = (503, {}, b"")
+        with serving(tmp_path, "--admin", "127.0.0.1:0", "--allow-http-loopback", "true") as served:
+
+            def note() -> str:
+                run("check", "--address", served.address, "https://api.example/", "--token-file", tmp_path / "token")
+                with urllib.request.urlopen(f"{served.admin}/readyz", timeout=10) as answer:
+                    return str(json.load(answer)["notes"].get("introspection", ""))
+
+            assert note() == f"TokenIssuer shop/opaque: `{server.url}` answers with HTTP status 503"
+            server.otherwise = {"active": False}
+            wait_for(lambda: not note(), "the end of the note")
 
 
 def test_serve_removes_its_socket(folder: Path, tmp_path: Path) -> None:

@@ -200,7 +200,9 @@ def test_two_issuers_with_one_endpoint_do_not_share_answers() -> None:
         assert made.look(question(server.url, ref=other)) is None
 
 
-def test_an_endpoint_that_fails_again_and_again_is_left_alone_and_asked_again_later() -> None:
+def test_an_endpoint_that_fails_again_and_again_is_left_alone_and_asked_again_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     clock = FakeClock()
     with endpoint() as server, desk(server.url, clock) as made:
         server.otherwise = (503, {}, b"")
@@ -214,6 +216,11 @@ def test_an_endpoint_that_fails_again_and_again_is_left_alone_and_asked_again_la
         clock.advance(1.0)
         assert isinstance(ask(made, question(server.url), clock), Active)
         assert made.readings()[REF].problem is None
+        of = f"the introspection endpoint of {REF}"
+        assert caplog.messages == [
+            f"{of} is left alone for a while: `{server.url}` answers with HTTP status 503",
+            f"{of} answers again",
+        ]
 
 
 def test_what_is_remembered_is_given_while_the_endpoint_is_left_alone() -> None:
