@@ -15,7 +15,7 @@ from extauthz.cli.demo.process import poll_until
 from extauthz.control.files import lint
 from extauthz.policy.parse import Broken, parse
 from extauthz.policy.schema import definitions
-from tests.building import obj
+from tests.building import anonymous, obj, policy
 from tests.cluster.access import Access
 from tests.parity.altered import altered
 from tests.parity.row import Row
@@ -108,6 +108,53 @@ def test_the_api_server_and_the_parser_agree_on_objects_that_nobody_thought_of(a
         if bool(refused) != isinstance(found, Broken):
             apart.append((raw["spec"], refused, found))
     assert apart == []
+
+
+TYPO = policy("typo", anonymous("r", path={"exact": "/x"}, methds=["GET"]))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("apply",),
+        ("create",),
+        ("apply", "--server-side"),
+        ("apply", "--server-side", "--validate=false"),
+    ],
+    ids=" ".join,
+)
+def test_kubectl_refuses_a_mistyped_field_as_the_page_says(access: Access, shop: str, command: tuple[str, ...]) -> None:
+    done = access.kubectl(*command, "-f", "-", stdin=json.dumps(_in(shop, TYPO)))
+    assert done.returncode == 1
+    assert "methds" in done.stderr
+
+
+@pytest.mark.parametrize(("command", "warned"), [("false", False), ("warn", True)])
+def test_a_mistyped_field_is_dropped_where_the_page_says(
+    access: Access, shop: str, tmp_path: Path, command: str, warned: bool
+) -> None:
+    done = access.kubectl("apply", f"--validate={command}", "-f", "-", stdin=json.dumps(_in(shop, TYPO)))
+    assert (done.returncode, "methds" in done.stderr) == (0, warned)
+    kept = json.loads(access.kubectl("get", "accesspolicy", "typo", "-n", shop, "-o", "json").stdout)
+    assert kept["spec"]["rules"][0]["match"] == [{"path": {"exact": "/x"}}]
+    (tmp_path / "typo.yaml").write_text(json.dumps(TYPO))
+    [mistake] = lint(tmp_path, cluster=True).mistakes
+    assert "did you mean `methods`?" in mistake.message
+
+
+def test_a_patch_drops_a_mistyped_field_with_a_warning_as_the_page_says(access: Access, shop: str) -> None:
+    good = policy("patched", anonymous("r", path={"exact": "/x"}, methods=["GET"]))
+    done = access.kubectl("apply", "-f", "-", stdin=json.dumps(_in(shop, good)))
+    assert done.returncode == 0, done.stderr
+    patch = json.dumps({"spec": {"rules": TYPO["spec"]["rules"]}})
+    done = access.kubectl("patch", "accesspolicy", "patched", "-n", shop, "--type=merge", "-p", patch)
+    assert (done.returncode, "methds" in done.stderr) == (0, True)
+    kept = json.loads(access.kubectl("get", "accesspolicy", "patched", "-n", shop, "-o", "json").stdout)
+    assert kept["spec"]["rules"][0]["match"] == [{"path": {"exact": "/x"}}]
+
+
+def _in(namespace: str, raw: dict[str, Any]) -> dict[str, Any]:
+    return {**raw, "metadata": {**raw["metadata"], "namespace": namespace}}
 
 
 def test_the_largest_policy_is_within_the_budget_of_cel(access: Access, shop: str) -> None:
