@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extauthz.model.time import Instant, Seconds, SystemClock
-from extauthz.replay.redis.connect import Lane
+from extauthz.replay.redis.connect import Lane, Target
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import Codec, Request, commit_script
 from extauthz.replay.spend import Bind, Grace, Mark, Rate, Room, Spend, Unmarked, Use
@@ -126,3 +128,28 @@ def test_a_server_that_lost_the_script_is_given_it_and_counts_each_once(server: 
         assert [each[1] for each in run(lane, request, request, request) if isinstance(each, list)] == [
             before - 1, before - 2, before - 3
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("octets", [b"-MOVED 1\r\n", b"*3\r\n-ASK 1 here\r\n:0\r\n:0\r\n", b"hello\r\n"])
+def test_an_answer_that_cannot_be_read_is_the_trouble_of_all_its_requests(octets: bytes) -> None:
+    requests = [Codec().write((Use(key=b"k" * 16, max_uses=9, until=UNTIL),), None, CLOCK.now())] * 3
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer = server.accept()[0]
+            with peer:
+                peer.recv(1 << 20)
+                peer.sendall(octets)
+                peer.recv(1)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        lane = Lane(Target(host="127.0.0.1", port=server.getsockname()[1]), commit_script(), CLOCK.monotonic)
+        try:
+            found = run(lane, *requests)
+        finally:
+            lane.close()
+            thread.join()
+    assert ["could not be asked (InvalidResponse)" in each.detail for each in found if isinstance(each, Trouble)] == [
+        True
+    ] * 3

@@ -250,3 +250,6 @@ class Lane:
             return self._connection.read_response(disable_decoding=True, timeout=timeout, disconnect_on_error=False)
         except redis.exceptions.ResponseError as error:
             return error
+        except ValueError as error:
+            # The driver takes it for granted that a redirection names a slot, a host and a port.
+            raise redis.exceptions.InvalidResponse from error
