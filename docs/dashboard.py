@@ -366,6 +366,21 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "How far behind the machine's clock is; 0 in a healthy process.",
                 (("extauthz_clock_stepped_back_seconds{@} > 0", "{{instance}}"),),
             ),
+            Panel(
+                "TLS certificates: life left",
+                "percentunit",
+                "Of the certificate that a server shows to its callers; below 0 they refuse it.",
+                (
+                    (
+                        (
+                            "(extauthz_tls_certificate_not_after_timestamp_seconds{@} - time())"
+                            " / (extauthz_tls_certificate_not_after_timestamp_seconds{@}"
+                            " - extauthz_tls_certificate_not_before_timestamp_seconds{@})"
+                        ),
+                        "{{instance}}",
+                    ),
+                ),
+            ),
         ),
     ),
     (

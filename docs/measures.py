@@ -97,6 +97,7 @@ def _families() -> Iterator[Metric]:
         endpoints={issuer: LineReadings("https://corp.example/introspect", {}, (0,) * 11, 0.0, None)},
         store_keys=1,
         store_capacity=2,
+        certificate=(Instant(1.0), Instant(9.0)),
         source_silent=Seconds(1.0),
         shared_store=SharedStoreReadings(
             up=True,

@@ -275,6 +275,7 @@ class App:
             shared_store=None if self._shared is None else _shared(self._shared.state()),
             peppers=len(self._pepper.all),
             clock_stepped_back=self._clock.stepped_back(),
+            certificate=None if self._tls is None else self._tls.certificate,
             source_silent=Seconds(self._policies.silent_for()),
             source_trouble=bool(self._policies.faults),
             crowded=len(self._policies.crowded),

@@ -136,6 +136,12 @@ class TlsWatch:
         self.problem = ""
         """Why not, for people; empty when all is well."""
 
+    @property
+    def certificate(self) -> tuple[Instant, Instant] | None:
+        """From when to when the certificate that new connections get is good; None where that cannot be known."""
+        life = self._life
+        return None if life is None else (Instant(life.begins.timestamp()), Instant(life.ends.timestamp()))
+
     def look(self) -> None:
         """Look at the files. The first look takes them for good: the server has just begun with them."""
         try:

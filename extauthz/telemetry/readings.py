@@ -69,6 +69,8 @@ class Readings:
     peppers: int = 1
     """How many peppers counts go under."""
     clock_stepped_back: Seconds = Seconds(0.0)
+    certificate: tuple[Instant, Instant] | None = None
+    """From when to when the certificate that clients are shown is good; None without TLS."""
     source_silent: Seconds = Seconds(math.inf)
     """Since the source of policies last confirmed what is known; infinite before the first time."""
     source_trouble: bool = False
@@ -107,6 +109,24 @@ def families(readings: Readings) -> Iterator[Metric]:
         "extauthz_clock_stepped_back_seconds",
         "How far the machine's clock was set back behind the time that decisions go by; 0 in a healthy process.",
         readings.clock_stepped_back,
+    )
+    yield from _certificate(readings)
+
+
+def _certificate(readings: Readings) -> Iterator[Metric]:
+    if readings.certificate is None:
+        return
+    begins, ends = readings.certificate
+    name = "extauthz_tls_certificate"
+    yield GaugeMetricFamily(
+        f"{name}_not_before_timestamp_seconds",
+        "Unix time from which the certificate that callers are shown is good; absent without TLS.",
+        begins,
+    )
+    yield GaugeMetricFamily(
+        f"{name}_not_after_timestamp_seconds",
+        "Unix time after which callers refuse that certificate, unless its file is renewed; absent without TLS.",
+        ends,
     )
 
 

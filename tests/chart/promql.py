@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     r"""|(?P<word>[a-zA-Z_$][\w:$]*)|(?P<mark>=~|!~|!=|==|>=|<=|[-+*/%^<>=(){}\[\],@])"""
 )
 _FUNCTIONS = frozenset(
-    ("absent", "changes", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum", "topk")
+    ("absent", "changes", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum", "time", "topk")
 )
 _GROUPING = frozenset(("by", "without", "on", "ignoring", "group_left", "group_right"))
 _OPERATORS = frozenset(("and", "or", "unless", "bool", "offset"))

@@ -198,6 +198,7 @@ def test_a_certificate_that_clients_refuse_for_its_time_is_told(
     begins, ends = cert.not_valid_before_utc, cert.not_valid_after_utc
     watch = TlsWatch(files, clock := FakeClock(begins.timestamp() - 1))
     watch.look()
+    assert watch.certificate == (begins.timestamp(), ends.timestamp())
     assert watch.problem.endswith(f"tls.crt`: it is good from {begins:%Y-%m-%dT%H:%M:%SZ} on")
     for wall, problem in (
         (begins.timestamp(), ""),

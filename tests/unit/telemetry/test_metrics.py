@@ -126,6 +126,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
         peppers=2,
         store_capacity=50,
         clock_stepped_back=Seconds(12.0),
+        certificate=(Instant(900.0), Instant(4500.0)),
         source_silent=Seconds(70.0),
         source_trouble=True,
         crowded=2,
@@ -144,6 +145,8 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
     assert value(shown, "extauthz_peppers") == 2
     assert value(shown, "extauthz_store_capacity") == 50
     assert value(shown, "extauthz_clock_stepped_back_seconds") == 12
+    assert value(shown, "extauthz_tls_certificate_not_before_timestamp_seconds") == 900
+    assert value(shown, "extauthz_tls_certificate_not_after_timestamp_seconds") == 4500
     assert value(shown, "extauthz_source_silent_seconds") == 70
     assert value(shown, "extauthz_source_trouble") == 1
     assert value(shown, "extauthz_crowded_namespaces") == 2
