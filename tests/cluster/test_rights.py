@@ -18,6 +18,7 @@ import yaml
 from kubernetes import client
 
 from extauthz.cli.demo.process import poll_until
+from extauthz.control.expiry import GRACE
 from tests import issuing
 from tests.building import obj, policy
 from tests.chart.rendering import CHART, run
@@ -88,8 +89,8 @@ def used(apiserver: ApiServer, account: Account) -> Rights:
     return found
 
 
-def moment(hours: float) -> str:
-    return (dt.datetime.now(dt.UTC) + dt.timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def moment(seconds: float) -> str:
+    return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def key_data(namespace: str) -> Iterator[dict[str, Any]]:
@@ -112,8 +113,9 @@ def everything(namespace: str, iss: str, *, cluster_wide: str = "") -> list[dict
         policy(
             "lost", {"name": "r", "token": {"issuers": [{"name": "nobody"}]}}, hosts=("l.example",), namespace=namespace
         ),
-        obj("TokenRevocation", "live", {**revocation, "expires": moment(1)}, namespace),
-        obj("TokenRevocation", "over", {**revocation, "expires": moment(-1)}, namespace),
+        obj("TokenRevocation", "live", {**revocation, "expires": moment(3600)}, namespace),
+        # Not over when it is created, by as much as clocks may differ, and over soon.
+        obj("TokenRevocation", "over", {**revocation, "expires": moment(5 - GRACE)}, namespace),
     ]
     if cluster_wide:
         found.append(
