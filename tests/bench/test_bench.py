@@ -12,6 +12,8 @@ from bench.__main__ import BENCHMARKS, main
 from bench.calling import LOAD, _doubts
 from bench.measure import Effort, Figure, Row, Target, Variant, interleave, ratio
 
+pytestmark = pytest.mark.usefixtures("collector")
+
 
 def run(folder: Path, name: str) -> dict[str, object]:
     """The JSON of one benchmark with tiny counts."""

@@ -12,6 +12,8 @@ from bench.soak.tokens import Tokens
 from bench.soak.traffic import Probe, Request, Spent, Tally
 from extauthz.cli.demo.stage import Reply
 
+pytestmark = pytest.mark.usefixtures("collector")
+
 
 def test_a_store_with_too_little_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "_ROOM", 0.5)

@@ -19,6 +19,7 @@ def test_what_lives_long_is_seldom_gone_through_by_the_collector(tmp_path: Path)
     listen = (parse_address("127.0.0.1:0"),)
     app = App(Settings(policies=tmp_path, listen=listen, admin=None, decision_log=LogSink.OFF))
     young = gc.get_threshold()[:2]
+    gc.set_threshold(*young, 10)
     gc.unfreeze()
     app.start()
     try:
