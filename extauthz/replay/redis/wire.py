@@ -150,7 +150,7 @@ class Codec:
         match reply:
             case [0, int(remaining), 0, int(now)]:
                 outcome: Outcome = Committed(remaining if remaining >= 0 else None)
-            case [1, int(at), int(wait), int(now)] if at < len(spends):
+            case [1, int(at), int(wait), int(now)] if 0 <= at < len(spends):
                 outcome = Refused(spends[at], _wait(wait))
             case [2, int(), 0, int(now)]:
                 outcome = Unavailable(_LATE)

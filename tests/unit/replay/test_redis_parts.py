@@ -347,7 +347,7 @@ def test_replies_are_read_and_foreign_ones_are_none() -> None:
     late = CODEC.read([2, 0, 0, now], spends)
     assert late is not None
     assert isinstance(late.outcome, Unavailable)
-    for foreign in (None, b"OK", 0, [], [0], [3, 0, 0, now], [1, 2, 0, now], [b"0", 1, 0, now]):
+    for foreign in (None, b"OK", 0, [], [0], [3, 0, 0, now], [1, 2, 0, now], [1, -1, 0, now], [b"0", 1, 0, now]):
         assert CODEC.read(foreign, spends) is None
     for foreign in (None, [3], [3, now, 0], [0, 1, 0, now]):
         assert CODEC.read_look(foreign, spends) is None
