@@ -18,11 +18,13 @@ from bench.soak.growth import LONG_RUN, SHORT_RUN, WARM_UP, Growth
 from bench.soak.outcome import Outcome
 from bench.soak.rotation import Rotation
 from bench.soak.traffic import Probe, Request, Sender, Spent, Tally
+from extauthz.cli.asking import ask_admin
 from extauthz.cli.demo.issuer import Issuer
 from extauthz.cli.demo.stage import Stage
 from extauthz.model.time import MAX_CLOCK_SKEW, SystemClock
 
 _SENDERS: Final = 4
+_PATIENCE: Final = 10.0
 _OPTIONS: Final = ("--token-cache-size", "1000", "--log-level", "warning")
 _UNSURE_SHARE: Final = 0.01
 """Of all requests may be denied for being in doubt, or get no answer: the machine has others to serve."""
@@ -194,10 +196,8 @@ class Run:
 
     def _drive(self, stage: Stage, changing: Changing, senders: list[Sender]) -> _Seen:
         bounds = (LONG_RUN, _FULL / self.seconds) if self.seconds >= _LONG else (SHORT_RUN, WARM_UP)
-        seen, quarters = (
-            _Seen(Growth(*bounds), Growth(*bounds)),
-            {self.seconds * each // 4: each for each in range(1, 5)},
-        )
+        seen = _Seen(Growth(*bounds), Growth(*bounds))
+        quarters = {self.seconds * each // 4: f"{25 * each} %" for each in range(1, 5)}
         for sender in senders:
             sender.start()
         started = time.monotonic()
@@ -209,7 +209,7 @@ class Run:
             seen.ours.add(second / self.seconds, resident(stage.sidecar.process.pid))
             seen.envoys.add(second / self.seconds, resident(stage.envoy.process.pid))
             if second + 1 in quarters:
-                seen.keys[f"{25 * quarters[second + 1]} %"] = _keys(stage)
+                seen.keys[quarters[second + 1]] = _keys(stage)
         for sender in senders:
             sender.stop()
         for sender in senders:
@@ -243,8 +243,7 @@ def _percentiles(seconds: list[float]) -> dict[str, float]:
 def _keys(stage: Stage) -> int:
     """How many keys our store holds, by our own metrics."""
     admin = stage.sidecar.said().partition("admin on ")[2].split(maxsplit=1)[0]
-    with urllib.request.urlopen(f"{admin}/metrics") as page:
-        lines = page.read().decode().splitlines()
+    lines = ask_admin(admin, "/metrics", _PATIENCE).body.decode().splitlines()
     return next(int(float(line.split()[1])) for line in lines if line.startswith("extauthz_store_keys "))
 
 
