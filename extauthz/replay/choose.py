@@ -11,11 +11,10 @@ from extauthz.model.time import Clock, Seconds
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.redis import ClusterStore, Options, RedisStore, SharedStore, Target, Tls
 from extauthz.replay.room import Quotas
+from extauthz.replay.store import ATTEMPT_TTL
 from extauthz.replay.unshared import WORDS, UnsharedStore
 
 _LOG: Final = logging.getLogger(__name__)
-_ATTEMPT_TTL: Final = Seconds(3.0)
-"""How long Envoy's repetition of a Check is known."""
 _MARGIN: Final = Seconds(1.0)
 """By how much longer than a commit may take its attempt is known, for what is on its way when that time is over."""
 
@@ -38,7 +37,7 @@ def shared_store(settings: Settings, store: StoreAddress, clock: Clock) -> Share
     """The shared store, not started yet."""
     options = Options(
         deadline=settings.store_deadline,
-        attempt_ttl=Seconds(max(_ATTEMPT_TTL, settings.store_deadline + _MARGIN)),
+        attempt_ttl=Seconds(max(ATTEMPT_TTL, settings.store_deadline + _MARGIN)),
         connections=settings.store_connections,
         namespace=namespace_of(settings),
         allow_eviction=settings.store_allow_eviction,

@@ -17,7 +17,7 @@ from extauthz.replay.expiring import Expiring
 from extauthz.replay.rate import RateLog
 from extauthz.replay.room import Account, Group, grouped, paid_until
 from extauthz.replay.spend import Asked, Bind, Count, Mark, Rate, Room, Spend, Unmarked, Use
-from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
+from extauthz.replay.store import ATTEMPT_TTL, Committed, Left, Outcome, Refused, Unavailable
 
 _Value = TypeVar("_Value")
 
@@ -41,7 +41,7 @@ class _Attempt:
 class MemoryStore:
     """Counts in this process, behind one lock. A commit takes microseconds, so waiting for it does too."""
 
-    def __init__(self, clock: Clock, capacity: int = 1_000_000, attempt_ttl: Seconds = Seconds(3.0)) -> None:
+    def __init__(self, clock: Clock, capacity: int = 1_000_000, attempt_ttl: Seconds = ATTEMPT_TTL) -> None:
         """Hold at most `capacity` keys, of any kind; know a repeated attempt again for `attempt_ttl` seconds.
 
         Raises ValueError for a capacity below 1.

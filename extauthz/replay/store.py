@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from extauthz.model.time import Seconds
 from extauthz.model.verdict import NoTruth
 from extauthz.replay.spend import Spend
+
+ATTEMPT_TTL: Final = Seconds(3.0)
+"""How long Envoy's repetition of a Check is known, unless a commit may take as long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from extauthz.replay.redis.facts import Facts, read_facts
 from extauthz.replay.redis.sentinel import find_primary
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.wire import Codec, Reply, Request, Script, commit_script
+from extauthz.replay.store import ATTEMPT_TTL
 
 _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.05
@@ -46,7 +47,7 @@ class Options:
 
     deadline: Seconds = Seconds(0.1)
     """The longest that one commit waits, in the queue and for its answer together."""
-    attempt_ttl: Seconds = Seconds(3.0)
+    attempt_ttl: Seconds = ATTEMPT_TTL
     """How long an attempt is known again. INVARIANT of what serves: longer than the deadline, or a commit that is sent
     again when its connection broke would be counted twice, and be refused for its own use."""
     connections: int = 2

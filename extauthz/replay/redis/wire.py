@@ -18,7 +18,7 @@ from extauthz.replay.redis.fields import FIELDS, MICROSECONDS, Argument, Paid, f
 from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.room import grouped
 from extauthz.replay.spend import Bind, Mark, Spend, Unmarked
-from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
+from extauthz.replay.store import ATTEMPT_TTL, Committed, Left, Outcome, Refused, Unavailable
 
 FORMAT: Final = b"x1:"
 """Begins every key, after the namespace; a change of what keys or values mean gets another number."""
@@ -94,7 +94,7 @@ class Codec:
 
     namespace: bytes = b""
     """Begins every key, so that one server may hold several installations."""
-    attempt_ttl: Seconds = Seconds(3.0)
+    attempt_ttl: Seconds = ATTEMPT_TTL
     tagged: bool = False
     """Whether keys carry a hash tag, which says where they lie in a cluster."""
 
