@@ -47,7 +47,8 @@ Groups: TypeAlias = "tuple[Group, ...]"
 
 def grouped(spends: tuple[Spend, ...]) -> Groups:
     """The spends of a commit, in their order."""
-    return tuple(_groups(spends))
+    asked = tuple([each for each in spends if not isinstance(each, Room)])
+    return (Group(asked, ()),) if len(asked) == len(spends) else tuple(_groups(spends))
 
 
 def _groups(spends: tuple[Spend, ...]) -> Iterator[Group]:

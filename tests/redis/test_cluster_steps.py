@@ -20,7 +20,7 @@ from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.redis.steps import Steps, can_be_given_back, groups_of
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.waiting import at_once
-from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.redis.wire import Codec, Request
 from extauthz.replay.spend import Bind, Grace, Mark, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused
 
@@ -62,7 +62,7 @@ class Ways:
         """Ask the server."""
         return self.lane.run([request], CLOCK.monotonic() + 20)[0]
 
-    async def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+    async def commit(self, request: Request, tag: bytes) -> Outcome | Trouble:
         assert all(b"{" + tag + b"}" in key for key in request.keys)
         number, self.commits = self.commits, self.commits + 1
         if self.fault is None or number != self.at:
@@ -82,7 +82,7 @@ class Ways:
                 self.late.append(request)
                 return GONE
 
-    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
+    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Outcome | Trouble:
         reply = self.run(request)
         seen = CODEC.read_look(reply, request.spends) or CODEC.read(reply, request.spends)
         assert seen is not None, (reply, tag)
@@ -100,7 +100,7 @@ class Ways:
         for request in self.late:
             self.run(request)
 
-    def _read(self, request: Request) -> Reply:
+    def _read(self, request: Request) -> Outcome:
         reply = CODEC.read(self.run(request), request.spends)
         assert reply is not None
         return reply

@@ -21,7 +21,7 @@ from extauthz.replay.redis.survey import Survey
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.waiting import BLOCKING, Waiting, at_once
 from extauthz.replay.redis.ways import Ways
-from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.redis.wire import Codec, Request
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Then, Unavailable
 
@@ -131,7 +131,7 @@ class ClusterStore:
         tag = groups[0].tag if groups else b""
         way = _Way(self, waiting, until, until)
         reply = await way.commit(self._codec.write(spends, attempt, now, tag), tag)
-        return self._unavailable(reply) if isinstance(reply, Trouble) else reply.outcome
+        return self._unavailable(reply) if isinstance(reply, Trouble) else reply
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""
@@ -215,13 +215,13 @@ class _Way:
     until: float
     """And until when they are given back."""
 
-    async def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+    async def commit(self, request: Request, tag: bytes) -> Outcome | Trouble:
         return await self._go(request, tag, self.forward, Node.commit)
 
     async def look(self, request: Request, tag: bytes) -> tuple[Left, ...] | Trouble:
         return await self._go(request, tag, self.forward, Node.look)
 
-    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
+    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Outcome | Trouble:
         return await self._go(request, tag, self.forward, Node.foresee)
 
     async def give_back(self, request: Request, tag: bytes) -> Trouble | None:

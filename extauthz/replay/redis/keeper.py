@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -20,7 +20,7 @@ from extauthz.replay.redis.connect import CannotConnect, Lane, Target
 from extauthz.replay.redis.facts import Facts, read_facts
 from extauthz.replay.redis.sentinel import find_primary
 from extauthz.replay.redis.trouble import Redirect, Trouble
-from extauthz.replay.redis.wire import Codec, Reply, Request, Script, commit_script
+from extauthz.replay.redis.wire import Codec, Request, Script, commit_script
 from extauthz.replay.store import ATTEMPT_TTL
 
 _LOG: Final = logging.getLogger(__name__)
@@ -31,10 +31,9 @@ _RANDOM: Final = secrets.SystemRandom()
 
 
 class Crossed(NamedTuple):
-    """A reply, and between which monotonic instants the server made it."""
+    """A reply, and when by monotonic time it was received."""
 
     reply: object
-    sent: float
     received: float
 
 
@@ -77,7 +76,7 @@ class Keeper:
         breaker: Breaker,
         crossings: Crossings,
         *,
-        observe: Callable[[Reply, float, float], None],
+        observe: Callable[[Sequence[object], float, float], None],
         probe: Callable[[], Request],
     ) -> None:
         """`observe` is told of the reply to each `probe`, and when by monotonic time that was sent and received."""
@@ -251,10 +250,9 @@ class Keeper:
             return
         if isinstance(entry, Trouble):
             raise CannotConnect(entry)
-        reply = self._codec.read(entry, ())
-        if reply is None:
+        if self._codec.read(entry, ()) is None:
             raise CannotConnect(Trouble("other", f"the store {self._target} gave an answer that is none"))
-        self._observe(reply, sent, self._clock.monotonic())
+        self._observe([entry], sent, self._clock.monotonic())
 
     def _connect(self) -> Lane:
         return Lane(self._at, self._script, self._clock.monotonic, self._options.wait_replicas)

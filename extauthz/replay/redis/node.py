@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -19,9 +19,8 @@ from extauthz.replay.redis.keeper import Crossed, Crossings, Keeper, Options
 from extauthz.replay.redis.server_clock import ServerClock
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.waiting import Waiting
-from extauthz.replay.redis.wire import Codec, Reply, Request
-from extauthz.replay.spend import Spend
-from extauthz.replay.store import Committed, Left
+from extauthz.replay.redis.wire import Codec, Request, told_at
+from extauthz.replay.store import Committed, Left, Outcome
 
 _LOG: Final = logging.getLogger(__name__)
 _LEAST_TO_LEAD: Final = 0.2
@@ -79,7 +78,7 @@ class Node:
         with self._lock:
             return self._commits, self._batches
 
-    async def commit(self, request: Request, deadline: float, waiting: Waiting) -> Reply | Trouble:
+    async def commit(self, request: Request, deadline: float, waiting: Waiting) -> Outcome | Trouble:
         """What the script answers to a commit, by this deadline of the monotonic clock."""
         crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
@@ -87,24 +86,26 @@ class Node:
         reply = self._codec.read(crossed.reply, request.spends)
         if reply is None:
             return self._odd()
-        self._observe(reply, crossed.sent, crossed.received)
-        doubtful = isinstance(reply.outcome, Committed) and self._doubts(request.spends, crossed.received)
+        doubtful = isinstance(reply, Committed) and self._doubts(request, crossed.received)
         return self._jumped() if doubtful else reply
 
     async def look(self, request: Request, deadline: float, waiting: Waiting) -> tuple[Left, ...] | Trouble:
         """What the script answers to a look, by this deadline of the monotonic clock."""
         seen = await self.foresee(request, deadline, waiting)
-        return self._odd() if isinstance(seen, Reply) else seen
+        return seen if isinstance(seen, (tuple, Trouble)) else self._odd()
 
-    async def foresee(self, request: Request, deadline: float, waiting: Waiting) -> tuple[Left, ...] | Reply | Trouble:
-        """What it would answer to a step, by this deadline; a Reply where it answered the attempt before."""
+    async def foresee(
+        self, request: Request, deadline: float, waiting: Waiting
+    ) -> tuple[Left, ...] | Outcome | Trouble:
+        """What it would answer to a step, by this deadline; an Outcome where it answered the attempt before."""
         crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
             return crossed
         left = self._codec.read_look(crossed.reply, request.spends)
         if left is None:
-            return self._codec.read(crossed.reply, request.spends) or self._odd()
-        return self._jumped() if self._doubts(request.spends, crossed.received) else left
+            outcome = self._codec.read(crossed.reply, request.spends)
+            return self._odd() if outcome is None else outcome
+        return self._jumped() if self._doubts(request, crossed.received) else left
 
     async def give_back(self, request: Request, deadline: float, waiting: Waiting) -> Trouble | None:
         """None when the script says that nothing of a step is counted any more."""
@@ -172,12 +173,13 @@ class Node:
             sent = self._clock.monotonic()
             entries = lane.run([ticket.work for ticket in batch], deadline)
             received = self._clock.monotonic()
+            self._observe(entries, sent, received)
             self._account(entries)
             returned = self._give_back(lane, entries)
         finally:
             if not returned:
                 self._keeper.lost(lane)
-        found = [entry if isinstance(entry, Trouble) else Crossed(entry, sent, received) for entry in entries]
+        found = [entry if isinstance(entry, Trouble) else Crossed(entry, received) for entry in entries]
         self._crossings.settle(zip(batch, found, strict=True))
 
     def _probe(self) -> Request:
@@ -185,8 +187,11 @@ class Node:
         attempt = None if tag is None else secrets.token_bytes(16)
         return self._codec.write((), attempt, self._clock.now(), tag or b"")
 
-    def _doubts(self, spends: tuple[Spend, ...], received: float) -> bool:
-        return self._server_clock.doubts(spends, self._clock.now(), received)
+    def _doubts(self, request: Request, received: float) -> bool:
+        self._server_clock.mind(request.spends, request.asked)
+        # The wall clock is asked only where the server's is in doubt.
+        ahead = self._server_clock.ahead(received)
+        return ahead > 0.0 and self._server_clock.doubts(request.spends, self._clock.now(), received)
 
     def _jumped(self) -> Trouble:
         ahead = format_duration(round(self._server_clock.ahead(self._clock.monotonic())))
@@ -195,8 +200,10 @@ class Node:
     def _odd(self) -> Trouble:
         return Trouble("other", f"the store {self._target} gave an answer that is none")
 
-    def _observe(self, reply: Reply, sent: float, received: float) -> None:
-        jump = self._server_clock.observe(reply.server_time, sent, received)
+    def _observe(self, replies: Iterable[object], sent: float, received: float) -> None:
+        """Take note of the server's time. INVARIANT: before anybody reads one of these replies."""
+        told = told_at(replies)
+        jump = None if told is None else self._server_clock.observe(told, sent, received)
         if jump:
             _LOG.error(
                 "the clock of the store %s jumped ahead by %s: uses were forgotten that much early",

@@ -132,20 +132,19 @@ def _run(work: Work) -> None:
 class _Baton:
     """Has one coroutine go on."""
 
-    __slots__ = ("_alarms", "_go_on", "_lock", "_next", "is_set")
+    __slots__ = ("_alarms", "_go_on", "_next", "is_set")
 
     def __init__(self, go_on: Callable[[Work], None], alarms: _Alarms) -> None:
         self._go_on = go_on
         self._alarms = alarms
-        self._lock = threading.Lock()
         self.is_set = False
-        self._next: Work | None = None
+        self._next: list[Work] = []
+        """What goes on, until somebody has it do so."""
 
     def set(self) -> None:
-        with self._lock:
-            self.is_set, work, self._next = True, self._next, None
-        if work is not None:
-            self._go_on(work)
+        self.is_set = True
+        if self._next:
+            self._release()
 
     async def wait(self, seconds: float) -> None:
         if not self.is_set:
@@ -153,10 +152,16 @@ class _Baton:
             await _Until(self._park)
 
     def _park(self, work: Work) -> None:
-        with self._lock:
-            if not self.is_set:
-                self._next = work
-                return
+        self._next.append(work)
+        if self.is_set:
+            self._release()
+
+    def _release(self) -> None:
+        try:
+            work = self._next.pop()
+        except IndexError:
+            # INVARIANT: who sets and who parks each look at what the other wrote, and `pop` lets one of them have it.
+            return
         self._go_on(work)
 
 

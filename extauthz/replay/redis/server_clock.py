@@ -55,10 +55,15 @@ class ServerClock:
         """By how much keys may have been dropped early; 0.0 when no jump is minded any more. `now` is monotonic."""
         return Seconds(self._ahead if now < self._minded_until else 0.0)
 
+    def mind(self, spends: tuple[Spend, ...], asked: Instant) -> None:
+        """Take note of how long the keys of these live, which were asked for at this wall time."""
+        ends = [spend.until for spend in spends if not isinstance(spend, (Rate, Room))]
+        if ends and max(ends) - asked > self._longest_life:
+            with self._lock:
+                self._longest_life = max(self._longest_life, max(ends) - asked)
+
     def doubts(self, spends: tuple[Spend, ...], wall: Instant, now: float) -> bool:
         """Whether the count of one of these may have been dropped early. `wall` is wall time, `now` monotonic."""
-        ends = [spend.until for spend in spends if not isinstance(spend, (Rate, Room))]
-        self._longest_life = max(self._longest_life, max(ends, default=wall) - wall)
         ahead = self.ahead(now)
         # A mark can be made whatever was forgotten; and what asks for one stands beside a use that ends earlier.
         return ahead > 0.0 and any(

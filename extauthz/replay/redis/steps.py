@@ -27,7 +27,7 @@ from extauthz.model.time import Instant
 from extauthz.replay.redis.fields import Paid
 from extauthz.replay.redis.slots import tag_of
 from extauthz.replay.redis.trouble import Trouble
-from extauthz.replay.redis.wire import Codec, Reply, Request
+from extauthz.replay.redis.wire import Codec, Request
 from extauthz.replay.room import grouped
 from extauthz.replay.spend import Count, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Left, Outcome, Refused, Unavailable
@@ -39,11 +39,11 @@ _ATTEMPT_BYTES: Final = 16
 class Way(Protocol):
     """How a request comes to the node that holds a tag's slot, and what comes back in time."""
 
-    async def commit(self, request: Request, tag: bytes) -> Reply | Trouble:
+    async def commit(self, request: Request, tag: bytes) -> Outcome | Trouble:
         """What is answered to a commit."""
 
-    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Reply | Trouble:
-        """What would be answered to a step; a Reply where the attempt was answered before."""
+    async def foresee(self, request: Request, tag: bytes) -> tuple[Left, ...] | Outcome | Trouble:
+        """What would be answered to a step; an Outcome where the attempt was answered before."""
 
     async def give_back(self, request: Request, tag: bytes) -> Trouble | None:
         """None when nothing of it is counted for this try any more."""
@@ -130,16 +130,16 @@ class Steps:
         for group in self._groups:
             reply = await self._way.commit(self._requests[group], group.tag)
             match reply:
-                case Reply(outcome=Committed(remaining=left)):
+                case Committed(remaining=left):
                     held.append(group)
                     remaining += [] if left is None else [left]
-                case Reply(outcome=outcome):
-                    await self._give_back(held)
-                    return await self._refused(outcome, group)
                 case Trouble():
                     # Once it was sent, nobody knows whether it is counted.
                     await self._give_back([*held, group] if reply.sent else held)
                     return reply
+                case outcome:
+                    await self._give_back(held)
+                    return await self._refused(outcome, group)
         return Committed(min(remaining, default=None))
 
     async def _foresee(self) -> Outcome | Trouble | None:

@@ -6,7 +6,7 @@ Durations cross, never instants: the server counts on its own clock, so it may d
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain
@@ -28,6 +28,8 @@ _LATE: Final = "the token's time ran out before its use could be counted"
 _MARK_BYTES: Final = 16
 _ONLY_LOOK: Final = 0
 _LOOK_FIELDS: Final = 4
+_REPLY_FIELDS: Final = 4
+"""Of each reply but that to a look; the last of them is the server's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Request(NamedTuple):
     """One commit, ready to be sent."""
 
     spends: tuple[Spend, ...]
+    asked: Instant
+    """When it was asked for: wall time."""
     keys: tuple[bytes, ...]
     arguments: tuple[Argument, ...]
     repeatable: bool
@@ -74,12 +78,11 @@ def is_commit(reply: object) -> bool:
     return isinstance(reply, list) and reply[:1] == [0]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the script answered, and when by the server's clock."""
-
-    outcome: Outcome
-    server_time: Instant
+def told_at(replies: Iterable[object]) -> Instant | None:
+    """When the script gave the last of these replies, by the server's clock; None where none of them says."""
+    times = [reply[3] for reply in replies if isinstance(reply, list) and len(reply) == _REPLY_FIELDS]
+    last = max((time for time in times if isinstance(time, int)), default=None)
+    return None if last is None else Instant(last / MICROSECONDS)
 
 
 def commit_script() -> Script:
@@ -112,14 +115,14 @@ class Codec:
         if paid:
             for spend, counts in zip(spends, paid, strict=True):
                 arguments += holding(spend, counts, now, self.attempt_ttl)
-            return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
+            return Request(spends, now, tuple(keys), tuple(arguments), attempt is not None)
         for group in grouped(spends):
             first = len(arguments) // FIELDS + 1
             for count in group.asked:
                 arguments += fields_of(count, now)
             for room in group.rooms:
                 arguments += (b"q", room.most, 1, first, first + len(group.asked) - 1)
-        return Request(spends, tuple(keys), tuple(arguments), attempt is not None)
+        return Request(spends, now, tuple(keys), tuple(arguments), attempt is not None)
 
     def write_step(
         self, spends: tuple[Spend, ...], attempt: bytes, now: Instant, tag: bytes, name: bytes, paid: Paid = ()
@@ -139,26 +142,28 @@ class Codec:
     def write_look(self, spends: tuple[Spend, ...], now: Instant, paid: Paid = ()) -> Request:
         """The request for a look, which counts nothing."""
         commit = self.write(spends, None, now, paid=paid)
-        return Request(spends, commit.keys, (_ONLY_LOOK, *commit.arguments[1:]), repeatable=True)
+        return commit._replace(arguments=(_ONLY_LOOK, *commit.arguments[1:]), repeatable=True)
 
     def keys(self, spends: tuple[Spend, ...]) -> tuple[bytes, ...]:
         """Where the spends are counted, in their order."""
-        return tuple(self._key(tag_of(each) if self.tagged else b"", each.key, letter(each)) for each in spends)
+        if self.tagged:
+            return tuple([self._key(tag_of(each), each.key, letter(each)) for each in spends])
+        begin = self.namespace + FORMAT
+        return tuple([begin + each.key + letter(each) for each in spends])
 
-    def read(self, reply: object, spends: tuple[Spend, ...]) -> Reply | None:
+    def read(self, reply: object, spends: tuple[Spend, ...]) -> Outcome | None:
         """The outcome that a reply tells; None for a reply that is none of ours."""
         match reply:
-            case [0, int(remaining), 0, int(now)]:
-                outcome: Outcome = Committed(remaining if remaining >= 0 else None)
-            case [1, int(at), int(wait), int(now)] if 0 <= at < len(spends):
-                outcome = Refused(spends[at], _wait(wait))
-            case [2, int(), 0, int(now)]:
-                outcome = Unavailable(_LATE)
-            case [4, 0, 0, int(now)]:
-                outcome = Unavailable(_RETURNED)
+            case [0, int(remaining), 0, int()]:
+                return Committed(remaining if remaining >= 0 else None)
+            case [1, int(at), int(wait), int()] if 0 <= at < len(spends):
+                return Refused(spends[at], _wait(wait))
+            case [2, int(), 0, int()]:
+                return Unavailable(_LATE)
+            case [4, 0, 0, int()]:
+                return Unavailable(_RETURNED)
             case _:
                 return None
-        return Reply(outcome, Instant(now / MICROSECONDS))
 
     def is_given_back(self, reply: object) -> bool:
         """Whether a reply says that nothing of a step is counted for its try any more."""

@@ -14,7 +14,7 @@ from extauthz.replay.redis.breaker import Breaker
 from extauthz.replay.redis.facts import Facts, read_facts
 from extauthz.replay.redis.server_clock import ServerClock
 from extauthz.replay.redis.trouble import Trouble, of_error
-from extauthz.replay.redis.wire import Codec, answers, command
+from extauthz.replay.redis.wire import Codec, answers, command, told_at
 from extauthz.replay.spend import Bind, Grace, Rate, Use
 from extauthz.replay.store import Committed, Refused, Unavailable
 
@@ -114,7 +114,8 @@ def test_two_jumps_add_up_and_are_minded_for_an_hour_or_the_longest_life() -> No
     assert clock.ahead(20.1 + 3600) == 0.0
     assert not clock.doubts((use(1.0),), WALL, 20.1 + 3600)
     long = ServerClock()
-    long.doubts((use(7200.0),), WALL, 0.0)
+    long.mind((use(7200.0),), WALL)
+    long.mind((use(1.0),), WALL)
     long.observe(Instant(50_000.0), 0.0, 0.1)
     long.observe(Instant(50_100.0), 1.0, 1.1)
     assert long.ahead(7000.0) > 0
@@ -340,17 +341,28 @@ def test_replies_are_read_and_foreign_ones_are_none() -> None:
         (1, 1, 1_500_000, now): Refused(spends[1], Seconds(1.5)),
     }
     for reply, outcome in outcomes.items():
-        read = CODEC.read(list(reply), spends)
-        assert read is not None
-        assert read.outcome == outcome
-        assert read.server_time == 1_790_000_000.0
-    late = CODEC.read([2, 0, 0, now], spends)
-    assert late is not None
-    assert isinstance(late.outcome, Unavailable)
+        assert CODEC.read(list(reply), spends) == outcome
+    assert isinstance(CODEC.read([2, 0, 0, now], spends), Unavailable)
     for foreign in (None, b"OK", 0, [], [0], [3, 0, 0, now], [1, 2, 0, now], [1, -1, 0, now], [b"0", 1, 0, now]):
         assert CODEC.read(foreign, spends) is None
     for foreign in (None, [3], [3, now, 0], [0, 1, 0, now]):
         assert CODEC.read_look(foreign, spends) is None
+
+
+def test_the_time_of_a_call_is_that_of_its_last_reply() -> None:
+    now = 1_790_000_000_000_000
+    replies: list[object] = [Trouble("other", "no"), [0, 1, 0, now], [1, 0, -1, now + 2_000_000], [5, 1, 0, now]]
+    assert told_at(replies) == 1_790_000_002.0
+    for silent in (
+        [],
+        [None],
+        [Trouble("other", "no")],
+        [[3, now]],
+        [[3, now, 0, -1, 1, 0]],
+        [[0, 1, 0, b"1"]],
+        [b"1234"],
+    ):
+        assert told_at(silent) is None
 
 
 def test_requests_of_one_call_come_one_behind_the_other_each_with_the_number_of_its_parts() -> None:
