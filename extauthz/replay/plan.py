@@ -316,7 +316,9 @@ def _told_apart(by: LimitBy, limit: Limit, case: _Case) -> Parts | Refusal:
         case _:
             assert_never(by)
     if value is None:
-        return _missing(limit, f"claim `{limit.claim}`" if by is LimitBy.CLAIM else by.value.lower(), case)
+        word = by.value.lower()
+        mapped = f"{word} (`mapping.{word}` of {token.trust.ref})"
+        return _missing(limit, f"claim `{limit.claim}`" if by is LimitBy.CLAIM else mapped, case)
     name = limit.claim or "" if by is LimitBy.CLAIM else ""
     return (*_issuer(token), name, value if isinstance(value, bytes) else canonical(value))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, format_duration
-from extauthz.model.token import Demand, Trust
+from extauthz.model.token import Demand
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.claims import Verified
 from extauthz.tokens.quoting import quote_all
@@ -30,7 +30,7 @@ def refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
     lifetime = verified.expires - (now if verified.issued is None else verified.issued)
     longest = trust.max_lifetime if demand.max_lifetime is None else min(trust.max_lifetime, demand.max_lifetime)
     if lifetime > longest:
-        return _too_long(lifetime, longest, trust)
+        return _too_long(verified, lifetime, longest, now)
     return None
 
 
@@ -42,6 +42,7 @@ def _out_of_time(verified: Verified, now: Instant) -> Refusal:
         return Refusal(Reason.TOKEN_EXPIRED, f"the token expired {since} ago, {skew}", issuer=trust.ref)
     wait = format_duration(window.opens - now)
     words = f"the token begins to be valid in {wait}, {skew}: `nbf` or `iat` lies ahead of this clock"
+    words += _in_milliseconds(verified.issued or window.opens, now)
     return Refusal(Reason.TOKEN_NOT_YET_VALID, words, issuer=trust.ref)
 
 
@@ -49,7 +50,7 @@ def _for_others(verified: Verified, wanted: frozenset[str], how: str = "") -> Re
     trust = verified.token.trust
     found = " and ".join(quote_all(audience) for audience in verified.audience_claims) or "nobody"
     wants = (
-        f"one of {quote_all(wanted)} is wanted (`audiences` of the rule, or else of {trust.ref})"
+        f"one of {quote_all(wanted)} is wanted, byte for byte (`audiences` of the rule, or else of {trust.ref})"
         if wanted
         else "neither the rule nor the issuer names an audience"
     )
@@ -67,9 +68,12 @@ def _hint(verified: Verified) -> str:
     return ""
 
 
-def _too_long(lifetime: float, longest: float, trust: Trust) -> Refusal:
-    lives, allowed = format_duration(lifetime), format_duration(longest)
-    words = (
-        f"the token lives for {lives}, allowed are {allowed} (the lower `maxLifetime` of the rule and of {trust.ref})"
-    )
-    return Refusal(Reason.TOKEN_TOO_LONG_LIVED, words, issuer=trust.ref)
+def _too_long(verified: Verified, lifetime: float, longest: float, now: Instant) -> Refusal:
+    ref, lives, allowed = verified.token.trust.ref, format_duration(lifetime), format_duration(longest)
+    words = f"the token lives for {lives}, allowed are {allowed} (the lower `maxLifetime` of the rule and of {ref})"
+    return Refusal(Reason.TOKEN_TOO_LONG_LIVED, words + _in_milliseconds(verified.expires, now), issuer=ref)
+
+
+def _in_milliseconds(at: float, now: Instant) -> str:
+    """What an operator should know of a time that lies some ten thousands of years ahead."""
+    return "; it seems to be in milliseconds, and times are in seconds (RFC 7519, section 2)" if at > 500 * now else ""

@@ -18,7 +18,7 @@ from extauthz.model.step import Step
 from extauthz.model.time import BEYOND_TIME, MAX_CLOCK_SKEW, AcceptanceWindow, Instant, Seconds
 from extauthz.model.token import ClaimPath, RolesShape, Tenants, Trust, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
-from extauthz.tokens.quoting import quote
+from extauthz.tokens.quoting import kind_of, quote
 
 MAX_AUDIENCES: Final = 64
 MAX_JTI: Final = 512
@@ -127,7 +127,7 @@ def _time(claims: Mapping[str, Json], name: str) -> Instant | None:
         return None
     value = claims[name]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Unfit(f"`{name}` is {quote(value)}, not a number")
+        raise _Unfit(f"`{name}` is {'the text ' if isinstance(value, str) else ''}{quote(value)}, not a number")
     if not 0 < value < BEYOND_TIME:
         raise _Unfit(f"`{name}` is {quote(value)}, not a time between 1 and 2^53 seconds")
     return Instant(value)
@@ -157,9 +157,18 @@ def _check_required(claims: Mapping[str, Json], trust: Trust) -> None:
             raise _Unfit(f"the claim `{path}` is missing; {trust.ref} lists it in `claimPresent`")
     for path, wanted in trust.claim_equals.items():
         if not same_json(claim_at(claims, path), wanted):
-            raise _Unfit(f"the claim `{path}` is not {quote(wanted)}, as `claimEquals` of {trust.ref} demands")
+            raise _Unfit(f"the claim `{path}` {_unequal(claim_at(claims, path), wanted)} of {trust.ref} demands")
     if trust.tenants is not None:
         _check_tenant(claims, trust.tenants)
+
+
+def _unequal(found: Json, wanted: Json) -> str:
+    """How a claim differs from what its issuer's settings want. Its value may name somebody, and is not told."""
+    if found is None:
+        return f"is missing, and not {quote(wanted)}, as `claimEquals`"
+    if kind_of(found) != kind_of(wanted):
+        return f"is {kind_of(found)}, and not {kind_of(wanted)} {quote(wanted)}, as `claimEquals`"
+    return f"is not {quote(wanted)}, as `claimEquals`"
 
 
 def _instead(name: str) -> str:
@@ -254,7 +263,7 @@ def _gives_way(claims: Mapping[str, Json], standard: ClaimPath, paths: tuple[Cla
 def _check_text(value: Json, path: ClaimPath, longest: int | None) -> str:
     if not isinstance(value, str) or not value:
         mend = "; `mapping.subject` can list another claim after it" if path == "sub" and value == "" else ""
-        raise _Unfit(f"`{path}` is not a text, or an empty one{mend}")
+        raise _Unfit(f"`{path}` is {kind_of(value)}, wanted is a text that is not empty{mend}")
     if longest is not None and len(value) > longest:
         raise _Unfit(f"`{path}` has {len(value)} characters, allowed are {longest}")
     return value
@@ -289,7 +298,10 @@ def _roles(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...], shape: Role
         case list(), RolesShape.NAMES if all(isinstance(item, str) for item in value):
             return frozenset(map(str, value)) - {""}
         case _:
-            raise _Unfit(f"the roles in `{path}` are not as `rolesShape` says, which is `{shape.value}`")
+            wanted = "an object" if shape is RolesShape.OBJECT_KEYS else "a text or an array of texts"
+            other = "; `ObjectKeys` takes an object's names" if isinstance(value, dict) else ""
+            found = "an array of other things" if isinstance(value, list) else kind_of(value)
+            raise _Unfit(f"the roles in `{path}` are {found}, and `rolesShape: {shape.value}` takes {wanted}{other}")
 
 
 def _first(claims: Mapping[str, Json], paths: tuple[ClaimPath, ...]) -> ClaimPath | None:

@@ -34,6 +34,23 @@ def quote(value: Json) -> str:
             return "an object"
 
 
+def kind_of(value: Json) -> str:
+    """Which kind of value it is, where the value itself is not shown."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a truth value"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text" if value else "an empty text"
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+
+
 def quote_all(words: Iterable[str]) -> str:
     """Words in order, each in backticks, and how many more there are."""
     ordered = sorted(words)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from extauthz.keys.jwk import Key, KeySet, signature_holds
+from extauthz.keys.algorithm import ALGORITHMS
+from extauthz.keys.jwk import MAX_TRIED, Key, KeySet, signature_holds
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
@@ -32,13 +33,20 @@ def refuse_algorithm(trust: Trust, jws: Jws) -> Refusal | None:
     if jws.alg in trust.algorithms:
         return None
     accepted = quote_all(trust.algorithms)
-    hint = (
-        "such a token is signed with a shared secret and is for its issuer alone"
-        if jws.alg.startswith("HS")
-        else f"add {quote(jws.alg)} to its `algorithms` if that is meant"
-    )
-    words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: {hint}"
+    words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: {_other_algorithm(jws.alg)}"
     return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref, at=Step.ALGORITHM)
+
+
+def _other_algorithm(alg: str) -> str:
+    """What an operator can do about an algorithm that an issuer does not accept."""
+    if alg.startswith("HS"):
+        return (
+            "such a token is signed with a shared secret, and whoever can check it can make it; let the issuer sign"
+            " with a key pair"
+        )
+    if alg not in ALGORITHMS:
+        return "no `algorithms` can name it, since it cannot be checked here; let the issuer sign with another"
+    return f"add {quote(alg)} to its `algorithms` if that is meant"
 
 
 def find_keys(trust: Trust, jws: Jws, claims: Mapping[str, Json], key_set: KeySet) -> tuple[Key, ...] | Refusal:
@@ -66,8 +74,16 @@ def check_signature(trust: Trust, jws: Jws, keys: tuple[Key, ...]) -> str | Refu
     for key in keys:
         if signature_holds(key, jws.alg, jws.signing_input, jws.signature):
             return "" if isinstance(key.material, bytes) else key.thumbprint
-    words = f"the signature does not fit the key {_which(jws)} and `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws)}"
+    fits = "does not fit the key with this `kid`" if jws.kid is not None else f"fits none of {_tried(keys)}"
+    words = f"the signature {fits}, for `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws)}"
     return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
+
+
+def _tried(keys: tuple[Key, ...]) -> str:
+    """The keys that a token without `kid` was tried with."""
+    if len(keys) < MAX_TRIED:
+        return "the keys, as the token names none by `kid`"
+    return f"the {MAX_TRIED} keys that are tried for a token without `kid` (let the issuer name its key)"
 
 
 def _which(jws: Jws) -> str:
@@ -83,7 +99,14 @@ def _named(trust: Trust, claims: Mapping[str, Json]) -> tuple[str, str]:
 def _unused(jws: Jws, key_set: KeySet) -> str:
     """Why the set's own key of that name is not used: often one of the issuer's settings lets it in."""
     why = next((skipped.why for skipped in key_set.skipped if skipped.kid == jws.kid), None)
-    return "" if why is None else f"; the key of that name in its set is not used: {why}"
+    if why is not None:
+        return f"; the key of that name in its set is not used: {why}"
+    others = {alg for key in key_set.keys if key.kid == jws.kid for alg in key.algorithms}
+    if jws.kid is not None and others:
+        return f"; the key of that name in its set is for {quote_all(others)} alone"
+    if jws.kid is not None and any(key.kid is None and jws.alg in key.algorithms for key in key_set.keys):
+        return "; a key without `kid` is in its set, and such a key is for tokens without `kid`"
+    return ""
 
 
 def _hint(jws: Jws) -> str:

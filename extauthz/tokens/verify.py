@@ -34,6 +34,10 @@ _TIME: Final = frozenset({Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID, Reas
 """What may be different at another time; how long a token lives, where it has no `iat` and what is left counts."""
 _PUBLISHED: Final = Seconds(300.0)
 """How long after it signs its first token a key may be lacking in a set that is fetched: sets are kept on the way."""
+_NAMELESS: Final = (
+    "the token has no `iss`, so nobody can tell whose it is: let the issuer write one; only JWT-SVIDs go without, by"
+    " `trustDomain`"
+)
 _Keys: TypeAlias = Mapping[IssuerRef, KeyState]
 
 
@@ -213,7 +217,8 @@ def candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] 
         return Refusal(Reason.ISSUER_UNTRUSTED, f"the token has no `iss`, and its `sub` does not begin with {wanted}")
     iss = claims.get("iss")
     if not isinstance(iss, str):
-        return Refusal(Reason.TOKEN_MALFORMED, f"`iss` is {quote(iss)}, not a text", at=Step.ISSUER)
+        words = f"`iss` is {quote(iss)}, not a text" if "iss" in claims else _NAMELESS
+        return Refusal(Reason.TOKEN_MALFORMED, words, at=Step.ISSUER)
     wanted = quote_all({name for trust in demand.issuers for name in trust.names})
     words = f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte; `issuerAliases` adds another form"
     return Refusal(Reason.ISSUER_UNTRUSTED, words)

@@ -10,6 +10,7 @@ from extauthz.model.step import Step
 from extauthz.model.time import Instant
 from extauthz.model.token import VerifiedToken
 from extauthz.model.verdict import Refusal
+from extauthz.policy.mapped import where_roles_are_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +24,5 @@ class RequireRoles:
         if self.roles <= token.roles:
             return None
         missing = ", ".join(f"`{role}`" for role in sorted(self.roles - token.roles))
-        hint = "" if token.trust.mapping.roles else f"; {token.trust.ref} has no `mapping.roles`"
-        return Refusal(Reason.CLAIM_REFUSED, f"the token lacks the roles {missing}{hint}", at=Step.ROLES)
+        words = f"the token lacks the roles {missing}{where_roles_are_read(token)}"
+        return Refusal(Reason.CLAIM_REFUSED, words, at=Step.ROLES)

@@ -9,6 +9,7 @@ from extauthz.model.request import RequestView
 from extauthz.model.time import Instant
 from extauthz.model.token import VerifiedToken
 from extauthz.model.verdict import Refusal
+from extauthz.policy.mapped import where_scopes_are_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +23,4 @@ class RequireScopes:
         if self.scopes <= token.scopes:
             return None
         missing = " ".join(sorted(self.scopes - token.scopes))
-        return Refusal(Reason.SCOPE_MISSING, f"the token lacks the scopes `{missing}`")
+        return Refusal(Reason.SCOPE_MISSING, f"the token lacks the scopes `{missing}`{where_scopes_are_read(token)}")
