@@ -139,13 +139,18 @@ def _algorithms(entry: Mapping[str, Json], rules: KeyRules) -> frozenset[str]:
 
 def _named(alg: Json, rules: KeyRules) -> frozenset[str]:
     named = names_of(alg) & rules.algorithms if isinstance(alg, str) else frozenset()
+    if alg is None:
+        raise Unusable("its `alg` is null; let the issuer leave it out, or say which one the key is for")
     if not named:
         raise Unusable(f"its `alg` is {_shown(alg)}; this issuer's `algorithms` are {_listed(rules.algorithms)}")
     return named
 
 
 def _material(entry: Mapping[str, Json]) -> Material:
-    if entry["kty"] != "oct" and any(name in entry for name in _PRIVATE):
+    private = [name for name in _PRIVATE if name in entry] if entry["kty"] != "oct" else []
+    if private and all(entry[name] is None for name in private):
+        raise Unusable(f"its `{private[0]}` is null, which belongs to private keys; let the issuer leave it out")
+    if private:
         raise Unusable("it holds private members: whoever read the set can sign; replace the key at the issuer")
     return read_material(entry)
 

@@ -25,8 +25,7 @@ def find_jwks_uri(fetcher: Fetcher, issuer: str, url: str | None, ca_pem: str | 
     found = document.get("issuer")
     if found != issuer:
         raise FetchFailed(
-            f"the metadata at `{shown(place)}` names the issuer {_quoted(found)}, not `{issuer}`; "
-            "correct `issuer`, or name the key set itself in `keys.jwksUri`"
+            f"the metadata at `{shown(place)}` names the issuer {_quoted(found)}, not `{issuer}`; {_mend(found)}"
         )
     jwks_uri = document.get("jwks_uri")
     if not isinstance(jwks_uri, str):
@@ -75,6 +74,16 @@ def _pointing_elsewhere(words: str, status: int | None) -> FetchFailed:
     refused = status is not None and 400 <= status < 500
     elsewhere = "; name the metadata in `keys.discovery.url`, or the key set in `keys.jwksUri`" if refused else ""
     return FetchFailed(f"{words}{elsewhere}", status)
+
+
+def _mend(found: Json) -> str:
+    """What to do about metadata that names another issuer."""
+    if isinstance(found, str) and "{" in found:
+        return (
+            "it is for many tenants: name one tenant in `issuer`, or several by `issuerTemplate` and `tenants`, with "
+            "`keys.jwksUri`"
+        )
+    return "correct `issuer`, or name the key set itself in `keys.jwksUri`"
 
 
 def _quoted(found: Json) -> str:

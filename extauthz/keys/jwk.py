@@ -147,6 +147,8 @@ def _entries(document: bytes) -> list[Json]:
         raise KeySetRefused(f"it is larger than {MAX_DOCUMENT} octets")
     if document.lstrip()[:1] == b"<":
         raise KeySetRefused("it is an HTML or XML page, not a JSON key set; look whether the address is right")
+    if document.lstrip().startswith(b"-----BEGIN"):
+        raise KeySetRefused("it is a key or certificate in PEM, not a JSON key set; use the issuer's JWKS address")
     try:
         value = parse_json_object(document)
     except Ambiguous as error:

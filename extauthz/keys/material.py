@@ -151,7 +151,8 @@ def _writes_public_key(secret: bytes) -> bool:
 def _octets(jwk: Mapping[str, Json], name: str) -> bytes:
     text = jwk.get(name)
     if not isinstance(text, str):
-        raise Unusable(f"its `{name}` is missing" if text is None else f"its `{name}` is not a text")
+        shown = "; the certificate in its `x5c` does not stand in for it" if "x5c" in jwk else ""
+        raise Unusable(f"its `{name}` is missing{shown}" if text is None else f"its `{name}` is not a text")
     if len(text) > _MAX_TEXT:
         raise Unusable(f"its `{name}` is longer than {_MAX_TEXT} characters")
     try:

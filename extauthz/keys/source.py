@@ -91,7 +91,7 @@ def load(source: Source, fetcher: Fetcher) -> Loaded:
             return _fetch(fetcher.presenting(authenticate), url, ca_pem)
         case Discovery(issuer, url, ca_pem, authenticate):
             fetcher = fetcher.presenting(authenticate)
-            return _fetch(fetcher, find_jwks_uri(fetcher, issuer, url, ca_pem), ca_pem)
+            return _fetch_found(fetcher, find_jwks_uri(fetcher, issuer, url, ca_pem), ca_pem)
         case _:
             assert_never(source)
 
@@ -105,6 +105,15 @@ def at_hand(source: InlineKeys | KeyFile) -> Loaded:
             return Loaded(_read(path), f"the key set in `{path}`")
         case _:
             assert_never(source)
+
+
+def _fetch_found(fetcher: Fetcher, url: str, ca_pem: str | None) -> Loaded:
+    """The key set that the metadata names. An issuer behind a proxy often names an address that is none from here."""
+    try:
+        return _fetch(fetcher, url, ca_pem)
+    except FetchFailed as error:
+        words = f"{error}; the issuer's metadata names it as `jwks_uri`, and `keys.jwksUri` can name another"
+        raise FetchFailed(words, error.status) from error
 
 
 def _fetch(fetcher: Fetcher, url: str, ca_pem: str | None) -> Loaded:

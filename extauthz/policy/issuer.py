@@ -6,6 +6,7 @@ issuer at a time.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -52,6 +53,8 @@ SAMPLE_ISSUER = "testing@secure.istio.io"
 ASYMMETRIC: frozenset[str] = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 )
+
+_PLACEHOLDER = re.compile(r"\{[A-Za-z_]+\}", re.ASCII)
 
 _NAMED = f"(has(self.issuer) && self.issuer != '{ABSENT}')"
 
@@ -177,6 +180,11 @@ class TokenIssuerSpec(Ruled):
             f"!has(self.issuer) || self.issuer != '{SAMPLE_ISSUER}'",
             f"`{SAMPLE_ISSUER}` is a sample whose private key is published, anyone can sign for it: name your own",
             lambda spec: spec.issuer == SAMPLE_ISSUER,
+        ),
+        CelRule(
+            "!has(self.issuer) || !self.issuer.matches('[{][A-Za-z_]+[}]')",
+            "no `iss` has a name in braces: write one tenant's, or for several `issuerTemplate` and `tenants`",
+            lambda spec: spec.issuer is not None and _PLACEHOLDER.search(spec.issuer) is not None,
         ),
         CelRule(
             "has(self.issuerTemplate) == (has(self.tenants) && self.tenants.size() > 0)",

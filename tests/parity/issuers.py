@@ -48,6 +48,7 @@ def issuers() -> list[Row]:
     rows.breaks("nobody's tokens, said", "spec", "exactly one of `issuer`", issuer="Absent")
     rows.breaks("two names", "spec", "exactly one of `issuer`", trustDomain="acme.example")
     rows.breaks("the published sample", "spec", "is a sample", issuer="testing@secure.istio.io")
+    rows.breaks("a name in braces", "spec", "name in braces", issuer="https://login.example/{tenantid}/v2.0")
     rows.breaks("a template without tenants", "spec", "need each other", **TEMPLATE | {"tenants": []})
     rows.breaks("tenants without a template", "spec", "need each other", tenants=["red"])
     rows.breaks(

@@ -83,6 +83,12 @@ def test_metadata_of_another_issuer_is_refused(site: Site, issuer: Any) -> None:
         find(site)
 
 
+def test_metadata_for_many_tenants_says_how_to_write_them(site: Site) -> None:
+    site.answers[OIDC] = metadata("https://login.example/{tenantid}/v2.0")
+    with pytest.raises(FetchFailed, match=r"for many tenants: .*`issuerTemplate` and `tenants`"):
+        find(site)
+
+
 @pytest.mark.parametrize("change", [lambda i: i + "/", str.upper, lambda i: i.replace("localhost", "127.0.0.1")])
 def test_the_issuer_is_compared_byte_for_byte(site: Site, change: Any) -> None:
     site.answers[OIDC] = metadata(change(site.url))
@@ -136,8 +142,15 @@ def test_metadata_that_is_no_json_object_is_refused(site: Site, body: bytes) -> 
 )
 def test_a_key_set_that_is_not_on_https_is_not_fetched(site: Site, jwks_uri: str) -> None:
     site.answers[OIDC] = metadata(site.url, jwks_uri=jwks_uri)
-    with pytest.raises(FetchFailed, match="is not fetched"):
+    with pytest.raises(FetchFailed, match=r"is not fetched: .*names it as `jwks_uri`, and `keys\.jwksUri` can"):
         load(Discovery(site.url), FETCHER)
+
+
+def test_a_key_set_that_cannot_be_reached_from_here_is_told_as_the_metadatas(site: Site) -> None:
+    site.answers[OIDC] = metadata(site.url, jwks_uri=f"{site.url}/none")
+    with pytest.raises(FetchFailed, match=r"404; the issuer's metadata names it as `jwks_uri`") as failed:
+        load(Discovery(site.url), FETCHER)
+    assert failed.value.status == 404
 
 
 def test_the_key_set_may_stand_on_another_host(site: Site) -> None:

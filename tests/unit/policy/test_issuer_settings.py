@@ -304,6 +304,11 @@ def test_a_sample_key_that_anyone_can_sign_with_is_refused() -> None:
 BAD = [
     ({"issuer": ...}, "exactly one of `issuer`, `issuerTemplate` and `trustDomain`"),
     ({"issuer": "Absent"}, "exactly one of"),
+    ({"issuer": "https://login.example/{tenantid}/v2.0"}, "no `iss` has a name in braces"),
+    (
+        {"issuer": "https://login.example/{tenantid}/v2.0", "issuerAliases": ["https://login.example/red/v2.0"]},
+        "for several `issuerTemplate` and `tenants`",
+    ),
     ({"trustDomain": "acme.example"}, "exactly one of"),
     ({"issuerTemplate": "https://x/{t}", "tenants": ["a"]}, "exactly one of"),
     ({"issuer": ..., "issuerTemplate": "https://x/{t}"}, "need each other"),
