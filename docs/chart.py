@@ -34,6 +34,11 @@ def chart_page() -> str:
     return INTRO + "".join(f"| `{name}` | {default} | {words} |\n" for name, default, words in rows)
 
 
+def chart_defaults() -> str:
+    """The values without their comments: templates cannot read values.yaml itself, to tell what is set from what is not."""
+    return json.dumps(yaml.safe_load(VALUES.read_text(encoding="utf-8")), indent=1) + "\n"
+
+
 def _rows(node: yaml.MappingNode, prefix: str, lines: list[str]) -> Iterator[tuple[str, str, str]]:
     """A value with a comment of its own is one row; one without is a group of such."""
     for key, value in node.value:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from chart import chart_page
+from chart import chart_defaults, chart_page
 from dashboard import dashboard
 from definitions import definition_page
 from measures import metrics_page
@@ -257,6 +257,7 @@ PAGES = {
     "how-to/providers.md": provider_page,
     "../charts/extauthz/README.md": chart_page,
     "../charts/extauthz/charts/extauthz-sidecar/templates/_content.tpl": sidecar_content,
+    "../charts/extauthz/files/defaults.json": chart_defaults,
     "../charts/extauthz/files/dashboard.json": dashboard,
 }
 

@@ -54,7 +54,14 @@ WRONG: tuple[tuple[str, str], ...] = (
     ("sidecar: {namespaces: [{namespace: '*', serviceAccounts: [a]}]}", "/sidecar/namespaces/0/namespace"),
     ("extauthz-sidecar: {image: i}", "image"),
     # Each value is good, and not with the other.
-    ("sidecar: {injection: {enabled: true}}", "mode is not sidecar"),
+    ("sidecar: {injection: {enabled: true}}", "sidecar is set, and mode is central"),
+    ("sidecar: {namespaces: [{namespace: shop, serviceAccounts: [a]}]}", "sidecar is set, and mode is central"),
+    ("{mode: sidecar, singleReplica: true}", "extauthz inject --arg=--single-replica"),
+    ("{mode: sidecar, drain: {delaySeconds: 10}}", "drain is set, and mode is sidecar"),
+    ("{mode: sidecar, networkPolicy: {callers: [{podSelector: {}}]}}", "networkPolicy.callers is set, and mode is"),
+    # Servers would have the rights of the controller, which writes.
+    ("serviceAccount: {name: extauthz-controller}", "serviceAccount.name is `extauthz-controller`, the account of the"),
+    ("{fullnameOverride: gate, serviceAccount: {name: gate-controller}}", "serviceAccount.name is `gate-controller`"),
     ("{mode: sidecar, sidecar: {injection: {enabled: true}}}", "the cluster serves no MutatingAdmissionPolicy"),
     ("store: {url: redis://counts}", "pepper.secretName is not"),
     ("{store: {url: redis://counts, user: u}, pepper: {secretName: p}}", "store.secretName is not"),
@@ -87,7 +94,7 @@ WRONG: tuple[tuple[str, str], ...] = (
         "references.named has the namespace shop twice",
     ),
     (
-        "sidecar: {namespaces: [{namespace: shop, serviceAccounts: [a]}, {namespace: shop, serviceAccounts: [b]}]}",
+        "{mode: sidecar, sidecar: {namespaces: [&a {namespace: shop, serviceAccounts: [a]}, *a]}}",
         "sidecar.namespaces has the namespace shop twice",
     ),
 )
@@ -103,6 +110,31 @@ def test_a_mistake_is_refused_and_named(helm: str, values: str, named: str) -> N
 @pytest.mark.parametrize("values", ["resources: null", "resources: {requests: null, limits: null}"])
 def test_no_requests_at_all_may_be_wanted(helm: str, values: str) -> None:
     assert template(helm, values).returncode == 0
+
+
+@pytest.mark.parametrize("values", ["mode: sidecar", "{mode: sidecar, drain: {delaySeconds: 5}, resources: null}"])
+def test_what_the_mode_does_not_read_may_be_left_as_it_is(helm: str, values: str) -> None:
+    assert template(helm, values).returncode == 0
+
+
+@pytest.mark.parametrize("mode", ["central", "sidecar"])
+def test_every_value_is_read_in_its_mode_or_refused(helm: str, mode: str) -> None:
+    """With each value that any case sets, one of the mode's cases becomes another, or none at all."""
+    given = [yaml.safe_load(path.read_text()) for path in CASES]
+    bases = [values for values in given if values.get("mode", "central") == mode]
+    given.append({"resources": {"limits": {"memory": "1Gi"}}, "replicaCount": 3})
+
+    def tells(name: str) -> bool:
+        return any(
+            template(helm, base | {name: values[name]}).stdout
+            != template(helm, {other: value for other, value in base.items() if other != name}).stdout
+            for base in bases
+            for values in given
+            if name in values
+        )
+
+    names = SCHEMA["properties"].keys() - {"mode", "global", "extauthz-sidecar"}
+    assert {name for name in names if not tells(name)} == set()
 
 
 def test_every_name_is_refused_when_it_is_misspelt(helm: str) -> None:

@@ -184,16 +184,41 @@ def test_the_definitions_come_with_the_chart_and_stay_when_it_goes(helm: str) ->
         assert definition in made.values()
 
 
-def test_two_releases_of_one_name_share_no_cluster_wide_name(helm: str) -> None:
-    """But the definitions, which only one of them may have."""
-    one = objects(helm, {"crds": {"install": False}})
-    done = run(helm, "template", "extauthz", str(CHART), "--namespace", "other", "--set", "crds.install=false")
-    other = [each for each in yaml.safe_load_all(done.stdout) if each is not None]
-    assert not set(_cluster_wide(one)) & set(_cluster_wide(other))
+EVERYWHERE = tuple(case for case in CASES if case.stem.endswith("-everything") or case.stem == "sidecar-injection")
 
 
-def _cluster_wide(found: list[Object]) -> Iterator[tuple[str, str]]:
-    return ((each["kind"], each["metadata"]["name"]) for each in found if "namespace" not in each["metadata"])
+@pytest.mark.parametrize("case", EVERYWHERE, ids=lambda case: case.stem)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("gate", "system"), ("gate", "other")),
+        # Joined by dashes these read the same.
+        (("a", "b-c"), ("a-b", "c")),
+        (("gate", "controller"), ("gate", "server")),
+    ],
+    ids=str,
+)
+def test_two_releases_share_no_name_outside_of_their_namespaces(
+    helm: str, case: Path, one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    """But the definitions, which only one of them may have. Helm refuses the second; `kubectl apply` writes over it."""
+    values = case.read_text().replace("fullnameOverride: gate\n", "")
+    found = [set(_outside(_released(helm, values, *release), release[1])) for release in (one, other)]
+    assert all(found)
+    assert not found[0] & found[1]
+
+
+def _released(helm: str, values: str, name: str, namespace: str) -> list[Object]:
+    done = run(helm, "template", name, str(CHART), "--namespace", namespace, "--values", "-", stdin=values)
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each is not None]
+
+
+def _outside(found: list[Object], own: str) -> Iterator[tuple[str, str, str]]:
+    for each in found:
+        metadata = each["metadata"]
+        if metadata.get("namespace") != own:
+            yield each["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
 def _servers(pod: Object) -> list[Object]:

@@ -25,6 +25,16 @@ no two are alike. Takes a list of the root and the namespace, which is empty for
 {{- $whole -}}
 {{- end }}
 
+{{- /* What is called the release's where other releases have theirs, too: in the cluster, and in namespaces of others. No
+part but the first may have a dot, so no two are alike. Takes a list of the root and what it is for. */ -}}
+{{- define "extauthz.outside" -}}
+{{- printf "%s.%s.%s" (include "extauthz.name" (index . 0)) (index . 0).Release.Namespace (index . 1) -}}
+{{- end }}
+
+{{- define "extauthz.controllerAccount" -}}
+{{- printf "%s-controller" (include "extauthz.name" .) -}}
+{{- end }}
+
 {{- define "extauthz.account" -}}
 {{- default (include "extauthz.name" .) .Values.serviceAccount.name -}}
 {{- end }}
