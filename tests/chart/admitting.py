@@ -54,6 +54,11 @@ class Made:
         return str(self.body["message"])
 
     @property
+    def told(self) -> str:
+        """Why it was refused, or what it was warned of."""
+        return self.message if self.status >= 400 else self.warnings
+
+    @property
     def sidecars(self) -> list[Object]:
         """The containers of our name."""
         return [each for each in self.spec.get("initContainers", []) if each["name"] == "extauthz"]
@@ -77,7 +82,7 @@ class Admission:
         command = ("upgrade", "--install", "extauthz", str(CHART), "--values", str(self._values), *where)
         done = run(self._helm, *command, home=self._home)
         assert done.returncode == 0, done.stderr
-        self._wait(values["sidecar"]["injection"].get("failurePolicy", "Fail"))
+        self._wait()
 
     def options(self) -> Object:
         """What `extauthz inject --options` reads, as the release says it."""
@@ -102,9 +107,13 @@ class Admission:
         return name
 
     def label(self, namespace: str, labels: Mapping[str, str]) -> None:
-        """Label a namespace."""
+        """Label a namespace, which must be taken."""
+        assert self.relabel(namespace, labels).status == 200
+
+    def relabel(self, namespace: str, labels: Mapping[str, str | None]) -> Made:
+        """Change labels of a namespace, or take them away."""
         body = {"metadata": {"labels": labels}}
-        assert self.call("PATCH", f"/api/v1/namespaces/{namespace}", body, kind="merge-patch+json").status == 200
+        return self.call("PATCH", f"/api/v1/namespaces/{namespace}", body, kind="merge-patch+json")
 
     def call(self, method: str, path: str, body: Any = None, *, dry: bool = False, kind: str = "json") -> Made:
         """One call as admin."""
@@ -120,15 +129,16 @@ class Admission:
         )
         return Made(answer.status, json.loads(answer.data), answer.headers.get("warning", ""))
 
-    def _wait(self, failure_policy: str) -> None:
-        """Policies are followed, so a change is in force a moment later. Both are asked."""
+    def _wait(self) -> None:
+        """Policies are followed, so a change is in force a moment later. All are asked."""
         namespace = self.server.access.new_namespace()
 
         def in_force() -> bool:
             good = self.make(pod(labels=WANTED), namespace)
             bad = self.make(pod(APP, labels=WANTED), namespace)
-            refused = bad.status >= 400 if failure_policy == "Fail" else "no container" in bad.warnings
-            return good.status < 300 and self._is_new(good) and refused
+            odd = self.make(pod(labels={LABEL: "odd"}), namespace)
+            told = "no container" in bad.told and "allowed are" in odd.told
+            return good.status < 300 and self._is_new(good) and told
 
         poll_until(in_force, None, "the admission policies", 30.0)
 

@@ -37,6 +37,7 @@ RESTRICTED = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+ODD = ("True", "yes", "1", "disabled", "")
 OPTED_OUT = {LABEL: "false"}
 
 
@@ -115,14 +116,11 @@ def test_a_sidecar_with_other_options_becomes_the_releases(strict: Admission, pl
         ("", "", False),
         ("", "true", True),
         ("", "false", False),
-        ("", "yes", False),
         ("true", "", True),
         ("true", "true", True),
         ("true", "false", False),
-        ("true", "no", True),
         ("false", "", False),
         ("false", "true", True),
-        ("TRUE", "", False),
     ],
 )
 def test_labels_say_who_gets_one(strict: Admission, of_namespace: str, of_pod: str, *, has_one: bool) -> None:
@@ -132,6 +130,35 @@ def test_labels_say_who_gets_one(strict: Admission, of_namespace: str, of_pod: s
     if not has_one:
         assert [each["name"] for each in made.spec["containers"]] == ["app", "envoy"]
         assert not {"initContainers", "volumes"} & made.spec.keys()
+
+
+@pytest.mark.parametrize("label", ODD)
+def test_a_label_that_says_neither_is_refused_where_it_is_written(strict: Admission, plain: str, label: str) -> None:
+    """On a pod, whatever its namespace says, and on a namespace."""
+    told = f"the label {LABEL} is `{label}`; allowed are `true` and `false`"
+    assert told in strict.make(labelled(pod(), **{LABEL: label}), plain).message
+    assert told in strict.make(labelled(pod(), **{LABEL: label}), strict.namespace(WANTED)).message
+    assert told in strict.relabel(plain, {LABEL: label}).message
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "odd", "labels": {LABEL: label}}}
+    assert told in strict.call("POST", "/api/v1/namespaces", body, dry=True).message
+    assert strict.relabel(strict.namespace(WANTED), {LABEL: None}).status == 200
+
+
+def test_a_label_that_says_neither_stops_no_other_change_of_what_has_it_already(lenient: Admission) -> None:
+    """Where failures are ignored it is told as a warning, once."""
+    namespace = lenient.namespace()
+    assert "allowed are `true` and `false`" in lenient.relabel(namespace, {LABEL: "True"}).warnings
+    assert lenient.relabel(namespace, {"team": "orders"}).warnings == ""
+    made = lenient.make(labelled(pod(), **{LABEL: "True"}), namespace, dry=False)
+    assert made.sidecars == []
+    assert "allowed are `true` and `false`" in made.warnings
+    assert lenient.patch("pod", namespace, [_replaced("/metadata/labels/app", "other")]).warnings == ""
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "extauthz-system"])
+def test_namespaces_that_are_let_out_may_have_any_label(strict: Admission, namespace: str) -> None:
+    assert strict.relabel(namespace, {LABEL: "True"}).status == 200
+    assert strict.make(labelled(pod(), **{LABEL: "True"}), namespace).sidecars == []
 
 
 @pytest.mark.parametrize(("template", "words"), UNFIT.values(), ids=UNFIT)

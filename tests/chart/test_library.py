@@ -83,6 +83,22 @@ def test_a_pod_that_wants_none_has_none(sample: Sample) -> None:
     assert sample.rendered(wanting, OPTIONS["few"]) == wanting
 
 
+@pytest.mark.parametrize("label", ["True", "yes", "1", ""])
+def test_a_label_that_says_neither_is_refused_here_as_there(sample: Sample, label: str, tmp_path: Path) -> None:
+    template = pod(labels={"extauthz.dev/inject": label})
+    told = f"label `extauthz.dev/inject` is `{label}`; allowed are `true` and `false`"
+    assert told in sample.template(template, {"image": "i"}).stderr
+    assert told in inject(template, {"image": "i"}, tmp_path).stderr
+
+
+def test_a_label_that_is_no_text_is_refused_here_as_there(sample: Sample, tmp_path: Path) -> None:
+    """The API server would: labels are texts."""
+    template = pod(labels={"extauthz.dev/inject": False})
+    told = "the label `extauthz.dev/inject` is no text; put its value in quotes"
+    assert told in sample.template(template, {"image": "i"}).stderr
+    assert told in inject(template, {"image": "i"}, tmp_path).stderr
+
+
 @pytest.mark.parametrize(("template", "words"), UNFIT.values(), ids=UNFIT)
 def test_a_pod_that_can_have_none_is_refused_here_as_there(
     sample: Sample, template: Object, words: str, tmp_path: Path

@@ -22,7 +22,7 @@ from extauthz.cli.inject.sidecar import (
 from extauthz.policy.problem import FieldPath
 
 INJECT: Final = "extauthz.dev/inject"
-"""The label of a pod that wants none: `"false"`."""
+"""The label of a pod that wants none: `"false"`, or one: `"true"`."""
 INJECTED: Final = "extauthz.dev/injected"
 """The annotation of a pod that has one, by which a second run knows its own work."""
 
@@ -37,10 +37,12 @@ class Unfit(Exception):
 
 
 def wants_none(template: Json) -> bool:
-    """Whether its author said so."""
-    said = mapping(mapping(template, "metadata"), "labels", ("metadata",)).get(INJECT, "")
-    if not isinstance(said, str):
-        raise Unfit(("metadata", "labels", INJECT), f"the label `{INJECT}` is no text; put its value in quotes")
+    """Whether its author said so. Raises Unfit where he says neither."""
+    said = mapping(mapping(template, "metadata"), "labels", ("metadata",)).get(INJECT)
+    if said not in (None, "true", "false"):
+        known = isinstance(said, str)
+        wrong = f"is `{said[:63]}`; allowed are `true` and `false`" if known else "is no text; put its value in quotes"
+        raise Unfit(("metadata", "labels", INJECT), f"the label `{INJECT}` {wrong}")
     return said == "false"
 
 

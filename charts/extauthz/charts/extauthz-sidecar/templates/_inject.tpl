@@ -6,7 +6,7 @@ It does what `extauthz inject` does: a second time nothing, and what cannot be i
 {{- $template := deepCopy .template -}}
 {{- $content := include "extauthz-sidecar.content" . | fromJson -}}
 {{- $metadata := default (dict) $template.metadata -}}
-{{- if eq (get (default (dict) $metadata.labels) $content.labels.inject | toString) "false" -}}
+{{- if eq (include "extauthz-sidecar.wanted" (dict "labels" $metadata.labels "label" $content.labels.inject)) "false" -}}
 {{- toYaml $template -}}
 {{- else -}}
 {{- $spec := required "extauthz-sidecar: the template has no `spec`" $template.spec -}}
@@ -29,6 +29,20 @@ It does what `extauthz inject` does: a second time nothing, and what cannot be i
 {{- $_ := set $spec "volumes" (concat (default (list) $spec.volumes) $parts.volumes) -}}
 {{- $_ := set $metadata "annotations" (merge (dict $content.annotations.injected $content.container.name) $annotations) -}}
 {{- dict "metadata" $metadata "spec" $spec | toYaml -}}
+{{- end -}}
+{{- end }}
+
+{{- /* What a pod says by label: `true`, `false`, or nothing. */ -}}
+{{- define "extauthz-sidecar.wanted" -}}
+{{- $labels := default (dict) .labels -}}
+{{- $said := index $labels .label -}}
+{{- if kindIs "invalid" $said -}}
+{{- else if not (kindIs "string" $said) -}}
+{{- fail (printf "extauthz-sidecar: the label `%s` is no text; put its value in quotes" .label) -}}
+{{- else if not (has $said (list "true" "false")) -}}
+{{- fail (printf "extauthz-sidecar: the label `%s` is `%s`; allowed are `true` and `false`" .label $said) -}}
+{{- else -}}
+{{- $said -}}
 {{- end -}}
 {{- end }}
 
