@@ -4,7 +4,7 @@ operator reads. Written from the issuers' documentation; values are invented, ke
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,15 +27,12 @@ def _private(alg: str, name: str) -> Any:
     return made.ed_key(name) if alg.startswith("Ed") else made.rsa_key(name)
 
 
-def jwk(alg: str = "RS256", kid: Any = "k", name: str = "k", **members: Any) -> dict[str, Any]:
+def jwk(alg: str = "RS256", /, kid: Any = "k", name: str = "k", **members: Any) -> dict[str, Any]:
     """The public key that verifies tokens of this algorithm, with members changed; None removes one."""
+    changed = {"alg": alg, **members}
     if alg in CURVES:
-        return made.ec_jwk(kid, name, CURVES[alg], alg, **members)
-    return (
-        made.ed_jwk(kid, name, alg=alg, **members)
-        if alg.startswith("Ed")
-        else made.rsa_jwk(kid, name, **{"alg": alg, **members})
-    )
+        return made.ec_jwk(kid, name, CURVES[alg], **changed)
+    return made.ed_jwk(kid, name, **changed) if alg.startswith("Ed") else made.rsa_jwk(kid, name, **changed)
 
 
 @dataclass(frozen=True)
@@ -84,13 +81,123 @@ def _decided(shape: Shape, spec: Mapping[str, Any]) -> tuple[str, str]:
     assert asked.snapshot is not None
     assert asked.snapshot.problems == (), list(map(str, asked.snapshot.problems))
     header = token.get("from", {}).get("header")
-    text = _token(shape)
+    text = _token(shape).replace(".", "==.") if shape.rule is ALB else _token(shape)
     reason = asked.reason("/", headers={header: text}) if header else asked.reason("/", text)
     return reason, getattr(getattr(asked.seen[-1].verdict, "refusal", None), "detail", "")
 
 
+BARE: Mapping[str, Any] = {"tokenTypes": ["Absent"], "mapping": {"client": [], "scope": []}}
+NO_TYP: Mapping[str, Any] = {"typ": ...}
+
+ACCEPTED: list[Shape] = [
+    # How tokens are signed.
+    *(
+        Shape(f"signed with {alg}", {}, alg=alg, keys=(jwk(alg), jwk("RS256", "other", "other")))
+        for alg in ("ES256", "ES384", "ES512", "PS256", "RS512", "EdDSA")
+    ),
+    Shape("the name of RFC 9864, and a key that says `EdDSA`", {}, alg="Ed25519", keys=(jwk("EdDSA"),)),
+    Shape("`EdDSA`, and a key with the name of RFC 9864", {}, alg="EdDSA", keys=(jwk("Ed25519"),)),
+    Shape("one key for many algorithms, and `alg` in none", {}, {**JWT, "keyAlgAbsent": "FromAlgorithms"}, alg="PS256",
+          keys=(jwk("PS256", alg=None),)),
+    Shape("no `kid`, `x5t` alone", {}, header={"kid": ..., "x5t": "k"}),
+    # Docker's registry tokens; keys of old.
+    Shape("no `kid`, and certificates in the header", {}, {**JWT, "ignoredHeaderParameters": ["x5c"]},
+          {"kid": ..., "x5c": ["MIIC"]}, (jwk(kid=None),)),
+    # Teleport: each key twice. Gluu: keys for encrypting, and one on a curve that nobody checks here.
+    Shape("a key set with a key that has an empty `kid`", {}, keys=(jwk(), jwk(kid=""))),
+    Shape("a key set with keys of all kinds", {"x5t#S256": "", "token_type": "Bearer"}, header={"typ": "jwt"}, keys=(
+        jwk(kid="e", name="e", use="enc", alg="RSA-OAEP"), jwk(exp=1790003600000),
+        made.ec_jwk("c", "c", "secp256k1", "ES256K"), made.oct_jwk("s"),
+    )),
+    # NHS login repeats claims in the header.
+    Shape("claims in the header", {}, header={"sub": "u", "aud": "x", "iss": "y", "exp": 1, "iat": 1, "jti": "j"}),
+    # When.
+    Shape("times with fractions", {"iat": NOW - 0.5, "exp": NOW + 200.75}),
+    Shape("a clock a second ahead", {"iat": NOW + 1, "nbf": NOW + 1}),
+    # Whose, and for whom.
+    Shape("an issuer without a scheme", {"iss": "accounts.google.com"},
+          {**JWT, "issuerAliases": ["accounts.google.com"]}),
+    Shape("an issuer that is an e-mail address", {"iss": "chat@system.gserviceaccount.com", "sub": ...},
+          {**JWT, "issuer": "chat@system.gserviceaccount.com", "requiredClaims": []}),
+    # Bot Framework; `endorsements` in its keys.
+    Shape("no subject", {"sub": ..., "serviceurl": "https://smba.example"}, {**JWT, "requiredClaims": []},
+          keys=(jwk(endorsements=["msteams"]),)),
+    # Maskinporten.
+    Shape("a subject deep inside", {"sub": ..., "consumer": {"authority": "iso6523-actorid-upis", "ID": "0192:999"}},
+          {"tokenTypes": ["Absent"], "requiredClaims": [], "mapping": {"subject": ["/consumer/ID"]}}, NO_TYP,
+          rule={"limits": [{"name": "each", "by": ["Subject"], "requests": 5, "window": "1m"}]}),
+    Shape("one of several audiences", {"aud": ["https://id.example/userinfo", "orders"]}),
+    # Privy, Better Auth, LinkedIn: ID tokens.
+    Shape("next to nothing", {}, BARE, NO_TYP),
+    # Scopes and roles.
+    Shape("scopes in an array", {"scope": ["read", "openid"]}, rule={"require": {"scopes": ["read"]}}),
+    Shape("scopes in `scp`", {"scp": "read write"}, {**JWT, "mapping": {"scope": ["scp"]}},
+          rule={"require": {"scopes": ["read"]}}),
+    Shape("roles in a namespace", {"https://acme.example/roles": ["buyer"]},
+          {**JWT, "mapping": {"roles": ["https://acme.example/roles"]}}, rule={"require": {"roles": ["buyer"]}}),
+    Shape("roles in an object in a namespace", {"https://hasura.io/jwt/claims": {"x-hasura-allowed-roles": ["buyer"]}},
+          {**JWT, "mapping": {"roles": ["/https:~1~1hasura.io~1jwt~1claims/x-hasura-allowed-roles"]}},
+          rule={"require": {"roles": ["buyer"]}}),
+    Shape("roles of a client", {"realm_access": {"roles": ["x"]}, "resource_access": {"orders": {"roles": ["buyer"]}}},
+          {**JWT, "mapping": {"roles": ["/resource_access/orders/roles"]}}, rule={"require": {"roles": ["buyer"]}}),
+    Shape("claims of an account in a namespace", {"https://sts.amazonaws.com/": {"aws_account": "123456789012"}},
+          {**JWT, "claimEquals": {"/https:~1~1sts.amazonaws.com~1/aws_account": "123456789012"}}),
+    Shape("two hundred groups", {"groups": [f"{GUID}-{number:03}" for number in range(200)]},
+          {**JWT, "mapping": {"roles": ["groups"]}}, rule={
+              "token": {"maxLength": 16384}, "require": {"roles": [f"{GUID}-199"]},
+          }),
+    # Elsewhere than in `Authorization`.
+    Shape("a proxy's own header", {"groups": ["g"]}, BARE, NO_TYP, rule={
+        "token": {"from": {"header": "x-pomerium-jwt-assertion"}},
+    }),
+    Shape("a token without an id, counted", {}, {**JWT, "reuseKeyFallback": "Token"},
+          rule={"reuse": {"maxUses": 1, "key": "Jti"}}),
+    Shape("an id under another name, counted", {"uti": "u-1"}, {**JWT, "mapping": {"tokenId": ["uti"]}},
+          rule={"reuse": {"maxUses": 1, "key": "Jti"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", ACCEPTED, ids=[shape.name for shape in ACCEPTED])
+def test_a_token_is_accepted_under_the_settings_that_its_issuer_needs(shape: Shape) -> None:
+    assert _decided(shape, shape.spec) == ("allow", "")
+
+
+def _without(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The settings, each time without one: what it is called, and what is left."""
+    mapping: dict[str, Any] = spec.get("mapping", {})
+    for name in spec.keys() - {"mapping", "issuer", "claimEquals"}:
+        yield name, {each: value for each, value in spec.items() if each != name}
+    for name in mapping:
+        yield f"mapping.{name}", {**spec, "mapping": {each: path for each, path in mapping.items() if each != name}}
+
+
+@pytest.mark.parametrize("shape", ACCEPTED, ids=[shape.name for shape in ACCEPTED])
+def test_without_one_of_its_settings_a_token_is_accepted_or_the_setting_is_named(shape: Shape) -> None:
+    for name, spec in _without(shape.spec):
+        reason, detail = _decided(shape, spec)
+        assert reason == "allow" or f"`{name}" in detail, (name, detail)
+        assert reason != "allow" or name != "tokenTypes"
+
+
+ALB: Mapping[str, Any] = {"token": {"from": {"header": "x-amzn-oidc-data"}}}
+
 REFUSED: list[tuple[Shape, str, str]] = [
     # Nomad before an `oidc_issuer` is set.
+    # The load balancer of AWS pads what it signs.
+    (Shape("padding", {}, rule=ALB), "credential_malformed", "the segments of a JWT have no padding"),
+    # Twilio.
+    (Shape("a content type", {}, header={"cty": "twilio-fpa;v=1"}), "token_malformed", "the token's header has `cty`"),
+    # Kubernetes before projected volumes.
+    (Shape("a token that never ends", {"iat": ..., "exp": ...}), "token_malformed", "the token has no `exp`"),
+    # SAP, FAPI, DPoP: to whom the token is bound is not confirmed here.
+    (Shape("a token bound to a sender", {"cnf": {"x5t#S256": "x"}}), "sender_mismatch", "bound to a sender by `cnf`"),
+    # PropelAuth, IBM Cloud IAM, WorkOS: nobody's.
+    (Shape("no audience", {"aud": ...}), "audience_mismatch", "name the claim that holds the audience"),
+    (
+        Shape("two hundred groups", {"groups": [f"{GUID}-{number:03}" for number in range(200)]}),
+        "token_malformed",
+        "allowed are 8192 (`token.maxLength` of the rule)",
+    ),
     (Shape("no issuer", {"iss": ..., "nomad_namespace": "default"}), "token_malformed", "the token has no `iss`"),
     (Shape("an issuer that is null", {"iss": None}), "token_malformed", "`iss` is null, not a text"),
     (Shape("an issuer with a slash", {"iss": f"{ISSUER}/"}), "issuer_untrusted", "byte for byte"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -194,7 +194,218 @@ SHAPES = [
             "roles": [], "hsc": False, "client_id": "3MVG",
         },
     ),
+    Shape(
+        "entra-b2c-tfp",
+        f"https://acme.b2clogin.com/tfp/{GUID}/b2c_1_signin/v2.0/",
+        "5d9a7e10",
+        {"typ": "JWT", "alg": "RS256", "kid": "X5eXk4xy-invented"},
+        {"aud": "5d9a7e10", "sub": "s", "tfp": "B2C_1_signin", "scp": "Read Write", "azp": "c", "ver": "1.0"},
+        {"alg": None, "nbf": 1493763266},
+    ),
+    *(
+        Shape(
+            "sap-ias",
+            "https://acme.accounts.ondemand.com",
+            "1ab2cd3e-c573",
+            {"kid": "Aa1aAAinvented", "alg": "RS256", **more},
+            {
+                "ias_apis": ["sales-order"], "sub": "P123456", "aud": "1ab2cd3e-c573", "azp": "e7c7e327",
+                "scim_id": "s", "user_uuid": "s", "app_tid": "t", "jti": "j",
+            },
+        )
+        for more in ({}, {"jku": "https://acme.accounts.ondemand.com/oauth2/certs"})
+    ),
+    Shape(
+        "oracle-idcs",
+        "https://identity.oraclecloud.com/",
+        "https://api.example",
+        {"x5t#S256": "invented", "x5t": "invented", "kid": "SIGNING_KEY", "alg": "RS256"},
+        {
+            "user_tenantname": "idcs-1", "sub": "a@corp.example", "sub_type": "user", "scope": "", "client_id": "c",
+            "userAppRoles": ["Authenticated"], "tenant": "idcs-1", "jti": "j", "gtp": "jwt", "tok_type": "AT",
+            "aud": ["https://api.example", "urn:opc:lbaas:logicalguid=idcs-1"], "primTenant": True,
+            "tenant_iss": "https://idcs-1.identity.oraclecloud.com:443",
+        },
+    ),
+    Shape(
+        "ibm-app-id",
+        "https://eu-de.appid.cloud.ibm.com/oauth/v4/39a37f57-a227-4bfe-a044-93b6e6050a61",
+        "c6f6bb37",
+        {"alg": "RS256", "typ": "JOSE", "kid": "appId-39a37f57-2019"},
+        {"aud": ["c6f6bb37"], "sub": "s", "amr": ["google"], "tenant": "39a37f57", "scope": "openid appid_default"},
+        {"alg": None},
+    ),
+    Shape(
+        "aws-sts",
+        "https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws",
+        "https://api.example",
+        {"alg": "RS256", "typ": "JWT", "kid": "RSA_0"},
+        {
+            "aud": "https://api.example", "sub": "arn:aws:iam::123456789012:role/Data", "jti": "j",
+            "https://sts.amazonaws.com/": {"aws_account": "123456789012", "principal_tags": {"team": "data"}},
+        },
+        {"alg": None},
+    ),
+    *(
+        Shape(
+            provider,
+            issuer,
+            "orders",
+            {"alg": "RS256", "kid": "k"},
+            {
+                "aud": ["orders"], "sub": "system:serviceaccount:shop:web", "jti": "j",
+                "kubernetes.io": {
+                    "namespace": "shop", "node": {"name": "n", "uid": "u"}, "pod": {"name": "p", "uid": "u"},
+                    "serviceaccount": {"name": "web", "uid": "u"},
+                },
+            },
+        )
+        for provider, issuer in (
+            ("gke", "https://container.googleapis.com/v1/projects/acme/locations/europe-west1/clusters/prod"),
+            ("aks", f"https://westeurope.oic.prod-aks.azure.com/{GUID}/{GUID}/"),
+            ("eks", "https://oidc-eks.eu-west-1.api.aws/id/0A1B2C3D"),
+            ("eks", "https://oidc.eks.cn-north-1.amazonaws.com.cn/id/0A1B2C3D"),
+        )
+    ),
+    Shape(
+        "bitbucket",
+        "https://api.bitbucket.org/2.0/workspaces/acme/pipelines-config/identity/oidc",
+        f"ari:cloud:bitbucket::workspace/{GUID}",
+        {"alg": "RS256", "kid": "k", "typ": "JWT"},
+        {
+            "aud": f"ari:cloud:bitbucket::workspace/{GUID}", "sub": "{repository-uuid}:{step}", "branchName": "main",
+            "repositoryUuid": "{repository-uuid}", "stepUuid": "{step}", "workspaceUuid": f"{{{GUID}}}",
+        },
+    ),
+    *(
+        Shape(
+            "github-actions",
+            issuer,
+            "https://api.example",
+            {"typ": "JWT", "alg": "RS256", "x5t": "k", "kid": "38826b17-invented"},
+            {"aud": "https://api.example", "sub": "repo:acme/a:ref:refs/heads/main", "repository_owner_id": "owner-id"},
+        )
+        for issuer in (
+            "https://token.actions.githubusercontent.com/acme",
+            "https://token.actions.acme.ghe.com",
+            "https://github.corp.example/_services/token",
+        )
+    ),
+    Shape(
+        "gitlab-ci",
+        "https://corp.example/gitlab",
+        "https://api.example",
+        {"kid": "k", "typ": "JWT", "alg": "RS256"},
+        {
+            "aud": "https://api.example", "sub": "project_path:g/p:ref_type:branch:ref:main", "jti": "j",
+            "project_id": "project-id", "ref_protected": "true", "runner_id": 1,
+        },
+    ),
+    Shape(
+        "vault",
+        "https://vault.example/v1/identity/oidc/provider/default",
+        "orders",
+        {"alg": "RS256", "kid": "1bd4-invented"},
+        {"aud": "orders", "sub": "entity", "namespace": "root", "at_hash": "invented", "c_hash": "invented"},
+    ),
+    Shape(
+        "descope",
+        "https://api.euc1.descope.com/v1/apps/P2bInvented",
+        "P2bInvented",
+        {"alg": "RS256", "kid": "SK2invented", "typ": "JWT"},
+        {"aud": ["P2bInvented"], "sub": "U2", "azp": "c", "scope": "tools"},
+    ),
+    Shape(
+        "spring",
+        "https://auth.example",
+        "orders",
+        {"kid": "k", "alg": "RS256"},
+        {"sub": "web", "aud": "orders", "scope": ["message.read"], "jti": "j"},
+        {"alg": None, "use": None},
+    ),
+    Shape(
+        "openiddict",
+        "https://id.example/",
+        "orders",
+        {"alg": "RS256", "kid": "k", "x5t": "k", "typ": "at+jwt"},
+        {"sub": "u", "aud": "orders", "client_id": "c", "scope": "a b", "jti": "j", "oi_prst": "c", "oi_au_id": "x"},
+    ),
+    Shape(
+        "better-auth",
+        "https://app.example",
+        "https://app.example",
+        {"alg": "EdDSA", "kid": "k"},
+        {"aud": "https://app.example", "sub": "u", "email": "a@corp.example", "createdAt": "2026-01-01T00:00:00.000Z"},
+        {"use": None},
+    ),
+    Shape(
+        "uaa",
+        "https://corp.example/uaa/oauth/token",
+        "orders",
+        {"alg": "RS256", "jku": "https://corp.example/uaa/token_keys", "kid": "key-1", "typ": "JWT"},
+        {
+            "jti": "j", "sub": "u", "scope": ["orders.read", "openid"], "client_id": "web", "cid": "web", "azp": "web",
+            "grant_type": "password", "user_id": "u", "origin": "uaa", "rev_sig": "r", "zid": "uaa",
+            "aud": ["orders", "openid", "web"], "auth_time": NOW - 60,
+        },
+        {"value": "-----BEGIN PUBLIC KEY-----"},
+    ),
+    Shape(
+        "wso2",
+        "https://api.asgardeo.io/t/acme/oauth2/token",
+        "orders",
+        {"x5t": "k", "kid": "ZjQxInvented_RS256", "typ": "at+jwt", "alg": "RS256"},
+        {
+            "sub": "u", "aut": "APPLICATION_USER", "client_id": "c", "azp": "c", "aud": "orders", "scope": "read",
+            "binding_type": "sso-session", "org_id": "o", "jti": "j",
+        },
+    ),
+    Shape(
+        "casdoor",
+        "https://door.example",
+        "c9f1",
+        {"alg": "RS256", "kid": "cert-built-in", "typ": "JWT"},
+        {
+            "owner": "acme", "name": "alice", "sub": "21ff3de6", "tokenType": "access-token", "scope": "profile",
+            "aud": ["c9f1"], "azp": "c9f1", "jti": "admin/b54c3ce9", "roles": [{"name": "buyer"}], "nonce": "",
+        },
+    ),
+    Shape(
+        "pomerium",
+        "orders.example",
+        "orders.example",
+        {"alg": "ES256", "kid": "ccc5bc9d8"},
+        {"aud": "orders.example", "sub": "u", "jti": "j", "email": "a@corp.example", "groups": ["g"], "user": "u"},
+    ),
+    Shape(
+        "teleport",
+        "teleport.example",
+        "http://127.0.0.1:8080",
+        {"alg": "RS256", "kid": "k"},
+        {
+            "aud": ["http://127.0.0.1:8080"], "sub": "bob", "username": "bob", "roles": ["admin"],
+            "traits": {"logins": ["root"]},
+        },
+    ),
 ]  # fmt: skip
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("casdoor", {"tokenType": "refresh-token"}, "`tokenType`"),
+    ("oracle-idcs", {"tok_type": "IT"}, "`tok_type`"),
+    ("sap-ias", {"cnf": {"x5t#S256": "invented"}}, "bound to a sender"),
+    ("sap-ias", {"ias_apis": None}, "`ias_apis`"),
+    ("ibm-app-id", {"scope": None}, "`scope`"),
+    ("spring", {"aud": "web"}, "`orders` is wanted"),
+    ("uaa", {"exp": NOW + 2_592_000}, "lives for"),
+    ("entra-b2c-tfp", {"scp": None}, "`scp`"),
+    ("bitbucket", {"repositoryUuid": "{other}"}, "`repositoryUuid`"),
+    ("gke", {"kubernetes.io": None}, "`kubernetes.io`"),
+    ("wso2", {"aud": ["web"]}, "`orders` is wanted"),
+]
+"""Tokens of the same issuers, signed by the same keys, that give no access: what they say otherwise, and why not."""
+
+_SWITCHES = ("tokenTypes", "keyAlgAbsent", "keyUse", "requiredClaims", "ignoredHeaderParameters")
 
 
 def _named(shape: Shape) -> str:
@@ -203,7 +414,7 @@ def _named(shape: Shape) -> str:
 
 def _decided(shape: Shape, spec: dict[str, Any]) -> tuple[str, str]:
     """The reason of the answer, and its detail."""
-    name = {"RS256": "rsa-shape", "ES256": "ec-shape"}[shape.header["alg"]]
+    name = {"RS256": "rsa-shape", "ES256": "ec-shape", "EdDSA": "ed-shape"}[shape.header["alg"]]
     members = {**issuing.jwk(name), **shape.key, "kid": shape.header["kid"]}
     key_set = {"keys": [{name: value for name, value in members.items() if value is not None}]}
     asked = Asked(
@@ -226,10 +437,24 @@ def test_a_scaffold_lets_its_providers_tokens_in(shape: Shape) -> None:
     assert _decided(shape, _spec(shape)) == ("allow", "")
 
 
-@pytest.mark.parametrize("shape", [s for s in SHAPES if "ignoredHeaderParameters" in _spec(s)], ids=_named)
-def test_a_header_that_is_refused_names_the_setting(shape: Shape) -> None:
-    spec = _spec(shape)
-    del spec["ignoredHeaderParameters"]
-    reason, detail = _decided(shape, spec)
-    assert reason == "token_malformed"
-    assert "`ignoredHeaderParameters`" in detail
+@pytest.mark.parametrize("shape", SHAPES, ids=_named)
+def test_a_token_that_is_refused_for_want_of_a_setting_names_it(shape: Shape) -> None:
+    whole = _spec(shape)
+    refused = set()
+    for switch in [name for name in _SWITCHES if name in whole]:
+        reason, detail = _decided(shape, {name: value for name, value in whole.items() if name != switch})
+        if reason != "allow":
+            refused.add(switch)
+            assert f"`{switch}`" in detail
+    # A setting may be for others of the provider's tokens, but these types are what this one has.
+    assert ("tokenTypes" in refused) == (shape.header.get("typ") != "at+jwt")
+    assert ("ignoredHeaderParameters" in refused) == (not shape.header.keys().isdisjoint({"jku", "zip"}))
+
+
+@pytest.mark.parametrize(("provider", "changes", "words"), REFUSED, ids=[f"{row[0]} {row[2]}" for row in REFUSED])
+def test_a_scaffold_keeps_its_providers_other_tokens_out(provider: str, changes: dict[str, Any], words: str) -> None:
+    good = next(shape for shape in SHAPES if shape.provider == provider)
+    claims = {name: value for name, value in {**good.claims, **changes}.items() if value is not None}
+    reason, detail = _decided(replace(good, claims=claims), _spec(good))
+    assert reason != "allow"
+    assert words in detail

@@ -43,7 +43,7 @@ def test_a_scaffold_that_is_filled_in_has_no_mistakes(known: Provider) -> None:
 def test_a_scaffold_names_algorithms_and_a_lifetime(known: Provider) -> None:
     spec = written(known)["spec"]
     assert ("introspection" in spec) != ("algorithms" in spec)
-    assert set(spec.get("algorithms", ())) <= {"RS256", "ES256", "ES384"}
+    assert set(spec.get("algorithms", ())) <= {"RS256", "ES256", "ES384", "EdDSA"}
     assert spec["audiences"]
     assert {"maxLifetime"} <= spec.keys()
 
@@ -81,7 +81,7 @@ def test_an_audience_cannot_change_the_object(audience: str) -> None:
 def test_a_token_type_of_another_kind_is_let_in_only_where_the_provider_issues_it() -> None:
     specs = {name: written(known)["spec"] for name, known in PROVIDERS.items()}
     strict = {name for name, spec in specs.items() if "tokenTypes" not in spec and "keys" in spec}
-    assert strict == {"auth0-rfc9068", "duende", "logto"}
+    assert strict == {"auth0-rfc9068", "duende", "logto", "openiddict", "wso2"}
 
 
 def test_an_endpoint_that_calls_refresh_tokens_active_is_not_believed_by_default() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from extauthz.cli.issuer.providers.provider import Provider
+from extauthz.cli.issuer.providers.proxy import ONE_TOKEN
 
 HOSTED: Final = (
     Provider(
@@ -248,6 +249,7 @@ reuseKeyFallback: Token # there is no `jti`
         notes=(
             "The token comes in a header of its own: `from: {header: cf-access-jwt-assertion}` in the rule.",
             "Service tokens have `sub` empty and their client id in `common_name`.",
+            ONE_TOKEN,
         ),
     ),
     Provider(
@@ -268,7 +270,10 @@ maxLifetime: 15m
 mapping: {client: [], scope: []}
 reuseKeyFallback: Token # there is no `jti`
 """,
-        notes=("The token comes in a header of its own: `from: {header: x-goog-iap-jwt-assertion}` in the rule.",),
+        notes=(
+            "The token comes in a header of its own: `from: {header: x-goog-iap-jwt-assertion}` in the rule.",
+            ONE_TOKEN,
+        ),
     ),
     Provider(
         name="salesforce",

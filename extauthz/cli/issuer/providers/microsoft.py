@@ -170,6 +170,30 @@ reuseKeyFallback: Token # there is no `jti`
         ),
     ),
     Provider(
+        name="entra-b2c-tfp",
+        title="Azure AD B2C, issuer that names the user flow",
+        url=rf"https://[^/]+/tfp/{_TENANT}/[^/]+/v2\.0/",
+        example=f"https://acme.b2clogin.com/tfp/{_TENANT_EXAMPLE}/b2c_1_signin/v2.0/",
+        audience="the application id (a GUID) of your API's app registration",
+        audience_example="5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [JWT]
+maxLifetime: 1h
+mapping: {scope: [scp], client: [azp]}
+claimPresent: [azp, scp]  # what access tokens have and ID tokens lack
+keyAlgAbsent: FromAlgorithms
+reuseKeyFallback: Token # there is no `jti`
+""",
+        notes=(
+            "A property of the user flow, token compatibility, chooses this form of `iss` or that of `entra-b2c`.",
+            "Each user flow is an issuer of its own: a TokenIssuer for each. The slash at the end counts.",
+        ),
+    ),
+    Provider(
         name="adfs",
         title="Active Directory Federation Services",
         url=r"http://(?P<host>[^/]+)/adfs/services/trust",

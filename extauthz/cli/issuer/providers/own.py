@@ -31,7 +31,11 @@ claimEquals: {typ: Bearer}  # the payload's `typ` tells access tokens from ID an
             ),
         ),
         notes=(
-            "Roles of a client stand in `/resource_access/CLIENT/roles`: put that path into `mapping.roles` for them.",
+            (
+                "Roles of a client stand in `/resource_access/CLIENT/roles`: write that path in place of the realm's."
+                " Behind it, it would never be read: the first claim that a token has counts, and users have roles of"
+                " the realm."
+            ),
             (
                 "Since Keycloak 25 `sub` comes from the client scope `basic`. Realms that were"
                 " imported may lack it: add the"

@@ -59,14 +59,14 @@ mapping: {scope: [scope, permissions]}
     Provider(
         name="descope",
         title="Descope",
-        url=r"https://api\.descope\.com/v1/apps/(?P<project>P[A-Za-z0-9]+)",
+        url=r"https://(?P<host>api(?:\.[a-z0-9-]+)?\.descope\.com)/(?:v1/apps/)?(?P<project>P[A-Za-z0-9]+)",
         example="https://api.descope.com/v1/apps/P2bExample0aQx",
         audience="the project id",
         audience_example="P2bExample0aQx",
         spec="""\
 issuer: <issuer>
 keys:
-  jwksUri: https://api.descope.com/<project>/.well-known/jwks.json
+  jwksUri: https://<host>/<project>/.well-known/jwks.json
 algorithms: [RS256]
 audiences: ["<project>"]
 tokenTypes: [JWT]

@@ -6,6 +6,21 @@ from typing import Final
 
 from extauthz.cli.issuer.providers.provider import Provider
 
+_OUTSIDE: Final = """\
+issuer: <issuer>
+keys:
+  jwksUri: <issuer>KEYS
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [Absent]
+maxLifetime: 1h10m
+mapping: {client: [], scope: []}
+claimPresent: [kubernetes.io]
+"""
+_CALLERS: Final = (
+    "let rules name the callers, by `claims: [{claim: sub, oneOf: [system:serviceaccount:NAMESPACE:NAME]}]`",
+)
+
 WORKLOAD: Final = (
     Provider(
         name="kubernetes",
@@ -42,30 +57,39 @@ claimPresent: [kubernetes.io]
     Provider(
         name="eks",
         title="Amazon EKS ServiceAccounts, from outside the cluster",
-        url=r"https://oidc\.eks\.[a-z0-9-]+\.amazonaws\.com/id/[0-9A-F]+",
+        url=r"https://oidc(?:\.eks\.[a-z0-9-]+\.amazonaws|-eks\.[a-z0-9-]+\.api)(?:\.[a-z]+)+/id/[0-9A-F]+",
         example="https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B2C3D4E5F60718293A4B5C6D7E8F9",
         audience="an audience of your own, which callers ask for by a projected volume",
         audience_example="orders-api",
-        spec="""\
-issuer: <issuer>
-keys:
-  jwksUri: <issuer>/keys
-algorithms: [RS256]
-audiences: ["<audience>"]
-tokenTypes: [Absent]
-maxLifetime: 1h10m
-mapping: {client: [], scope: []}
-claimPresent: [kubernetes.io]
-""",
-        fill=(
-            "let rules name the callers, by `claims: [{claim: sub, oneOf: [system:serviceaccount:NAMESPACE:NAME]}]`",
-        ),
+        spec=_OUTSIDE.replace("KEYS", "/keys"),
+        fill=_CALLERS,
         notes=("Discovery may name an internal host as `jwks_uri`, so the public address is pinned.",),
+    ),
+    Provider(
+        name="gke",
+        title="Google GKE ServiceAccounts, from outside the cluster",
+        url=r"https://container\.googleapis\.com/v1/projects/[^/]+/(?:locations|zones)/[^/]+/clusters/[^/]+",
+        example="https://container.googleapis.com/v1/projects/acme/locations/europe-west1/clusters/prod",
+        audience="an audience of your own, which callers ask for by a projected volume",
+        audience_example="orders-api",
+        spec=_OUTSIDE.replace("KEYS", "/jwks"),
+        fill=_CALLERS,
+    ),
+    Provider(
+        name="aks",
+        title="Azure AKS ServiceAccounts, from outside the cluster",
+        url=r"https://[a-z0-9-]+\.oic\.prod-aks\.azure\.com/[0-9a-f-]{36}/[0-9a-f-]{36}/",
+        example="https://westeurope.oic.prod-aks.azure.com/3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21/5aced6d5-4299-421b-84a9-6638aebbf4f0/",
+        audience="an audience of your own, which callers ask for by a projected volume",
+        audience_example="orders-api",
+        spec=_OUTSIDE.replace("KEYS", "openid/v1/jwks"),
+        fill=_CALLERS,
+        notes=("The issuer ends in a slash, and the slash counts.",),
     ),
     Provider(
         name="github-actions",
         title="GitHub Actions",
-        url=r"https://token\.actions\.githubusercontent\.com",
+        url=r"https://(?:token\.actions\.(?:githubusercontent\.com(?:/[^/]+)?|[^/]+\.ghe\.com)|[^/]+/_services/token)",
         example="https://token.actions.githubusercontent.com",
         audience="what the workflow asks for; GitHub's default is the owner's URL",
         spec="""\
@@ -84,12 +108,16 @@ claimEquals: {repository_owner_id: "FILL-IN-owner-id"}
         notes=(
             "Ids are texts. Never match `sub` by its beginning: its form changed in 2026, and names can be taken over.",
             "`nbf` lies ten minutes before `iat`; lifetime is measured from `iat`.",
+            (
+                "An enterprise may have an issuer of its own (`…githubusercontent.com/ENTERPRISE`,"
+                " `token.actions.ENTERPRISE.ghe.com`), a GitHub Enterprise Server has (`https://HOST/_services/token`)."
+            ),
         ),
     ),
     Provider(
         name="gitlab-ci",
         title="GitLab CI",
-        url=r"https://[^/]+",
+        url=r"https://[^/]+(?:/[^/]+)*",
         example="https://gitlab.com",
         audience="what the job asks for in `id_tokens`",
         spec="""\
@@ -104,6 +132,26 @@ claimEquals: {project_id: "FILL-IN-project-id", ref_protected: "true"}
 """,
         fill=("name the project by its id, a text",),
         notes=("`ref_protected` is the text `true`. The old `CI_JOB_JWT` has no audience and is refused.",),
+    ),
+    Provider(
+        name="bitbucket",
+        title="Bitbucket Pipelines",
+        url=r"https://api\.bitbucket\.org/2\.0/workspaces/[^/]+/pipelines-config/identity/oidc",
+        example="https://api.bitbucket.org/2.0/workspaces/acme/pipelines-config/identity/oidc",
+        audience="the workspace, unless the step asks for another",
+        audience_example="ari:cloud:bitbucket::workspace/3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21",
+        spec="""\
+issuer: <issuer>
+keys: {discovery: {}}
+algorithms: [RS256]
+audiences: ["<audience>"]
+tokenTypes: [Absent, JWT]
+maxLifetime: 1h10m
+mapping: {client: [], scope: []}
+claimEquals: {repositoryUuid: "FILL-IN-{repository-uuid}"}
+reuseKeyFallback: Token # there is no `jti`
+""",
+        fill=("name the repository by its id, braces included",),
     ),
     Provider(
         name="spiffe",
@@ -216,7 +264,7 @@ claimEquals: {terraform_organization_id: "FILL-IN-org-id"}
     Provider(
         name="vault",
         title="HashiCorp Vault, identity tokens",
-        url=r"https://.+/v1/(?:.+/)?identity/oidc",
+        url=r"https://.+/v1/(?:.+/)?identity/oidc(?:/provider/[^/]+)?",
         example="https://vault.example:8200/v1/identity/oidc",
         audience="the client id of the role",
         audience_example="orders",
