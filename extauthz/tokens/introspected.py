@@ -19,7 +19,16 @@ from extauthz.model.question import Active, Answer, Inactive, Question, Unanswer
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step
 from extauthz.model.time import Instant
-from extauthz.model.token import ACCESS_TOKEN, REFRESH_TOKEN, Demand, Introspected, SlotKind, TokenForms, Trust
+from extauthz.model.token import (
+    ACCESS_TOKEN,
+    REFRESH_TOKEN,
+    ClaimPath,
+    Demand,
+    Introspected,
+    SlotKind,
+    TokenForms,
+    Trust,
+)
 from extauthz.model.verdict import Refusal
 from extauthz.tokens.claims import Verified, read_claims
 from extauthz.tokens.jws import parse_jws, read_payload
@@ -33,6 +42,10 @@ _BASE64URL: Final = str.maketrans("+/", "-_", "=~")
 _ALIKE: Final = str.maketrans("+/", "-_")
 _KINDS: Final = ("token_type", "token_use", "typ")
 """Members in which servers say what kind of token it is."""
+_TOKEN_TYPE: Final = ClaimPath("token_type")
+_GRANTED: Final = ("access_token", "client_credentials")
+"""What some servers write into `token_type` in place of how the token is presented (RFC 6749, section 5.1): what it is,
+by the names of `token_type_hint` (RFC 7662, section 2.1). An issuer's settings must say that its endpoint does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +175,11 @@ def _refuse_kind(claims: Mapping[str, Json], trust: Trust) -> Refusal | None:
             words = f"the endpoint says that it is a refresh token (`{name}` is {quote(claims[name])})"
             return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
     kind = claims.get("token_type", "Bearer")
-    if str(kind).lower() == "bearer":
+    named = kind in _GRANTED
+    if str(kind).lower() == "bearer" or (named and trust.claim_equals.get(_TOKEN_TYPE) == kind):
         return None
     # INVARIANT: a token that must be presented in another way than a bearer's is not taken for one (RFC 6750).
-    words = f"the endpoint says that `token_type` is {quote(kind)}, and it came as a bearer token"
+    mend = f"; where that is no more than its kind, `claimEquals: {{token_type: {kind}}}` says so" if named else ""
+    words = f"the endpoint says that `token_type` is {quote(kind)}, and it came as a bearer token{mend}"
     reason = Reason.SENDER_MISMATCH if str(kind).lower() == "dpop" else Reason.TOKEN_MALFORMED
     return Refusal(reason, words, issuer=trust.ref, at=None if reason is Reason.SENDER_MISMATCH else Step.TYPE)

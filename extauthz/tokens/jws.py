@@ -149,7 +149,9 @@ def _count_problem(count: int) -> str:
             "the token is no JWT: it has no segments; an opaque token cannot be verified by signature, its issuer's"
             " `introspection` says whom to ask"
         )
-    return f"the token has {'more than five' if count > 5 else count} segments, a signed JWT has three"
+    # Some servers write opaque tokens in two parts.
+    opaque = "; if it is opaque, its issuer's `introspection` says whom to ask" if count == 2 else ""
+    return f"the token has {'more than five' if count > 5 else count} segments, a signed JWT has three{opaque}"
 
 
 def _decode(text: str, name: str) -> bytes:

@@ -205,6 +205,25 @@ def test_an_answer_that_names_no_issuer_speaks_for_the_one_that_was_asked() -> N
     assert token_of(introspect(answer=said(iss=...))).claims["iss"] == ISSUER
 
 
+@pytest.mark.parametrize("kind", ["access_token", "client_credentials"])
+def test_what_kind_of_token_it_is_stands_for_a_bearer_where_the_issuers_settings_say_so(kind: str) -> None:
+    refusal = refusal_of(introspect(answer=said(token_type=kind)))
+    assert (refusal.reason, refusal.step) == (Reason.TOKEN_MALFORMED, Step.TYPE)
+    assert f"`claimEquals: {{token_type: {kind}}}`" in refusal.detail
+    told = demand(introspector=replace(OURS, claim_equals={ClaimPath("token_type"): kind}))
+    token_of(introspect(answer=said(token_type=kind), wanted=told))
+    assert refusal_of(introspect(answer=said(), wanted=told)).reason is Reason.TOKEN_MALFORMED
+    bound = introspect(answer=said(token_type=kind, cnf={"jkt": "a"}), wanted=told)
+    assert refusal_of(bound).reason is Reason.SENDER_MISMATCH
+
+
+@pytest.mark.parametrize("kind", ["DPoP", "mac", "N_A", "pop", "", ["access_token"], None, True, "refresh_token"])
+def test_no_setting_makes_a_bearer_of_a_token_that_is_presented_otherwise(kind: Any) -> None:
+    told = demand(introspector=replace(OURS, claim_equals={ClaimPath("token_type"): kind}))
+    refusal = refusal_of(introspect(answer=said(token_type=kind), wanted=told))
+    assert refusal.reason in {Reason.TOKEN_MALFORMED, Reason.SENDER_MISMATCH}
+
+
 def test_a_bearer_is_one_however_it_is_written_and_when_it_is_not_said() -> None:
     for kind in ("bearer", "BEARER", ...):
         token_of(introspect(answer=said(token_type=kind)))

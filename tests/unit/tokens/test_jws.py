@@ -52,6 +52,7 @@ def test_B13_an_encrypted_token_is_called_by_its_name() -> None:
 
 def test_B25_an_opaque_token_is_called_by_its_name() -> None:
     assert "opaque" in refused("mF_9B5f4JqM")
+    assert "if it is opaque, its issuer's `introspection`" in refused("ory_at_mF_9B5.f4JqM")
 
 
 @pytest.mark.parametrize("form", ["a.b", "a.b.c.d", "a.b.c.d.e.f", "a" + ".b" * 5000])

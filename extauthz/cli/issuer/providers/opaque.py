@@ -46,6 +46,28 @@ mapping: {tokenId: [jti]}
         ),
     ),
     Provider(
+        name="onelogin",
+        title="OneLogin, opaque access tokens",
+        url=r"https://[^/]+/oidc/2",
+        example="https://acme.onelogin.com/oidc/2",
+        audience="the ids of the applications that may call",
+        audience_example="c6f6bb37-307f-4470-a1a3-171c80003e91",
+        spec="""\
+issuer: <issuer>
+introspection:
+  url: <issuer>/token/introspection
+"""
+        + _CLIENT
+        + """\
+audiences: ["<audience>"]
+maxLifetime: 1h
+claimEquals: {token_type: access_token}  # its endpoint tells what a token is, not how it is presented
+mapping: {audience: [client_id]}
+""",
+        fill=(_FILL, "list the id of every application that may call in `audiences`"),
+        notes=("The endpoint tells no audience: the application stands in for it.",),
+    ),
+    Provider(
         name="hydra-opaque",
         title="Ory Hydra, opaque access tokens",
         url=r"https://[^/]+/(?:.*)?",
