@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from extauthz.config import MAX_REVOCATIONS
 from extauthz.control.allowance import Allowance
 from extauthz.control.cluster import ClusterReconciler
 from extauthz.control.events import Event
-from extauthz.control.expiry import GRACE, LEFT, expires_of, never_counted
+from extauthz.control.expiry import GRACE, expires_of
 from extauthz.control.fleet import Fleet, Progress, Replica
 from extauthz.control.leader import Election, Elector, Timing
 from extauthz.control.leases import ClusterLease, leases
@@ -342,7 +342,7 @@ class Controller:
 
     def _tidy(self, picture: Picture, now: Instant) -> bool:
         """Delete revocations that no token needs any longer, and Leases of replicas that are long gone."""
-        for item, expired in _expired(picture.objects, now):
+        for item, expired in _expired(picture, now):
             written = picture.written.get(item.ref)
             if (
                 written is None
@@ -361,16 +361,11 @@ class Controller:
         return True
 
 
-def _expired(objects: tuple[Parsed | Broken, ...], now: Instant) -> Iterator[tuple[Parsed | Broken, Instant]]:
+def _expired(picture: Picture, now: Instant) -> Iterator[tuple[Parsed | Broken, Instant]]:
     """Those that are no longer needed. One that never counted is left: its status tells its author."""
-    left: Counter[str] = Counter()
-    for item in objects:
+    for item in picture.objects:
         expires = expires_of(item)
-        if expires is None or now <= expires + GRACE:
-            continue
-        if never_counted(item) and left[item.ref.namespace] < LEFT:
-            left[item.ref.namespace] += 1
-        else:
+        if expires is not None and now > expires + GRACE and item.ref not in picture.left:
             yield item, expires
 
 

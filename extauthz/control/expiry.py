@@ -1,8 +1,8 @@
 """When a TokenRevocation is over, and which ones were over before they were there.
 
 One that is over is of no use any longer and is pruned. One that was over when it was created never revoked anything:
-somebody mistyped a year, or a tool applied an old file again. Its author is told, so it is left where it is, unless
-there are very many.
+somebody mistyped a year, or a tool applied an old file again. Its author is told, and it is left where it is, unless
+there are very many, or clocks may have differed by so much.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from extauthz.policy.revocation import TokenRevocationSpec, instant_of
 
 GRACE: Final = 300.0
 """Seconds after its `expires` that a revocation is kept, for clocks that differ."""
-LEFT: Final = 500
-"""How many that never counted are left of each namespace. Those beyond, which something writes without end, are pruned:
-their author is told by the others."""
 
 
 def expires_of(item: Parsed | Broken) -> Instant | None:
@@ -34,10 +31,20 @@ def has_expired(item: Parsed | Broken, now: Instant) -> bool:
     return expires is not None and expires <= now
 
 
-def never_counted(item: Parsed | Broken) -> bool:
-    """Whether it is a TokenRevocation that was created after it was over, by more than clocks may differ.
+def over_from_the_start(item: Parsed | Broken) -> bool:
+    """Whether it is a TokenRevocation that was over when it was created.
 
     The API server's `creationTimestamp` tells; without one, nobody can know.
     """
+    return _late_by(item) >= 0.0
+
+
+def never_counted(item: Parsed | Broken) -> bool:
+    """Whether it was so by more than clocks may differ."""
+    return _late_by(item) >= GRACE
+
+
+def _late_by(item: Parsed | Broken) -> float:
+    """Seconds from its end to its creation; less than none where that cannot be told."""
     expires = expires_of(item)
-    return expires is not None and not math.isinf(item.created) and expires + GRACE <= item.created
+    return -math.inf if expires is None or math.isinf(item.created) else item.created - expires

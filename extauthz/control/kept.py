@@ -5,8 +5,8 @@ INVARIANT: when there are too many, the namespace that has the most gives up all
 revokes every token: what is not known any more might be what denies. The others keep theirs, so nobody can crowd out
 another's revocations by writing many.
 
-One that was over before it was created changes no answer and is not pruned, so it takes no room: `LEFT` of each
-namespace are set aside.
+One that was over before it was created changes no answer, and takes no room: `LEFT` of each namespace are set aside,
+and are not pruned.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from extauthz.control.expiry import LEFT, has_expired, never_counted
+from extauthz.control.expiry import has_expired, never_counted
 from extauthz.model.time import Instant
 from extauthz.policy.parse import Broken, Parsed
 from extauthz.policy.problem import ObjectRef, Problem
 
 _LOG: Final = logging.getLogger(__name__)
 _BOUNDED: Final = "TokenRevocation"
+LEFT: Final = 500
+"""How many that never counted are left of each namespace. Those beyond, which something writes without end, are pruned:
+their author is told by the others."""
 SPARE: Final = 500
 """How many that have expired are kept of a crowded namespace, for who deletes them."""
 RETRY: Final = 30.0
@@ -85,6 +88,10 @@ class Kept:
             ref = ObjectRef(_BOUNDED, namespace, "*")
             words = f"there are more than `--max-revocations`, {self._most}; delete what has expired, or raise it"
             yield Broken(ref, math.inf, {}, (Problem(ref, (), words),))
+
+    def left(self) -> Iterator[ObjectRef]:
+        """Those that are set aside."""
+        return (ref for aside in self._aside.values() for ref in aside)
 
     def relist_after(self) -> float:
         """Seconds after the last list at which another may bring more."""

@@ -53,6 +53,8 @@ class Picture:
     """What policies may target."""
     written: Mapping[ObjectRef, Written] = field(default_factory=dict)
     """Of the objects of our own kinds; empty for who does not follow their status."""
+    left: frozenset[ObjectRef] = frozenset()
+    """TokenRevocations that never counted, and are not pruned."""
 
 
 class Objects:
@@ -208,7 +210,8 @@ class Objects:
             every = self._parsed.values()
             objects = tuple(each for found in every for each in (*found.objects.values(), *found.too_many()))
             targets = {place: each for found in self._targets.values() for place, each in found.items()}
-            return Picture(objects, dict(self._grants), dict(self._labels), targets, dict(self._written))
+            left = frozenset(ref for found in every for ref in found.left())
+            return Picture(objects, dict(self._grants), dict(self._labels), targets, dict(self._written), left)
 
 
 def references(objects: Iterable[Parsed | Broken], install_namespace: str) -> frozenset[ObjectRef]:

@@ -32,7 +32,7 @@ class FolderReconciler:
         install_namespace: str = INSTALL_NAMESPACE,
         clock: Clock | None = None,
     ) -> None:
-        """With a clock, revocations that are over are left out."""
+        """With a clock, revocations that are over are left out, and noted in the log."""
         self._folder = folder
         self._loader = Loader(install_namespace)
         self._clock = clock
@@ -42,6 +42,7 @@ class FolderReconciler:
         self._version: str | None = None
         self._problems: tuple[LocatedProblem, ...] = ()
         self._faults: tuple[LocatedProblem, ...] = ()
+        self._over: tuple[LocatedProblem, ...] = ()
 
     @property
     def problems(self) -> tuple[LocatedProblem, ...]:
@@ -73,16 +74,25 @@ class FolderReconciler:
 
     def take(self, listing: Listing) -> None:
         """Publish what a listing holds, when that can be and is something new."""
-        snapshot, problems = self._loader.load(listing, None if self._clock is None else self._clock.now())
+        now = None if self._clock is None else self._clock.now()
+        snapshot, problems = self._loader.load(listing, now)
         if problems != self._problems:
             for problem in problems:
                 _LOG.warning("policy mistake: %s", problem)
         self._problems, self._faults = problems, listing.blind
+        if now is not None:
+            self._note(tuple(sorted(self._loader.expired(listing, now))))
         if listing.blind or snapshot.version == self._version:
             return
         self._publish(snapshot)
         self._version = snapshot.version
         _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
+
+    def _note(self, over: tuple[LocatedProblem, ...]) -> None:
+        if over != self._over:
+            for each in over:
+                _LOG.info("policy note: %s", each)
+        self._over = over
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-from extauthz.control.expiry import expires_of, never_counted
+from extauthz.control.expiry import expires_of, over_from_the_start
 from extauthz.control.moments import exact, whole
 from extauthz.control.objects import Written
 from extauthz.keys.jwks import KeyState
@@ -166,8 +166,8 @@ def _accepted(facts: Facts) -> _Said:
     if own:
         return _Said("Accepted", "False", own[0].cause.value, _words(own))
     expires = expires_of(facts.item)
-    if expires is not None and never_counted(facts.item):
-        told = f"{exact(expires)}, is earlier than its creation, {exact(Instant(facts.item.created))}"
+    if expires is not None and over_from_the_start(facts.item):
+        told = f"{exact(expires)}, is not later than its creation, {exact(Instant(facts.item.created))}"
         words = f"it revokes nothing: `expires`, {told}. Write a later `expires`, or delete it wherever it is kept"
         return _Said("Accepted", "False", "Expired", words)
     return _Said("Accepted", "True", "Accepted", "it has no mistakes")

@@ -93,7 +93,8 @@ def test_a_label_that_says_neither_is_refused_here_as_there(sample: Sample, labe
 
 def test_a_label_that_is_no_text_is_refused_here_as_there(sample: Sample, tmp_path: Path) -> None:
     """The API server would: labels are texts."""
-    template = pod(labels={"extauthz.dev/inject": False})
+    template = pod()
+    template["metadata"]["labels"]["extauthz.dev/inject"] = False
     told = "the label `extauthz.dev/inject` is no text; put its value in quotes"
     assert told in sample.template(template, {"image": "i"}).stderr
     assert told in inject(template, {"image": "i"}, tmp_path).stderr

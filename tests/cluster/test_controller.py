@@ -173,8 +173,8 @@ def test_a_revocation_that_expired_before_it_was_created_is_left_and_its_author_
     controller = run()
     told = looked.until("tokenrevocation", "typo", "Accepted", "False", "it revokes nothing: `expires`")
     assert told["reason"] == "Expired"
-    looked.until("tokenrevocation", "just", "Accepted", "True")
-    poll_until(lambda: _warned(looked, "typo"), None, "an Event")
+    looked.until("tokenrevocation", "just", "Accepted", "False", "it revokes nothing: `expires`")
+    poll_until(lambda: _warned(looked, "typo") and _warned(looked, "just"), None, "two Events")
     time.sleep(TICK + 1.0)
     assert looked.get("tokenrevocation", "typo")
     assert controller.counts.pruned == 0

@@ -178,12 +178,11 @@ def test_those_that_were_over_before_they_were_created_take_no_room(prunes: bool
 
 
 def test_those_beyond_the_number_that_is_left_take_room_and_are_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (kept, controller):
-        monkeypatch.setattr(module, "LEFT", 5)
+    monkeypatch.setattr(kept, "LEFT", 5)
     held = Held(prunes=True)
     held.list(*born_expired("bank", *range(7)), *born_expired("shop", 1), *revoked("bank", *range(50, 50 + MOST - 3)))
     assert (held.kept("bank"), held.objects.crowded()) == (MOST + 4, frozenset())
-    expired = controller._expired(held.objects.picture().objects, Instant(NOW))
+    expired = controller._expired(held.objects.picture(), Instant(NOW))
     assert [item.ref.name for item, _ in expired] == ["r005", "r006"]
     held.take(*revoked("bank", 90, 91))
     assert held.objects.crowded() == {"bank"}
@@ -235,7 +234,7 @@ def test_what_expired_after_it_was_created_is_pruned_and_what_expired_before_is_
     over = born_expired("bank", 1, expires=moment(NOW - 301))
     over[0]["metadata"]["creationTimestamp"] = moment(NOW - 302)
     held.list(*over, *revoked("bank", 2, expires=moment(NOW - 301)), *born_expired("bank", 3))
-    found = controller._expired(held.objects.picture().objects, Instant(NOW))
+    found = controller._expired(held.objects.picture(), Instant(NOW))
     assert [(item.ref.name, expires) for item, expires in found] == [("r001", NOW - 301), ("r002", NOW - 301)]
 
 

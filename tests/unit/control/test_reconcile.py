@@ -14,7 +14,7 @@ from extauthz.control.reconcile import FolderReconciler
 from extauthz.model.token import ClaimPath, IssuerRef
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.snapshot import Snapshot
-from tests.building import anonymous, obj, policy, revocation
+from tests.building import NOW, anonymous, moment, obj, policy, revocation
 from tests.clock import FakeClock
 from tests.introspecting import until as eventually
 
@@ -54,6 +54,29 @@ def until(published: queue.Queue[set[str]], wanted: set[str]) -> None:
     """Wait until exactly this was published."""
     while published.get(timeout=WAIT) != wanted:
         pass
+
+
+def test_revocations_that_are_over_are_told_once_as_they_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    clock = FakeClock(NOW)
+    reconciler = FolderReconciler(tmp_path, lambda _: None, clock=clock)
+    spec = {"issuer": {"name": "corp"}, "jti": "x"}
+    over, later = (obj("TokenRevocation", n, {**spec, "expires": moment(NOW + s)}) for n, s in (("o", -1), ("l", 60)))
+
+    def notes(*objects: object) -> list[str]:
+        caplog.clear()
+        (tmp_path / "a.yaml").write_text(yaml.safe_dump_all(objects))
+        reconciler.take(list_folder(tmp_path))
+        return [each.message for each in caplog.records if each.message.startswith("policy note")]
+
+    (note,) = notes(over, later)
+    assert note.startswith("policy note: a.yaml:")
+    assert "TokenRevocation shop/o: spec.expires: has passed, so it revokes nothing" in note
+    assert notes(over, later, policy("p", anonymous("r"))) == []
+    clock.advance(3600)
+    assert len(notes(over, later)) == 2
 
 
 def test_a_new_file_an_edit_and_a_removal_are_published(running: Path, published: queue.Queue[set[str]]) -> None:
