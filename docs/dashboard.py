@@ -369,7 +369,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "TLS certificates: life left",
                 "percentunit",
-                "Of the certificate that a server shows to its callers; below 0 they refuse it.",
+                "Of the certificate that servers show to Envoy, and controllers to issuers; below 0 it is refused.",
                 (
                     (
                         (

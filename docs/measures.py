@@ -83,7 +83,8 @@ def _controller() -> str:
     text = ControllerMetrics(lambda: everything, version="1").render()[0].decode()
     found = (each for each in text_string_to_metric_families(text) if each.name.startswith("extauthz_controller"))
     head = "\n## `extauthz controller`\n\n| metric | type | labels | says |\n|---|---|---|---|\n"
-    return head + "\n".join(map(_row, found)) + "\n"
+    tls = "\n`extauthz_tls_certificate_…` tell of the certificate that issuers are shown at `--events`.\n"
+    return head + "\n".join(map(_row, found)) + "\n" + tls
 
 
 def _families() -> Iterator[Metric]:

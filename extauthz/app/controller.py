@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import threading
@@ -10,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from extauthz import __version__
-from extauthz.app.parts import admin_of, api_of, crowd_note, events_of
+from extauthz.app.parts import admin_of, api_of, crowd_note, events_of, events_tls_of, noted
 from extauthz.app.run import signals
 from extauthz.config import ControllerSettings
 from extauthz.control.controller import Controller, Post
@@ -18,11 +19,14 @@ from extauthz.control.logout import Came
 from extauthz.keys.account import ServiceAccount
 from extauthz.model.time import Seconds, SystemClock
 from extauthz.server.admin import Pages
+from extauthz.server.tls import TlsWatch
 from extauthz.telemetry.controlling import ControllerMetrics, ControllerReadings
 from extauthz.telemetry.log import ProcessLog
 
 _LOOK: Final = 0.1
 """Seconds between two looks at whether we lead."""
+_LOOKS: Final = 10
+"""One of so many looks is also at files that change."""
 _FLUSH: Final = Seconds(2.0)
 
 
@@ -45,16 +49,20 @@ class ControllerApp:
             max_revocations=settings.max_revocations,
         )
         self._log = ProcessLog(settings.log_level.value)
-        self.controller = Controller(api_of(account), SystemClock(), post)
+        clock = SystemClock()
+        self.controller = Controller(api_of(account), clock, post)
         self._metrics = ControllerMetrics(self._read, version=__version__)
         pages = Pages(missing=self.missing, notes=self.notes, metrics=self._metrics.render, snapshot=self._page)
         self._receiver = self.controller.receiver()
         self._events = events_of(settings, self._receive)
+        tls = events_tls_of(settings)
+        self._tls = None if tls is None else TlsWatch(tls, clock)
         self._admin = admin_of(settings.admin, pages)
 
     def start(self) -> Mapping[str, str]:
         """Start all parts. Returns the URL of each listener by what it is for."""
         self._log.start()
+        self.look()
         self.controller.start()
         found = {}
         if self._events is not None:
@@ -72,11 +80,19 @@ class ControllerApp:
 
     def notes(self) -> Mapping[str, str]:
         """What is wrong and keeps us from nothing."""
-        faults = "; ".join(self.controller.faults)
-        told = not faults or self.missing().keys() & {"objects", "source"}
-        status = self.controller.rivals
-        found = ({} if told else {"source": faults}) | ({"status": status} if status else {})
-        return found | crowd_note(self.controller.crowded)
+        faults = () if self.controller.version is None else self.controller.faults
+        wrong = {
+            "source": "; ".join(faults),
+            "status": self.controller.rivals,
+            "tls": "" if self._tls is None else self._tls.problem,
+            "revocations": crowd_note(self.controller.crowded),
+        }
+        return noted(wrong, self.missing())
+
+    def look(self) -> None:
+        """Look after what changes without being told: the files of TLS. For one thread."""
+        if self._tls is not None:
+            self._tls.look()
 
     def stop(self) -> None:
         """Stop all parts; another takes the lead at once."""
@@ -105,6 +121,7 @@ class ControllerApp:
             mistakes=len(controller.problems),
             replicas=controller.replicas,
             source_age=controller.silent_for(),
+            certificate=None if self._tls is None else self._tls.certificate,
         )
 
     def _page(self) -> Mapping[str, Any]:
@@ -124,7 +141,10 @@ def control(settings: ControllerSettings, say: Callable[[str], None]) -> None:
         say(", ".join(["waiting to be elected", *(f"{name} on {url}" for name, url in listening.items())]))
         try:
             led = False
+            looks = itertools.cycle(range(_LOOKS))
             while not stop.wait(_LOOK):
+                if next(looks) == 0:
+                    app.look()
                 if app.controller.leading != led:
                     led = not led
                     say("leading" if led else "no longer leading")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from extauthz.config import ControllerSettings, Settings, TcpAddress
 from extauthz.control.cluster import ClusterReconciler
@@ -55,13 +55,17 @@ def source_of(
     return FolderReconciler(settings.policies, publish, settings.install_namespace, clock)
 
 
-def crowd_note(crowded: Collection[str]) -> dict[str, str]:
-    """What readiness says about namespaces with too many TokenRevocations."""
+def noted(wrong: Mapping[str, str], missing: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong, in words by what it is about, and not what keeps us from being ready: that is told already."""
+    return {name: words for name, words in wrong.items() if words and name not in missing}
+
+
+def crowd_note(crowded: Collection[str]) -> str:
+    """What readiness says about namespaces with too many TokenRevocations. Empty without any."""
     if not crowded:
-        return {}
+        return ""
     named = ", ".join(f"`{name}`" for name in sorted(crowded)[:8])
-    words = f"more than `--max-revocations`, and those of {named} are left out: every token they could mean is refused"
-    return {"revocations": words}
+    return f"more than `--max-revocations`, and those of {named} are left out: every token they could mean is refused"
 
 
 def mistakes_note(problems: Sequence[Problem | LocatedProblem]) -> str:
@@ -116,15 +120,19 @@ def admin_of(address: TcpAddress | None, pages: Pages) -> Admin | None:
         raise StartError(f"the admin port cannot listen on {address}: {error.strerror}") from error
 
 
+def events_tls_of(settings: ControllerSettings) -> TlsFiles | None:
+    """What the listener for issuers shows them; None without TLS, or without a listener."""
+    if settings.events is None or settings.events_tls_cert is None or settings.events_tls_key is None:
+        return None
+    return TlsFiles(settings.events_tls_cert, settings.events_tls_key, settings.events_tls_client_ca)
+
+
 def events_of(settings: ControllerSettings, receive: Receive) -> Events | None:
     """The listener for issuers, None when it is off. Raises StartError."""
     if settings.events is None:
         return None
-    tls = None
-    if settings.events_tls_cert is not None and settings.events_tls_key is not None:
-        tls = TlsFiles(settings.events_tls_cert, settings.events_tls_key, settings.events_tls_client_ca)
     try:
-        return Events(settings.events, receive, tls)
+        return Events(settings.events, receive, events_tls_of(settings))
     except TlsRefused as error:
         raise StartError(str(error)) from error
     except OSError as error:

@@ -20,6 +20,7 @@ from extauthz.app.parts import (
     audit_of,
     crowd_note,
     mistakes_note,
+    noted,
     pepper_file_of,
     replica_of,
     serving_of,
@@ -157,10 +158,9 @@ class App:
             "store": (self._shared and self._shared.note()) or "",
             "pepper": "" if self._pepper_file is None else self._pepper_file.problem,
             "tls": "" if self._tls is None else self._tls.problem,
+            "revocations": crowd_note(self._policies.crowded),
         }
-        missing = self.missing()
-        found = {name: words for name, words in wrong.items() if words and name not in missing}
-        return found | crowd_note(self._policies.crowded)
+        return noted(wrong, self.missing())
 
     def look(self) -> None:
         """Look after what changes without being told: the files of the pepper and of TLS. For one thread."""

@@ -10,6 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from extauthz.model.time import Instant
+from extauthz.telemetry.readings import certificate_families
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerReadings:
@@ -31,6 +34,8 @@ class ControllerReadings:
     """None where replicas do not tell."""
     source_age: float = 0.0
     """Seconds."""
+    certificate: tuple[Instant, Instant] | None = None
+    """From when to when the certificate that issuers are shown is good; None without TLS."""
 
 
 class ControllerMetrics:
@@ -87,3 +92,4 @@ def families(found: ControllerReadings) -> Iterator[Metric]:
     yield GaugeMetricFamily("extauthz_controller_source_age_seconds", age, found.source_age)
     if found.replicas is not None:
         yield GaugeMetricFamily("extauthz_controller_replicas", "Central replicas that live.", found.replicas)
+    yield from certificate_families(found.certificate)

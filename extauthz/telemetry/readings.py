@@ -110,13 +110,14 @@ def families(readings: Readings) -> Iterator[Metric]:
         "How far the machine's clock was set back behind the time that decisions go by; 0 in a healthy process.",
         readings.clock_stepped_back,
     )
-    yield from _certificate(readings)
+    yield from certificate_families(readings.certificate)
 
 
-def _certificate(readings: Readings) -> Iterator[Metric]:
-    if readings.certificate is None:
+def certificate_families(certificate: tuple[Instant, Instant] | None) -> Iterator[Metric]:
+    """From when to when a listener's certificate is good; servers and controllers tell it alike."""
+    if certificate is None:
         return
-    begins, ends = readings.certificate
+    begins, ends = certificate
     name = "extauthz_tls_certificate"
     yield GaugeMetricFamily(
         f"{name}_not_before_timestamp_seconds",

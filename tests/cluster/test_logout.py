@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificates
 
 from extauthz.cli.demo.process import Process, poll_until
 from extauthz.control.rbac import Mode
@@ -42,6 +44,7 @@ class Listening:
 
     process: Process
     events: str
+    admin: str
     tls: ssl.SSLContext | None
 
     def post(self, token: str) -> int:
@@ -78,9 +81,21 @@ def controlling(
         assert found is not None
         admin = urlsplit(found[2])
         poll_until(lambda: _ready(admin.hostname or "", admin.port or 0), process, "its readiness")
-        yield Listening(process, found[1], ssl.create_default_context(cadata=ca_pem("a")) if tls else None)
+        yield Listening(process, found[1], found[2], ssl.create_default_context(cadata=ca_pem("a")) if tls else None)
     finally:
         process.stop()
+
+
+def _told(controller: Listening) -> tuple[float, ...]:
+    """From when to when the controller's certificate is good, as its metrics have it."""
+    page = urlopen(f"{controller.admin}/metrics", timeout=10).read().decode()
+    found = dict(re.findall(r"^extauthz_tls_certificate_not_(\w+)_timestamp_seconds (\S+)$", page, re.MULTILINE))
+    return float(found["before"]), float(found["after"])
+
+
+def _life(cert: Path) -> tuple[float, ...]:
+    (found,) = load_pem_x509_certificates(cert.read_bytes())
+    return found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
 
 
 def said(process: Process) -> str:
@@ -149,6 +164,7 @@ def test_a_session_that_was_logged_out_is_refused_a_moment_later_and_no_other(
             assert (reason(ended), reason(other)) == ("allow", "allow")
             assert controller.post(logout(name, "rsa-2")) == 400
             assert controller.post(logout(name, aud="another")) == 400
+            assert _told(controller) == _life(tmp_path / "tls.crt")
             began = CLOCK.monotonic()
             assert controller.post(logout(name)) == 200
             poll_until(lambda: reason(ended) == "token_revoked", None, "the refusal")
