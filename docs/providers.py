@@ -41,7 +41,7 @@ Write `issuer`, `keys` and `audiences`, take one of its tokens, and ask `extauth
 
 Then tell access tokens from the issuer's other tokens, which the same keys sign: `claimEquals` and `claimPresent` name what ID and refresh tokens lack.
 
-## Tokens that no setting lets in
+## Tokens that are refused, and what to do instead
 
 | token | why | instead |
 |---|---|---|

@@ -220,7 +220,8 @@ def candidates(claims: Mapping[str, Json], demand: Demand) -> tuple[Trust, ...] 
         words = f"`iss` is {quote(iss)}, not a text" if "iss" in claims else _NAMELESS
         return Refusal(Reason.TOKEN_MALFORMED, words, at=Step.ISSUER)
     wanted = quote_all({name for trust in demand.issuers for name in trust.names})
-    words = f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte; `issuerAliases` adds another form"
+    mend = "`issuerAliases` adds another form of the same issuer"
+    words = f"`iss` is {quote(iss)}, wanted is one of {wanted}, byte for byte; {mend}"
     return Refusal(Reason.ISSUER_UNTRUSTED, words)
 
 

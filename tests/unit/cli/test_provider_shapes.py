@@ -69,6 +69,31 @@ SHAPES = [
         },
     ),
     Shape(
+        "entra-v1",
+        f"https://sts.windows.net/{GUID}/",
+        "5d9a7e10",
+        {"typ": "JWT", "alg": "RS256", "x5t": "kT7Q", "kid": "kT7Q"},
+        {"aud": "5d9a7e10", "ver": "1.0", "tid": GUID, "sub": "s", "appid": "c", "scp": "Read", "uti": "u", "acr": "1"},
+        {"alg": None},
+    ),
+    Shape(
+        "zitadel",
+        "https://acme.zitadel.cloud",
+        "1414",
+        {"alg": "RS256", "kid": "k", "typ": "JWT"},
+        {
+            "aud": ["2@orders", "1414"], "client_id": "2@orders", "jti": "j", "sub": "u",
+            "urn:zitadel:iam:org:project:roles": {"buyer": {"1": "acme"}},
+        },
+    ),
+    Shape(
+        "stytch",
+        "https://acme.customers.stytch.com",
+        "project-live-1",
+        {"alg": "RS256", "kid": "jwk-live-1", "typ": "JWT"},
+        {"aud": ["project-live-1"], "client_id": "connected-app-live-1", "jti": "j", "scope": "read", "sub": "u"},
+    ),
+    Shape(
         "sap-xsuaa",
         "https://acme.authentication.eu10.hana.ondemand.com/oauth/token",
         "sb-orders!t1234",
@@ -390,6 +415,17 @@ SHAPES = [
 ]  # fmt: skip
 
 
+ID_TOKENS: list[tuple[str, dict[str, Any]]] = [
+    # The client and the API are one app registration.
+    ("entra", {"aud": "5d9a7e10", "ver": "2.0", "tid": GUID, "sub": "s", "uti": "u", "roles": ["Read"], "nonce": "n"}),
+    ("entra-v1", {"aud": "5d9a7e10", "ver": "1.0", "tid": GUID, "sub": "s", "uti": "u", "roles": ["Read"]}),
+    ("zitadel", {"aud": ["2@orders", "1414"], "sub": "u", "azp": "2@orders", "at_hash": "h", "amr": ["pwd"]}),
+    ("stytch", {"aud": ["connected-app-live-1"], "sub": "u", "name": "Alice", "email": "a@corp.example"}),
+    # A session's.
+    ("stytch", {"aud": ["project-live-1"], "sub": "u", "https://stytch.com/session": {"id": "s"}}),
+]
+"""Tokens for a client, signed by the same keys, whose audience may be the API's."""
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("casdoor", {"tokenType": "refresh-token"}, "`tokenType`"),
     ("oracle-idcs", {"tok_type": "IT"}, "`tok_type`"),
@@ -449,6 +485,14 @@ def test_a_token_that_is_refused_for_want_of_a_setting_names_it(shape: Shape) ->
     # A setting may be for others of the provider's tokens, but these types are what this one has.
     assert ("tokenTypes" in refused) == (shape.header.get("typ") != "at+jwt")
     assert ("ignoredHeaderParameters" in refused) == (not shape.header.keys().isdisjoint({"jku", "zip"}))
+
+
+@pytest.mark.parametrize(("provider", "claims"), ID_TOKENS, ids=[row[0] for row in ID_TOKENS])
+def test_a_scaffold_keeps_id_tokens_out(provider: str, claims: dict[str, Any]) -> None:
+    good = next(shape for shape in SHAPES if shape.provider == provider)
+    reason, detail = _decided(replace(good, claims=claims), _spec(good))
+    assert reason in {"token_malformed", "audience_mismatch"}
+    assert "`claimPresent`" in detail or "is wanted" in detail
 
 
 @pytest.mark.parametrize(("provider", "changes", "words"), REFUSED, ids=[f"{row[0]} {row[2]}" for row in REFUSED])

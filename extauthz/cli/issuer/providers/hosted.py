@@ -224,6 +224,10 @@ ignoredHeaderParameters: [jku]  # in every header; the keys come from `jwksUri` 
 """,
         notes=(
             "Scopes begin with the `xsappname`: `orders!t1234.Read`. The tenant is in `zid`.",
+            (
+                "ID tokens are for the client id and have the one scope `openid`: name the `xsappname` as the audience,"
+                " or let rules demand a scope of your API."
+            ),
             "Subscribers' tokens name their own subdomains in `iss`, and have their own keys: a TokenIssuer for each.",
         ),
     ),

@@ -40,8 +40,9 @@ algorithms: [RS256]
 audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 100m       # they live for 60 to 90 minutes, and `iat` lies 5 minutes back
-mapping: {scope: [scp, roles], client: [azp], tokenId: [uti]}
+mapping: {scope: [scp, roles], client: [azp], tokenId: [uti], roles: [roles]}
 claimEquals: {ver: "2.0", tid: "<tenant>"}
+claimPresent: [azp]  # what access tokens have and ID tokens lack
 keyAlgAbsent: FromAlgorithms
 """,
         notes=(
@@ -73,8 +74,9 @@ algorithms: [RS256]
 audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 100m       # they live for 60 to 90 minutes, and `iat` lies 5 minutes back
-mapping: {scope: [scp, roles], client: [appid], tokenId: [uti]}
+mapping: {scope: [scp, roles], client: [appid], tokenId: [uti], roles: [roles]}
 claimEquals: {ver: "1.0", tid: "<tenant>"}
+claimPresent: [appid]  # what access tokens have and ID tokens lack
 keyAlgAbsent: FromAlgorithms
 """,
         fill=("list both forms of the audience if clients ask for both: the application id and the `api://` URI",),
@@ -98,8 +100,9 @@ algorithms: [RS256]
 audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 100m
-mapping: {scope: [scp, roles], client: [azp], tokenId: [uti]}
+mapping: {scope: [scp, roles], client: [azp], tokenId: [uti], roles: [roles]}
 claimEquals: {ver: "2.0"}
+claimPresent: [azp]  # what access tokens have and ID tokens lack
 keyAlgAbsent: FromAlgorithms
 """,
         fill=("list every tenant that may come in `tenants`; there is no wildcard",),
@@ -128,7 +131,7 @@ algorithms: [RS256]
 audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 24h10m     # such tokens live for a day
-mapping: {scope: [roles], client: [appid], tokenId: [uti]}
+mapping: {scope: [roles], client: [appid], tokenId: [uti], roles: [roles]}
 claimEquals: {ver: "1.0", idtyp: app, tid: "<tenant>"}
 keyAlgAbsent: FromAlgorithms
 """,

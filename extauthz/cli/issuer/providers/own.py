@@ -124,6 +124,7 @@ tokenTypes: [Absent, JWT]
 maxLifetime: 12h
 mapping: {scope: [], roles: ["/urn:zitadel:iam:org:project:roles"]}
 rolesShape: ObjectKeys  # roles are the member names of an object
+claimPresent: [jti]     # ID tokens lack it, and are for the project as well
 """,
         notes=(
             "Applications get opaque tokens unless their token type is JWT.",

@@ -88,8 +88,8 @@ reuseKeyFallback: Token # there is no `jti`
         title="Stytch Connected Apps",
         url=r"(?:https://[^/]+|stytch\.com/[a-z0-9-]+)",
         example="https://acme.customers.stytch.com",
-        audience="the client id of the connected app",
-        audience_example="connected-app-live-example",
+        audience="the id of the project",
+        audience_example="project-live-1a2b3c4d-example",
         spec="""\
 issuer: <issuer>
 keys:
@@ -98,11 +98,13 @@ algorithms: [RS256]
 audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 1h
+claimPresent: [client_id, scope]
 """,
         fill=("name the key set of your custom domain in `keys.jwksUri`",),
         notes=(
             "Without a custom domain `iss` is `stytch.com/PROJECT`, without a scheme.",
-            "Session tokens are for the project id and have no `jti`; take them by a TokenIssuer of their own.",
+            "Session tokens are for the project as well and lack `client_id`: take them by a TokenIssuer of their own.",
+            "ID tokens are for the connected app, so that its id is never an audience of your API.",
         ),
     ),
     Provider(
