@@ -25,6 +25,7 @@ mapping: {client: []}
 keyUse: [sig, Absent]   # its keys say neither `use` nor `alg`
 keyAlgAbsent: FromAlgorithms
 reuseKeyFallback: Token # older versions write no `jti`
+claimPresent: [nbf]     # what access tokens have and ID tokens lack
 """,
         fill=("write your API's name into `aud` by an `OAuth2TokenCustomizer`: ID tokens are for the client as well",),
         notes=("`scope` is an array of texts.",),

@@ -204,6 +204,7 @@ requiredClaims: []
 claimPresent: [client_id]
 reuseKeyFallback: Token # there is no `jti`
 """,
+        notes=("From March 2027 on `typ` is always `at+jwt`: leave that alone in `tokenTypes` then.",),
     ),
     Provider(
         name="sap-xsuaa",

@@ -184,11 +184,15 @@ audiences: ["<audience>"]
 tokenTypes: [JWT]
 maxLifetime: 1h
 mapping: {client: [applicationId], roles: [roles]}
+claimEquals: {tty: at}  # ID tokens are for the same application
 """,
         fill=(
             "choose an RS256 key for the tenant's access tokens, whose default is a shared secret (HS256)",
             "name your server in `keys.jwksUri`",
         ),
-        notes=("The issuer is a setting of the tenant and need be no URL; its default is `acme.com`.",),
+        notes=(
+            "The issuer is a setting of the tenant and need be no URL; its default is `acme.com`.",
+            "Older versions write no `tty`, and nothing else tells access tokens from ID tokens.",
+        ),
     ),
 )
