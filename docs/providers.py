@@ -48,7 +48,7 @@ Then tell access tokens from the issuer's other tokens, which the same keys sign
 | `x-amzn-oidc-data` of AWS's load balancers | its segments are padded, its keys are single PEM files, it is for nobody | your provider's own token, `from: {header: x-amzn-oidc-accesstoken}` |
 | Microsoft Graph's | what was signed is not what is sent | let the client ask for your API's scope |
 | with five segments: Auth0 without `audience`, OpenIddict as it comes, NextAuth's cookie | encrypted for somebody else | let the issuer sign and not encrypt |
-| signed with a secret that others know: Supabase's old keys, FusionAuth and authentik without a key pair | whoever checks it can make it | a key pair; where nobody else needs the secret, `algorithms: [HS256]` and `keys.secretRef` in an issuer of its own |
+| signed with a secret that others know: Supabase's old keys, FusionAuth and authentik without a key pair | whoever checks it can make it | a key pair; where nobody else needs the secret, `algorithms: [HS256]` in an issuer of its own, whose `keys.secretRef` leads to `{"keys": [{"kty": "oct", "use": "sig", "alg": "HS256", "k": "…"}]}`, the secret's octets in base64url |
 | unsigned (`alg: none`), such as the Firebase emulator's; `ES256K`; keys below 2048 bits; keys that are a certificate alone | nothing here can vouch for it | another key at the issuer |
 | without `aud`: IBM Cloud IAM, PropelAuth, WorkOS sessions, WSO2's `x-jwt-assertion` | it is for nobody, and so for everybody | let the issuer add it; or another claim that says for whom, in `mapping.audience` |
 | without `exp`: ServiceAccount tokens from Secrets | it never ends | a projected volume |

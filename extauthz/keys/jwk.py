@@ -28,6 +28,10 @@ MAX_TRIED: Final = 4
 __all__ = ["Key", "KeyRules", "KeySet", "KeySetRefused", "Skipped", "parse_key_set", "signature_holds"]
 
 _NAMED: Final = 10
+_SHARED: Final = (
+    '; write a shared secret as `{"keys": [{"kty": "oct", "use": "sig", "alg": "HS256", "k": "…"}]}`, its octets in'
+    " base64url"
+)
 _PLACEHOLDER: Final = re.compile(r"\{[A-Za-z_]+\}", re.ASCII)
 
 
@@ -111,7 +115,7 @@ def parse_key_set(document: bytes, rules: KeyRules) -> KeySet:
 
     Raises KeySetRefused when the document is no key set of at most MAX_KEYS keys, or no key of it is usable.
     """
-    claims, skipped = _judge(_entries(document), rules)
+    claims, skipped = _judge(_entries(document, rules), rules)
     ambiguous = _ambiguous_pairs(claims)
     skipped += (_skipped_for_ambiguity(kid, alg) for kid, alg in sorted(ambiguous))
     keys = _merge(claims, ambiguous)
@@ -142,7 +146,7 @@ def _label(number: int, entry: Json) -> str:
     return kid if isinstance(kid, str) and is_kid(kid) else f"entry {number}"
 
 
-def _entries(document: bytes) -> list[Json]:
+def _entries(document: bytes, rules: KeyRules) -> list[Json]:
     if len(document) > MAX_DOCUMENT:
         raise KeySetRefused(f"it is larger than {MAX_DOCUMENT} octets")
     if document.lstrip()[:1] == b"<":
@@ -152,7 +156,7 @@ def _entries(document: bytes) -> list[Json]:
     try:
         value = parse_json_object(document)
     except Ambiguous as error:
-        raise KeySetRefused(f"it is no JSON key set: {error}") from error
+        raise KeySetRefused(f"it is no JSON key set: {error}{_SHARED if rules.symmetric else ''}") from error
     entries = value.get("keys")
     if not isinstance(entries, list):
         raise KeySetRefused(_no_keys(value))

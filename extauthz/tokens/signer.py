@@ -33,11 +33,11 @@ def refuse_algorithm(trust: Trust, jws: Jws) -> Refusal | None:
     if jws.alg in trust.algorithms:
         return None
     accepted = quote_all(trust.algorithms)
-    words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: {_other_algorithm(jws.alg)}"
+    words = f"`alg` is {quote(jws.alg)}; {trust.ref} accepts {accepted}: {_other_algorithm(trust, jws.alg)}"
     return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref, at=Step.ALGORITHM)
 
 
-def _other_algorithm(alg: str) -> str:
+def _other_algorithm(trust: Trust, alg: str) -> str:
     """What an operator can do about an algorithm that an issuer does not accept."""
     if alg.startswith("HS"):
         return (
@@ -46,6 +46,8 @@ def _other_algorithm(alg: str) -> str:
         )
     if alg not in ALGORITHMS:
         return "no `algorithms` can name it, since it cannot be checked here; let the issuer sign with another"
+    if all(name.startswith("HS") for name in trust.algorithms):
+        return "those are for a shared secret, and a key pair needs an issuer of its own"
     return f"add {quote(alg)} to its `algorithms` if that is meant"
 
 

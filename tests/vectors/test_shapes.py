@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from extauthz.model.encoding import base64url_encode
+from tests import issuing
 from tests.building import NOW, obj, policy
 from tests.unit.keys import made
 from tests.worlds import Asked
@@ -337,6 +338,35 @@ REFUSED: list[tuple[Shape, str, str]] = [
         "counts by a value that is missing: client (`mapping.client` of TokenIssuer shop/provider",
     ),
 ]  # fmt: skip
+
+
+def _secret(document: str) -> Asked:
+    """An issuer that signs with a secret which we share, and what stands in the Secret."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "shop"}}
+    issuer = {"issuer": ISSUER, "audiences": ["orders"], "tokenTypes": ["JWT"], "algorithms": ["HS256"]}
+    return Asked(
+        {**secret, "stringData": {"k": document}},
+        obj("TokenIssuer", "provider", {**issuer, "keys": {"secretRef": {"name": "s", "key": "k"}}}),
+        policy("p", {"name": "r", "token": {"issuers": [{"name": "provider"}]}}),
+    )
+
+
+def _detail(asked: Asked, token: str) -> str:
+    assert asked.reason("/", token) != "allow"
+    return str(getattr(getattr(asked.seen[-1].verdict, "refusal", None), "detail", ""))
+
+
+def test_a_shared_secret_without_a_name_verifies_tokens_without_a_name() -> None:
+    claims = {"iss": ISSUER, "aud": "orders", "sub": "u", "iat": NOW, "exp": NOW + 60}
+    asked = _secret(json.dumps({"keys": [made.oct_jwk(None)]}))
+    assert asked.reason("/", issuing.hmac_token(bytes(range(32)), {"alg": "HS256", "typ": "JWT"}, claims)) == "allow"
+    assert "a key pair needs an issuer of its own" in _detail(asked, _token(Shape("a key pair")))
+
+
+def test_a_shared_secret_that_stands_as_it_is_says_how_to_write_it() -> None:
+    detail = _detail(_secret("s" * 64), issuing.hmac_token(b"s" * 64, {"alg": "HS256", "typ": "JWT"}, {"iss": ISSUER}))
+    assert '"kty": "oct"' in detail
+    assert "in base64url" in detail
 
 
 @pytest.mark.parametrize(("shape", "reason", "words"), REFUSED, ids=[row[0].name for row in REFUSED])
