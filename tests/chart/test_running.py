@@ -162,7 +162,7 @@ class Running:
 
 def _bootstrap(socket: Path, upstream: int) -> Object:
     """The bootstrap of deploy/envoy with its three places changed, on ports of loopback that the system chooses."""
-    found: Object = yaml.safe_load(BOOTSTRAP.read_text().replace(SOCKET, str(socket)).replace("0.2s", "10s"))
+    found: Object = yaml.safe_load(BOOTSTRAP.read_text().replace(SOCKET, str(socket)).replace("0.3s", "10s"))
     found["admin"]["address"]["socket_address"]["port_value"] = 0
     (listener,) = found["static_resources"]["listeners"]
     listener["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": 0}

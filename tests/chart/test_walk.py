@@ -145,7 +145,7 @@ class Walk:
         upstream = WebServer(_echo)
         upstream.start()
         self._stack.callback(upstream.stop)
-        found: Object = yaml.safe_load(BOOTSTRAP.read_text().replace("0.2s", "10s"))
+        found: Object = yaml.safe_load(BOOTSTRAP.read_text().replace("0.3s", "10s"))
         found["admin"]["address"]["socket_address"]["port_value"] = 0
         (listener,) = found["static_resources"]["listeners"]
         listener["address"]["socket_address"] |= {"address": "127.0.0.1", "port_value": 0}
