@@ -103,7 +103,7 @@ def test_envoy_does_not_wait_ten_minutes_as_istio_would(form: str) -> None:
     (service,) = (
         each["typed_config"]["grpc_service"] for each in manager["http_filters"] if each["name"].endswith("ext_authz")
     )
-    assert service["timeout"] == "0.200s"
+    assert service["timeout"] == "0.300s"
 
 
 def test_both_forms_patch_the_same() -> None:

@@ -16,7 +16,7 @@ ASKING: Final = ("grpc_service", "envoyExtAuthzGrpc", "extAuth")
 """What says how a server is asked: Envoy's word, Istio's, Envoy Gateway's."""
 WAY: Final = 0.04
 """Seconds at least for the way there and back."""
-EXAMPLES: Final = ("ai-gateway", "envoy", "envoy-gateway")
+EXAMPLES: Final = ("ai-gateway", "envoy", "envoy-gateway", "istio")
 
 
 def waits(name: str) -> Iterator[float]:
