@@ -18,7 +18,7 @@ from extauthz.model.question import Answered, Ask
 from extauthz.model.reason import Reason
 from extauthz.model.request import RequestView
 from extauthz.model.step import Step
-from extauthz.model.time import Instant
+from extauthz.model.time import Instant, format_duration
 from extauthz.model.token import IssuerRef, VerifiedToken
 from extauthz.model.verdict import Allow, Challenge, Deny, Ground, Mode, Refusal, Verdict
 from extauthz.policy.revocations import Revocations
@@ -28,7 +28,7 @@ from extauthz.policy.upstream import changes_of, depends_on_request
 from extauthz.replay.family import marks_after
 from extauthz.replay.plan import NO_QUOTAS, Owner, attempt_key, plan_spends
 from extauthz.replay.room import Quotas
-from extauthz.replay.spend import Pepper, Rate, Room, Spend, Unmarked
+from extauthz.replay.spend import Bind, Mark, Pepper, Rate, Room, Spend, Unmarked, Use
 from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
@@ -147,7 +147,7 @@ def settle(
         case Committed(remaining=remaining):
             return admission.allow if remaining is None else replace(admission.allow, remaining=remaining)
         case Refused(spend=spend, retry_after=retry_after):
-            words = _spent(spend) + _of_family(admission, outcome, marked)
+            words = _spent(outcome) + _of_family(admission, outcome, marked)
             refusal = Refusal(spend.reason, words, retry_after=retry_after, at=spend.step)
         case Unavailable(detail=detail):
             counts = [spend for spend in admission.spends if not isinstance(spend, Room)]
@@ -160,10 +160,27 @@ def settle(
     return refused.allow if isinstance(refused, Admission) else refused
 
 
-def _spent(spend: Spend) -> str:
-    if isinstance(spend, Unmarked):
-        return f"a token of this token's family was used again, and the family is revoked (`{spend.label}`)"
-    return f"the count `{spend.label}` is spent"
+def _spent(refused: Refused) -> str:
+    """Why a spend is not possible, and when it will be, for the operator."""
+    spend, wait = refused.spend, refused.retry_after
+    match spend:
+        case Bind():
+            words = "another caller came first, and the token is tied to that one"
+        case Use(max_uses=most):
+            words = _all_taken(most, "use")
+        case Rate(amount=amount, window=window):
+            words = _all_taken(amount, "request", f" in any {format_duration(window)}")
+        case Room(most=most):
+            words = _all_taken(most, "key")
+        case Mark() | Unmarked():
+            words = "a token of this token's family was used again, and the family is revoked"
+        case _:
+            assert_never(spend)
+    return f"{words} (`{spend.label}`)" + ("" if wait is None else f"; possible again in {format_duration(wait)}")
+
+
+def _all_taken(number: int, what: str, within: str = "") -> str:
+    return f"the one {what}{within} is taken" if number == 1 else f"all {number} {what}s{within} are taken"
 
 
 def _of_family(admission: Admission, outcome: Refused, marked: Committed | Refused | Unavailable | None) -> str:
@@ -175,8 +192,8 @@ def _of_family(admission: Admission, outcome: Refused, marked: Committed | Refus
             return "; a request that is so refused revokes the token's family"
         case Committed():
             return "; the token's family is revoked"
-        case Refused(spend=spend):
-            return f"; the token's family could not be revoked: the count `{spend.label}` is spent"
+        case Refused():
+            return f"; the token's family could not be revoked: {_spent(marked)}"
         case Unavailable(detail=detail):
             return f"; the token's family could not be revoked: {detail}"
 

@@ -12,6 +12,8 @@ from extauthz.policy.compile import compile_snapshot
 from extauthz.policy.parse import parse
 from extauthz.policy.snapshot import Snapshot
 from extauthz.replay.memory import MemoryStore
+from extauthz.replay.plan import NO_QUOTAS
+from extauthz.replay.room import Quotas
 from extauthz.replay.spend import Pepper
 from extauthz.replay.store import Store
 from extauthz.server.answer import Answerer
@@ -35,6 +37,7 @@ class Asked:
         store: Store | None = None,
         keys: KeyRing | None = None,
         desk: Desk | None = None,
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         """Load objects, the issuer `corp` among them."""
         self.clock = clock or FakeClock()
@@ -45,7 +48,7 @@ class Asked:
         self.store = store if store is not None else MemoryStore(self.clock)
         self.seen: list[Observation] = []
         self._verifier = Verifier()
-        self._grants = Grants(Pepper(b"p" * 32))
+        self._grants = Grants(Pepper(b"p" * 32), quotas=quotas)
         self._count = 0
         self.answerer = Answerer(
             world=lambda: World(self.snapshot, self.keys.states(), self._verifier, self._grants),

@@ -89,7 +89,7 @@ def test_a_server_tells_what_is_left_of_its_counts_and_counts_nothing(served: Se
     assert checked.returncode == 0
     code, story = explained(request, "--admin", admin)
     assert (code, story["verdict"]["step"], story["spends"][0]["left"]) == (1, "reuse", 0)
-    assert story["verdict"]["detail"] == "the count `reuse` is spent"
+    assert story["verdict"]["detail"] == "the one use is taken (`reuse`)"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:x"])

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from extauthz.model.time import Seconds
+from extauthz.model.verdict import Deny
+from extauthz.replay.room import Quotas
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
 from tests.building import NOW, anonymous, obj, policy, revocation, with_token
@@ -130,6 +132,48 @@ def test_a_token_bound_to_its_first_caller_is_of_no_use_elsewhere() -> None:
     assert asked.reason("/", text, principal="spiffe://shop/thief") == "token_bound_elsewhere"
     assert asked.reason("/", text) == "token_bound_elsewhere"
     assert asked.reason("/", text, principal="spiffe://shop/web") == "allow"
+
+
+LIMIT = {"name": "per-subject", "by": ["Subject"], "requests": 3, "window": "1m"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "words"),
+    [
+        ({"reuse": {"maxUses": 1}}, 1, "the one use is taken (`reuse`)"),
+        ({"reuse": {"maxUses": 2}}, 2, "all 2 uses are taken (`reuse`)"),
+        (
+            {"reuse": {"maxUses": 1, "window": "10s"}},
+            1,
+            "the one request in any 10s is taken (`reuse`); possible again in 5s",
+        ),
+        ({"limits": [LIMIT]}, 3, "all 3 requests in any 1m are taken (`per-subject`); possible again in 55s"),
+        (
+            {"reuse": {"maxUses": 9, "bindTo": ["SourcePrincipal"]}},
+            1,
+            "another caller came first, and the token is tied to that one (`bindTo SourcePrincipal`)",
+        ),
+    ],
+)
+def test_a_count_that_refuses_is_told_with_its_bound_and_when_it_lets_in_again(
+    rule: dict[str, Any], before: int, words: str
+) -> None:
+    asked, text = Asked(policy("p", with_token("r", **rule))), token()
+    assert [asked.reason("/", text, principal="spiffe://shop/web") for _ in range(before)] == ["allow"] * before
+    asked.clock.advance(5)
+    asked.ask("/", text, principal="spiffe://shop/thief")
+    verdict = asked.seen[-1].verdict
+    assert isinstance(verdict, Deny)
+    assert verdict.refusal.detail == words
+
+
+def test_a_store_that_is_full_for_an_issuer_is_told_with_the_quota_and_whose_it_is() -> None:
+    asked = Asked(policy("p", with_token("r", reuse={"maxUses": 1})), quotas=Quotas(issuer=1))
+    assert asked.reason("/", token(claims(jti="1"))) == "allow"
+    assert asked.reason("/", token(claims(jti="2"))) == "store_quota"
+    verdict = asked.seen[-1].verdict
+    assert isinstance(verdict, Deny)
+    assert verdict.refusal.detail.startswith("the one key is taken (`store quota of TokenIssuer shop/corp`); possible")
 
 
 def test_limits_count_each_subject_apart() -> None:

@@ -30,7 +30,7 @@ GROUND = Ground(
     token_hash="0123456789abcdef",
 )
 SHADOW = Ground(policy=PolicyRef("shop", "orders"), rule="place-order", mode=Mode.SHADOW)
-REUSED = Refusal(Reason.TOKEN_REUSED, "the count `reuse` is spent")
+REUSED = Refusal(Reason.TOKEN_REUSED, "the one use is taken (`reuse`)")
 ALLOW = Allow(ground=GROUND, remaining=3)
 DENY = Deny(refusal=REUSED, ground=GROUND)
 SHADOWED = Allow(ground=SHADOW, shadowed=Deny(refusal=REUSED, ground=SHADOW))

@@ -65,7 +65,7 @@ def test_a_denial_says_who_what_and_why() -> None:
         "decision": "deny",
         "reason": "token_reused",
         "step": "reuse",
-        "detail": "the count `reuse` is spent",
+        "detail": "the one use is taken (`reuse`)",
         "mode": "Enforce",
         "policy": "shop/orders",
         "rule": "place-order",
