@@ -149,9 +149,10 @@ def _label(number: int, entry: Json) -> str:
 def _entries(document: bytes, rules: KeyRules) -> list[Json]:
     if len(document) > MAX_DOCUMENT:
         raise KeySetRefused(f"it is larger than {MAX_DOCUMENT} octets")
-    if document.lstrip()[:1] == b"<":
+    text = document.lstrip()
+    if text.startswith(b"<"):
         raise KeySetRefused("it is an HTML or XML page, not a JSON key set; look whether the address is right")
-    if document.lstrip().startswith(b"-----BEGIN"):
+    if text.startswith(b"-----BEGIN"):
         raise KeySetRefused("it is a key or certificate in PEM, not a JSON key set; use the issuer's JWKS address")
     try:
         value = parse_json_object(document)

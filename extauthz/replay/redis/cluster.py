@@ -130,8 +130,8 @@ class ClusterStore:
             return await self._in_steps(groups, attempt, way)
         tag = groups[0].tag if groups else b""
         way = _Way(self, waiting, until, until)
-        reply = await way.commit(self._codec.write(spends, attempt, now, tag), tag)
-        return self._unavailable(reply) if isinstance(reply, Trouble) else reply
+        outcome = await way.commit(self._codec.write(spends, attempt, now, tag), tag)
+        return self._unavailable(outcome) if isinstance(outcome, Trouble) else outcome
 
     def look(self, spends: tuple[Spend, ...]) -> tuple[Left, ...] | Unavailable:
         """What is left for each spend. Counts nothing."""

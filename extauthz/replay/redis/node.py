@@ -83,11 +83,11 @@ class Node:
         crossed = await self._cross(request, deadline, waiting)
         if isinstance(crossed, Trouble):
             return crossed
-        reply = self._codec.read(crossed.reply, request.spends)
-        if reply is None:
+        outcome = self._codec.read(crossed.reply, request.spends)
+        if outcome is None:
             return self._odd()
-        doubtful = isinstance(reply, Committed) and self._doubts(request, crossed.received)
-        return self._jumped() if doubtful else reply
+        doubtful = isinstance(outcome, Committed) and self._doubts(request, crossed.received)
+        return self._jumped() if doubtful else outcome
 
     async def look(self, request: Request, deadline: float, waiting: Waiting) -> tuple[Left, ...] | Trouble:
         """What the script answers to a look, by this deadline of the monotonic clock."""

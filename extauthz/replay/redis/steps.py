@@ -128,15 +128,15 @@ class Steps:
         held: list[Group] = []
         remaining: list[int] = []
         for group in self._groups:
-            reply = await self._way.commit(self._requests[group], group.tag)
-            match reply:
+            found = await self._way.commit(self._requests[group], group.tag)
+            match found:
                 case Committed(remaining=left):
                     held.append(group)
                     remaining += [] if left is None else [left]
                 case Trouble():
                     # Once it was sent, nobody knows whether it is counted.
-                    await self._give_back([*held, group] if reply.sent else held)
-                    return reply
+                    await self._give_back([*held, group] if found.sent else held)
+                    return found
                 case outcome:
                     await self._give_back(held)
                     return await self._refused(outcome, group)

@@ -118,8 +118,8 @@ class RedisStore:
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         request = self._codec.write(spends, attempt, self._clock.now())
-        reply = await self._node.commit(request, self._clock.monotonic() + self._deadline, waiting)
-        return self._unavailable(reply) if isinstance(reply, Trouble) else reply
+        outcome = await self._node.commit(request, self._clock.monotonic() + self._deadline, waiting)
+        return self._unavailable(outcome) if isinstance(outcome, Trouble) else outcome
 
     def _unavailable(self, trouble: Trouble) -> Unavailable:
         with self._lock:
