@@ -53,7 +53,7 @@ ADVICE = {
     Reason.SCOPE_MISSING: "The client must ask for the scopes that the challenge names.",
     Reason.STEP_UP_REQUIRED: "The user must log in again, as the challenge says (RFC 9470).",
     Reason.CLAIM_REFUSED: "The detail names the claim or condition; a new token of the same kind would not help.",
-    Reason.NO_POLICY: "No rule takes this host, path and method; or the route pins a policy that is not loaded.",
+    Reason.NO_POLICY: "No rule takes the request, or the route pins a policy that is not loaded; the detail says what fits none.",
     Reason.RATE_EXCEEDED: "The client comes again after `Retry-After`.",
     Reason.STORE_UNAVAILABLE: "The store is full (`--store-capacity`), or cannot be reached.",
     Reason.STORE_QUOTA: "The issuer, the namespace of its TokenIssuers, or limits by address under the policies of a"

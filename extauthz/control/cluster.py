@@ -16,6 +16,7 @@ from typing import Final
 from kubernetes.client import ApiClient
 
 from extauthz.config import MAX_REVOCATIONS
+from extauthz.control.changes import in_force
 from extauthz.control.events import Resource
 from extauthz.control.objects import Objects, Picture, references
 from extauthz.control.resources import TARGET_OF, concerns, held, watched
@@ -71,7 +72,7 @@ class ClusterReconciler:
         self._targets = Remembering()
         self._watches = {resource: self._watch(resource) for resource in watched(namespace, install_namespace)}
         self._held: dict[Resource, KindWatch] = {}
-        self._version: str | None = None
+        self._published: Snapshot | None = None
         self._problems: tuple[Problem, ...] = ()
         self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
 
@@ -155,10 +156,11 @@ class ClusterReconciler:
             if problem not in known:
                 _LOG.warning("policy mistake: %s", problem)
         self._problems = snapshot.problems
-        if snapshot.version != self._version:
+        before = self._published
+        if before is None or snapshot.version != before.version:
             self._publish(snapshot)
-            self._version = snapshot.version
-            _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
+            self._published = snapshot
+            _LOG.info("%s", in_force(before, snapshot))
         if self._compiled is not None:
             self._compiled(picture, snapshot)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from extauthz.config import INSTALL_NAMESPACE
+from extauthz.control.changes import in_force
 from extauthz.control.files import Listing, Loader, watch_folder
 from extauthz.control.located import LocatedProblem
 from extauthz.model.time import Clock
@@ -39,7 +40,7 @@ class FolderReconciler:
         self._publish = publish
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policies", daemon=True)
-        self._version: str | None = None
+        self._published: Snapshot | None = None
         self._problems: tuple[LocatedProblem, ...] = ()
         self._faults: tuple[LocatedProblem, ...] = ()
         self._over: tuple[LocatedProblem, ...] = ()
@@ -82,11 +83,12 @@ class FolderReconciler:
         self._problems, self._faults = problems, listing.blind
         if now is not None:
             self._note(tuple(sorted(self._loader.expired(listing, now))))
-        if listing.blind or snapshot.version == self._version:
+        before = self._published
+        if listing.blind or (before is not None and snapshot.version == before.version):
             return
         self._publish(snapshot)
-        self._version = snapshot.version
-        _LOG.info("in force: version %s, policies: %d", snapshot.version, len(snapshot.policies))
+        self._published = snapshot
+        _LOG.info("%s", in_force(before, snapshot))
 
     def _note(self, over: tuple[LocatedProblem, ...]) -> None:
         if over != self._over:

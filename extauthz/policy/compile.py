@@ -113,6 +113,7 @@ class Compiler:
                 *served.problems,
                 *revoked.problems,
             ),
+            contents={item.ref: digest for item, digest in zip(ordered, digests, strict=True)},
         )
 
     def _policies_beside(self, others: tuple[bytes, ...], issuers: Issuers) -> Remembered[_Object, Policy]:

@@ -15,7 +15,7 @@ from extauthz.model.target import Malformed, readings
 from extauthz.model.token import IssuerRef, Trust
 from extauthz.model.verdict import Mode, PolicyRef, Refusal
 from extauthz.policy.match import HostTable, PathTable, Route
-from extauthz.policy.problem import Problem
+from extauthz.policy.problem import ObjectRef, Problem
 from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
 
@@ -61,6 +61,7 @@ class Snapshot:
         endpoints: tuple[Endpoint, ...] = (),
         revocations: Revocations | None,
         problems: tuple[Problem, ...],
+        contents: Mapping[ObjectRef, bytes],
     ) -> None:
         self.version = version
         """A digest of the content: equal content, equal version."""
@@ -75,6 +76,8 @@ class Snapshot:
         """Which tokens are revoked; None when no TokenRevocation counts."""
         self.problems = problems
         """Every mistake in every object."""
+        self.contents = contents
+        """A digest of each object but the TokenRevocations: tells what an edit changed."""
         self._routing = routing
 
     def choose(self, view: RequestView) -> Rule | Refusal:
@@ -83,7 +86,7 @@ class Snapshot:
             return self._choose_pinned(view, view.pinned_policy)
         rule = self._routing.hosts.find(view)
         if rule is None:
-            return Refusal(Reason.NO_POLICY, "no rule of any policy takes this host, path and method")
+            return Refusal(Reason.NO_POLICY, self._untaken(view))
         if view.target.oddities:
             return self._choose_odd(view, rule)
         return rule if rule.refuses is None else rule.refuses
@@ -102,6 +105,15 @@ class Snapshot:
         if asserted.isdisjoint(names) and "".join(names).replace("-", "").isalnum():
             return ()
         return tuple(name for name in names if _fold(name) in asserted)
+
+    def _untaken(self, view: RequestView) -> str:
+        """Why no rule takes the request, for the operator: a host that nobody names, or less."""
+        tables = tuple(self.tables(view))
+        if not tables:
+            return "no policy is for this host"
+        if not any(True for table in tables for _ in table.candidates(view.target.path)):
+            return "policies are for this host, and none of their rules takes this path"
+        return "rules take this path, and none of them with this method, these headers or this query"
 
     def _choose_odd(self, view: RequestView, rule: Rule) -> Rule | Refusal:
         """INVARIANT: no policy admits a path that a server may take for one that another policy enforces.

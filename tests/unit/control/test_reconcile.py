@@ -56,6 +56,32 @@ def until(published: queue.Queue[set[str]], wanted: set[str]) -> None:
         pass
 
 
+def test_the_log_says_what_each_edit_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    reconciler = FolderReconciler(tmp_path, lambda _: None)
+    issuer = {"issuer": "https://corp.example", "keys": {"jwksUri": "https://corp.example/jwks"}}
+    corp, other = obj("TokenIssuer", "corp", issuer), obj("TokenIssuer", "corp", {**issuer, "audiences": ["x"]})
+    kept, old, new = (policy("kept", anonymous("r")), policy("p", anonymous("r")), policy("p", anonymous("s")))
+    many = [policy(f"m{each}", anonymous("r"), hosts=(f"m{each}.example",)) for each in range(7)]
+    revoked = obj("TokenRevocation", "r", {"issuer": {"name": "corp"}, "jti": "x", "expires": "2099-01-01T00:00:00Z"})
+
+    def told(*objects: object) -> str:
+        caplog.clear()
+        (tmp_path / "a.yaml").write_text(yaml.safe_dump_all(objects))
+        reconciler.take(list_folder(tmp_path))
+        (line,) = (each.message for each in caplog.records if each.message.startswith("in force"))
+        return line.partition("policies: ")[2]
+
+    assert told(kept, corp) == "1"
+    assert told(kept, corp, old) == "2; new: AccessPolicy shop/p"
+    assert told(kept, corp, new) == "2; changed: AccessPolicy shop/p"
+    assert told(kept, other, new) == "2; changed: TokenIssuer shop/corp"
+    assert told(kept, other) == "1; gone: AccessPolicy shop/p"
+    assert told(kept, other, revoked) == "1; revocations: 1, before: 0"
+    named = ", ".join(f"AccessPolicy shop/m{each}" for each in range(5))
+    assert told(other, *many) == f"7; new: {named} and 2 more; gone: AccessPolicy shop/kept; revocations: 0, before: 1"
+
+
 def test_revocations_that_are_over_are_told_once_as_they_are_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -229,6 +229,23 @@ def test_a_pinned_policy_beats_the_host() -> None:
     assert rule_of(loaded, view("/", pinned="shop/b")).policy.name == "b"
 
 
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        (view("/a", host="other.example"), "no policy is for this host"),
+        (view("/b"), "policies are for this host, and none of their rules takes this path"),
+        (view("/a"), "rules take this path, and none of them with this method, these headers or this query"),
+        (view("/a", method="POST", host="x.wild.example"), "policies are for this host, and none of"),
+    ],
+)
+def test_a_request_that_no_rule_takes_is_told_how_close_it_came(request_: RequestView, why: str) -> None:
+    wild = policy("w", anonymous("r", path={"exact": "/w"}), hosts=("*.wild.example",))
+    chosen = snapshot(policy("a", anonymous("r", methods=["POST"], path={"exact": "/a"})), wild).choose(request_)
+    assert isinstance(chosen, Refusal)
+    assert chosen.reason is Reason.NO_POLICY
+    assert chosen.detail.startswith(why)
+
+
 @pytest.mark.parametrize("pinned", ["shop/gone", "", "shop", "../a", "a" * 5000])
 def test_a_pin_to_no_policy_denies(pinned: str) -> None:
     chosen = snapshot(policy("a", anonymous("r"))).choose(view("/", pinned=pinned))
