@@ -38,7 +38,7 @@ ADVICE = {
     Reason.CREDENTIAL_MALFORMED: "Look for two credentials in one request, a comma, or a scheme without a token.",
     Reason.REQUEST_MALFORMED: "The detail says what is odd; `allowOddPaths` lets some kinds of paths in.",
     Reason.TOKEN_MALFORMED: "The detail names the part, and the issuer's setting that would accept it if there is one.",
-    Reason.SIGNATURE_INVALID: "A forged token, or keys of another environment.",
+    Reason.SIGNATURE_INVALID: "A forged token, keys of another environment, or an issuer that exchanged a key under the same `kid`.",
     Reason.KEY_UNKNOWN: "The issuer's key set lacks the token's key; it is fetched again at most every 30 s.",
     Reason.ISSUER_UNTRUSTED: "No issuer of the rule has this `iss`, byte for byte; mind a slash at the end.",
     Reason.AUDIENCE_MISMATCH: "The client asked its issuer for a token for another service.",

@@ -20,6 +20,7 @@ from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import KeySet, KeySetRefused, parse_key_set
 from extauthz.keys.schedule import FILE_LOOK, SHORTEST, Agenda, after_failure, after_success
 from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Loaded, at_hand, load
+from extauthz.keys.turned import turned
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
 
@@ -195,9 +196,9 @@ class KeyRing:
 
     def _work(self) -> None:
         while (entry := self._next()) is not None:
-            problem = entry.state.problem
+            before = entry.state
             if self._settle(entry, _attempt(entry.keys, self._fetcher, entry.loaded, entry.state.keys)):
-                _log_turn(entry.keys.ref, problem, entry.state.problem)
+                _log_turn(entry.keys.ref, before, entry.state)
                 self._tell()
 
     def _settle(self, entry: _Entry, outcome: _Read | str) -> bool:
@@ -276,12 +277,16 @@ class KeyRing:
             _LOG.exception("a listener of the key ring failed")
 
 
-def _log_turn(ref: IssuerRef, before: str | None, problem: str | None) -> None:
-    """Say once that fetching fails, and why, and once that it no longer does."""
-    if problem is not None and problem != before:
-        _LOG.warning("the keys of %s cannot be fetched: %s", ref, problem)
-    elif problem is None and before is not None:
+def _log_turn(ref: IssuerRef, before: KeyState, after: KeyState) -> None:
+    """Say once that fetching fails, and why, and once that it no longer does; and what is different in the keys."""
+    if after.problem is not None and after.problem != before.problem:
+        _LOG.warning("the keys of %s cannot be fetched: %s", ref, after.problem)
+    elif after.problem is None and before.problem is not None:
         _LOG.warning("the keys of %s are fetched again", ref)
+    if before.keys is not None and after.keys is not None and before.keys.generation != after.keys.generation:
+        words, exchanged = turned(before.keys, after.keys)
+        if words:
+            _LOG.log(logging.WARNING if exchanged else logging.INFO, "the keys of %s changed; %s", ref, words)
 
 
 def _attempt(keys: IssuerKeys, fetcher: Fetcher, loaded: Loaded | None, known: KeySet | None) -> _Read | str:

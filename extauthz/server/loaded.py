@@ -14,6 +14,7 @@ from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import PolicyRef
 from extauthz.policy.match import Route
 from extauthz.policy.snapshot import Snapshot
+from extauthz.telemetry.line import timestamp
 
 
 class Mistake(Protocol):
@@ -69,6 +70,7 @@ def _issuer(ref: IssuerRef, state: KeyState, now: Instant) -> Mapping[str, Any]:
         "issuer": str(ref),
         "usable": state.usable(now) is not None,
         "problem": state.problem,
+        "fetchedAt": None if state.fetched_at is None else timestamp(state.fetched_at),
         "keys": [] if found is None else [key.kid for key in found.keys],
         "skipped": [] if found is None else [f"{each.kid}: {each.why}" for each in found.skipped],
     }

@@ -76,7 +76,7 @@ def check_signature(trust: Trust, jws: Jws, keys: tuple[Key, ...]) -> str | Refu
     for key in keys:
         if signature_holds(key, jws.alg, jws.signing_input, jws.signature):
             return "" if isinstance(key.material, bytes) else key.thumbprint
-    fits = "does not fit the key with this `kid`" if jws.kid is not None else f"fits none of {_tried(keys)}"
+    fits = f"does not fit the key {_which(jws)}" if jws.kid is not None else f"fits none of {_tried(keys)}"
     words = f"the signature {fits}, for `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws)}"
     return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
 
@@ -89,7 +89,7 @@ def _tried(keys: tuple[Key, ...]) -> str:
 
 
 def _which(jws: Jws) -> str:
-    return "without `kid`" if jws.kid is None else "with this `kid`"
+    return "without `kid`" if jws.kid is None else f"with the `kid` {quote(jws.kid)}"
 
 
 def _named(trust: Trust, claims: Mapping[str, Json]) -> tuple[str, str]:
@@ -108,7 +108,14 @@ def _unused(jws: Jws, key_set: KeySet) -> str:
         return f"; the key of that name in its set is for {quote_all(others)} alone"
     if jws.kid is not None and any(key.kid is None and jws.alg in key.algorithms for key in key_set.keys):
         return "; a key without `kid` is in its set, and such a key is for tokens without `kid`"
-    return ""
+    return f"; its keys are {_named_by(key_set)}"
+
+
+def _named_by(key_set: KeySet) -> str:
+    """The keys of a set, by their `kid`."""
+    nameless = sum(key.kid is None for key in key_set.keys)
+    named = quote_all({key.kid for key in key_set.keys if key.kid is not None})
+    return ", ".join(([named] if named else []) + ([f"{nameless} without `kid`"] if nameless else []))
 
 
 def _hint(jws: Jws) -> str:

@@ -556,6 +556,38 @@ def test_the_log_says_once_that_keys_fail_and_once_that_they_are_back(
     assert end == "the keys of TokenIssuer shop/a are fetched again"
 
 
+def test_the_log_says_which_keys_are_new_gone_or_others_under_the_same_name(
+    watched: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    file = tmp_path / "keys.json"
+    file.write_bytes(key_set(ec_jwk("kept"), ec_jwk("old"), rsa_jwk("same")))
+    watched.keep(issuer(KeyFile(file)))
+    watched.until(has("kept", "old", "same"))
+
+    def later(*keys: Any) -> tuple[str, str]:
+        (tmp_path / "next.json").write_bytes(key_set(*keys))
+        (tmp_path / "next.json").replace(file)
+        seen = len(caplog.records)
+        watched.later(2)
+        watched.until(lambda _: len(caplog.records) > seen)
+        return caplog.records[-1].levelname, caplog.records[-1].message.removeprefix("the keys of TokenIssuer shop/a ")
+
+    assert later(ec_jwk("kept"), ec_jwk("a"), ec_jwk("b"), rsa_jwk("same")) == (
+        "INFO",
+        "changed; new: `a`, `b`; gone: `old`",
+    )
+    assert later(ec_jwk("kept"), rsa_jwk("same", "other")) == (
+        "WARNING",
+        "changed; gone: `a`, `b`; another key under the same `kid`: `same`",
+    )
+    assert later(ec_jwk("kept"), ec_jwk(None)) == ("INFO", "changed; new: 1 without `kid`; gone: `same`")
+    assert later(ec_jwk("kept"), *(ec_jwk(f"k{at}") for at in range(7))) == (
+        "INFO",
+        "changed; new: `k0`, `k1`, `k2`, `k3`, `k4`, 2 more; gone: 1 without `kid`",
+    )
+
+
 def test_an_unreadable_file_serves_its_last_good_keys_until_they_are_stale(watched: Watched, tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     file.write_bytes(ONE)

@@ -64,7 +64,25 @@ def test_B10_C01_a_kid_that_is_unknown_names_the_issuer_to_refresh(kid: str) -> 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.KEY_UNKNOWN
     assert refusal.issuer == CORP.ref
-    assert kid not in refusal.detail
+    # Who has only the log must see which key was meant, and which there are.
+    assert refusal.detail.startswith(
+        f"TokenIssuer shop/corp has no usable key with the `kid` `{kid}` for `alg` `RS256`"
+    )
+    assert refusal.detail.endswith("; its keys are `ec`, `ed`, `rsa`")
+
+
+def test_a_kid_that_cannot_be_shown_is_told_in_words() -> None:
+    for kid in ("k" * 201, "a`b"):
+        refusal = verify(token(head=header(kid=kid)))
+        assert isinstance(refusal, Refusal)
+        assert "with the `kid` a text that is too long or not plain ASCII for" in refusal.detail
+
+
+def test_a_signature_that_does_not_fit_names_the_key_that_it_was_held_against() -> None:
+    refusal = verify(token(head=header(kid="rsa"), key="rsa-other"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.SIGNATURE_INVALID
+    assert refusal.detail.startswith("the signature does not fit the key with the `kid` `rsa`, for `alg` `RS256`")
 
 
 def test_B18_F03_the_twin_of_an_ecdsa_signature_is_the_same_token() -> None:
