@@ -39,7 +39,7 @@ Write `issuer`, `keys` and `audiences`, take one of its tokens, and ask `extauth
 | more than 8192 characters, with groups | `token.maxLength` of the rule |
 | a header or cookie of its own | `token.from` of the rule |
 
-Then tell access tokens from the issuer's other tokens, which the same keys sign: `claimEquals` and `claimPresent` name what ID and refresh tokens lack.
+Then tell access tokens from the issuer's other tokens, which the same keys sign: `claimEquals` and `claimPresent` name what ID and refresh tokens lack. Of Entra, Azure AD B2C, Cognito, Keycloak, Zitadel, Stytch and FusionAuth `extauthz lint` notes a TokenIssuer that takes ID tokens, too.
 
 ## Tokens that are refused, and what to do instead
 

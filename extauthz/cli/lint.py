@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from extauthz.cli.issuer.id_tokens import id_tokens_let_in
 from extauthz.control.files import Found, lint
 from extauthz.model.time import SystemClock
 
@@ -30,10 +31,11 @@ def command(folder: Path, output: str, *, cluster: bool) -> None:
 
     Accepts and refuses exactly what `serve` does, with --cluster what a cluster with our CRDs does. Keys are not
     fetched; those in the folder, and in the files that it names, are looked at. An issuer without a usable one is a
-    mistake, and so is one whose secret for its endpoint is not there. A TokenRevocation whose `expires` has passed is
-    no mistake, and noted.
+    mistake, and so is one whose secret for its endpoint is not there. No mistake, and noted, are a TokenRevocation
+    whose `expires` has passed, and a TokenIssuer of a provider known to `extauthz issuer scaffold` that takes its ID
+    tokens for access tokens.
     """
-    found = lint(folder, cluster=cluster, now=SystemClock().now())
+    found = lint(folder, cluster=cluster, now=SystemClock().now(), advise=id_tokens_let_in)
     if output == "json":
         told = {name: [each.as_dict() for each in getattr(found, name)] for name in ("mistakes", "notes")}
         click.echo(json.dumps({"objects": found.objects, **told}, indent=2))

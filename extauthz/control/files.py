@@ -11,7 +11,7 @@ import errno
 import hashlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -187,6 +187,12 @@ def load(
 
 
 _Objects: TypeAlias = list[tuple[Placed, Parsed | Broken]]
+Advise: TypeAlias = Callable[[Iterable[Parsed]], Iterable[Problem]]
+"""Tells what is no mistake, and may not be what its author meant."""
+
+
+def _no_advice(_: Iterable[Parsed]) -> Iterable[Problem]:
+    return ()
 
 
 class Loader:
@@ -215,6 +221,14 @@ class Loader:
         for issuer, field_name, fault in keyless(snapshot):
             each, ref = places[issuer]
             yield _place(each, Problem(ref, ("spec", field_name), fault))
+
+    def advised(self, listing: Listing, advise: Advise) -> Iterator[LocatedProblem]:
+        """What `advise` finds among the objects that have no mistakes of their own."""
+        pairs = zip(listing.placed, self._parsed.all(listing.placed), strict=True)
+        objects = [(each, parsed) for each, parsed in pairs if isinstance(parsed, Parsed)]
+        places = {parsed.ref: each for each, parsed in objects}
+        for problem in advise([parsed for _, parsed in objects]):
+            yield _place(places[problem.object], problem)
 
     def expired(self, listing: Listing, now: Instant) -> Iterator[LocatedProblem]:
         """Revocations that are over at `now`."""
@@ -251,15 +265,17 @@ class Found(NamedTuple):
     """What is no mistake, and may not be what its author meant."""
 
 
-def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None) -> Found:
-    """Every mistake in a folder; with `cluster`, also what no cluster takes; with `now`, revocations that are over.
+def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None, advise: Advise = _no_advice) -> Found:
+    """Every mistake in a folder; with `cluster`, also what no cluster takes. Noted are revocations that are over,
+    with `now`, and what `advise` finds among the objects that have no mistakes of their own.
 
     An issuer none of whose keys at hand is usable counts as a mistake: it is served, and denies every token.
     """
     listing, loader = list_folder(folder, cluster=cluster), Loader(cluster=cluster)
     snapshot, mistakes = loader.load(listing)
     mistakes = tuple(sorted({*mistakes, *loader.keyless(listing, snapshot)}))
-    return Found(len(listing.placed), mistakes, () if now is None else tuple(sorted(loader.expired(listing, now))))
+    notes = {*loader.advised(listing, advise), *(() if now is None else loader.expired(listing, now))}
+    return Found(len(listing.placed), mistakes, tuple(sorted(notes)))
 
 
 def watch_folder(folder: Path, stop: threading.Event) -> Iterator[Listing]:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from extauthz.cli.issuer.id_tokens import id_tokens_let_in
 from extauthz.cli.issuer.providers import PROVIDERS
+from extauthz.policy.parse import Parsed, parse
 from tests import issuing
 from tests.building import NOW, obj, policy
 from tests.worlds import Asked
@@ -428,6 +430,15 @@ ID_TOKENS: list[tuple[str, dict[str, Any]]] = [
 ]
 """Tokens for a client, signed by the same keys, whose audience may be the API's."""
 
+CLIENTS = {
+    "entra": "5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+    "entra-v1": "5d9a7e10-63b2-4e7f-a1c8-7f20d4b69e35",
+    "zitadel": "1414",
+    "stytch": "connected-app-live-1",
+    "fusionauth": "3c219e58-ed0e-4b18-ad48-f4f92793ae32",
+}
+"""For whom the first of these are, by provider, as a client's id is written there."""
+
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("casdoor", {"tokenType": "refresh-token"}, "`tokenType`"),
     ("oracle-idcs", {"tok_type": "IT"}, "`tok_type`"),
@@ -496,6 +507,20 @@ def test_a_scaffold_keeps_id_tokens_out(provider: str, claims: dict[str, Any]) -
     reason, detail = _decided(replace(good, claims=claims), _spec(good))
     assert reason in {"token_malformed", "audience_mismatch"}
     assert "`claimPresent`" in detail or "`claimEquals`" in detail or "is wanted" in detail
+
+
+@pytest.mark.parametrize(("provider", "audience"), CLIENTS.items(), ids=CLIENTS)
+def test_what_lint_notes_does_let_id_tokens_in(provider: str, audience: str) -> None:
+    shape = next(shape for shape in SHAPES if shape.provider == provider)
+    claims = next(claims for name, claims in ID_TOKENS if name == provider)
+    token = replace(shape, audience=audience, claims={**claims, "aud": audience})
+    spec = _spec(token)
+    spec.pop("claimPresent", None)
+    spec.get("claimEquals", {}).pop("tty", None)
+    parsed = parse(obj("TokenIssuer", "provider", spec))
+    assert isinstance(parsed, Parsed)
+    assert len(list(id_tokens_let_in([parsed]))) == 1
+    assert _decided(token, spec) == ("allow", "")
 
 
 @pytest.mark.parametrize(("provider", "changes", "words"), REFUSED, ids=[f"{row[0]} {row[2]}" for row in REFUSED])

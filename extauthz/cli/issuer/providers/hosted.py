@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from extauthz.cli.issuer.providers.provider import Provider
+from extauthz.cli.issuer.providers.provider import IdTokens, Provider
 from extauthz.cli.issuer.providers.proxy import ONE_TOKEN
 
 HOSTED: Final = (
@@ -102,6 +102,11 @@ claimEquals: {token_use: access}  # ID tokens are signed by the same key set
                 " second source, because"
                 " an ID token's `aud` is the very client id."
             ),
+        ),
+        id_tokens=IdTokens(
+            known_by=r"https://cognito-idp\.[a-z0-9-]+\.amazonaws\.com/[^/]+",
+            audience=r"[a-z0-9]+",
+            common=frozenset({"cognito:groups", "origin_jti", "jti", "event_id"}),
         ),
     ),
     Provider(

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from extauthz.cli.issuer.providers.provider import Provider
+from extauthz.cli.issuer.providers.provider import IdTokens, Provider
 
 _TENANT: Final = r"(?P<tenant>[0-9a-fA-F-]{36})"
+_GUID: Final = r"[0-9a-fA-F-]{36}"
 _TENANT_EXAMPLE: Final = "3f6c1d2e-7a44-4c0b-9d53-0c8f1e5a7b21"
 # The public cloud, those of the United States and China, and External ID for customers.
 _LOGIN: Final = (
     r"https://(?:login\.microsoftonline\.(?:com|us)|login\.partner\.microsoftonline\.cn|[^/]+\.ciamlogin\.com)"
+)
+_IN_BOTH: Final = frozenset({"ver", "tid", "oid", "uti", "rh", "upn"})
+_V2: Final = IdTokens(known_by=rf"{_LOGIN}/{_GUID}/v2\.0", audience=_GUID, common=_IN_BOTH)
+_B2C: Final = IdTokens(
+    known_by=rf"https://[^/]+\.b2clogin\.com/(?:{_GUID}|tfp/{_GUID}/[^/]+)/v2\.0/",
+    audience=_GUID,
+    common=_IN_BOTH | {"tfp"},
 )
 _ROTATION: Final = (
     "Entra's keys have no `alg`, hence `keyAlgAbsent: FromAlgorithms`; its tokens have no `jti`, but `uti`, which is as"
@@ -57,6 +65,7 @@ keyAlgAbsent: FromAlgorithms
             _ROTATION,
             _GRAPH,
         ),
+        id_tokens=_V2,
     ),
     Provider(
         name="entra-v1",
@@ -81,6 +90,7 @@ keyAlgAbsent: FromAlgorithms
 """,
         fill=("list both forms of the audience if clients ask for both: the application id and the `api://` URI",),
         notes=("The issuer ends in a slash, and the slash counts.", _ROTATION, _GRAPH),
+        id_tokens=IdTokens(known_by=rf"https://sts\.windows\.net/{_GUID}/", audience=_GUID, common=_IN_BOTH),
     ),
     Provider(
         name="entra-multitenant",
@@ -114,6 +124,7 @@ keyAlgAbsent: FromAlgorithms
             ),
             "Plainer and safer: one TokenIssuer for each tenant, made with `entra`.",
         ),
+        id_tokens=_V2,
     ),
     Provider(
         name="azure-managed-identity",
@@ -171,6 +182,7 @@ reuseKeyFallback: Token # there is no `jti`
             "The issuer ends in a slash, and the slash counts.",
             "Each user flow has keys of its own address, and all sign for one issuer: `tfp` or `acr` names the flow.",
         ),
+        id_tokens=_B2C,
     ),
     Provider(
         name="entra-b2c-tfp",
@@ -195,6 +207,7 @@ reuseKeyFallback: Token # there is no `jti`
             "A property of the user flow, token compatibility, chooses this form of `iss` or that of `entra-b2c`.",
             "Each user flow is an issuer of its own: a TokenIssuer for each. The slash at the end counts.",
         ),
+        id_tokens=_B2C,
     ),
     Provider(
         name="adfs",

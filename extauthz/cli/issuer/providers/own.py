@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from extauthz.cli.issuer.providers.provider import Provider
+from extauthz.cli.issuer.providers.provider import IdTokens, Provider
 
 OWN: Final = (
     Provider(
@@ -43,6 +43,11 @@ claimEquals: {typ: Bearer}  # the payload's `typ` tells access tokens from ID an
             ),
             "Encryption keys in the key set are skipped. `iss` follows the host name in use: set one in Keycloak.",
             "Refresh tokens are signed with a shared secret (HS512) and are refused.",
+        ),
+        id_tokens=IdTokens(
+            known_by=r"https?://.+/realms/[^/]+",
+            audience=r"(?:(?!://).)+",
+            common=frozenset({"azp", "jti", "session_state"}),
         ),
     ),
     Provider(
@@ -129,6 +134,11 @@ claimPresent: [jti]     # ID tokens lack it, and are for the project as well
         notes=(
             "Applications get opaque tokens unless their token type is JWT.",
             "An administrator can turn the keys to EC or Ed25519: add `ES256` or `EdDSA` to `algorithms` before.",
+        ),
+        id_tokens=IdTokens(
+            known_by=r"https://[^/]+\.zitadel\.cloud|/urn:zitadel:iam:.+",
+            audience=r"[0-9]+(?:@.+)?",
+            common=frozenset({"azp"}),
         ),
     ),
     Provider(

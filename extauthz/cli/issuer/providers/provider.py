@@ -18,6 +18,19 @@ class WrongUrl(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdTokens:
+    """How a provider's ID tokens (OpenID Connect Core 1.0, section 2) are like its access tokens, where they can be for
+    the same audience and what `spec` demands keeps them out."""
+
+    known_by: str
+    """A regular expression for issuers, or claims in `mapping`, that are nobody else's."""
+    audience: str
+    """The same for what they have in `aud`: the client's id."""
+    common: frozenset[str] = frozenset()
+    """Claims beside the standard's that they have as well. To demand one of these keeps none of them out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One provider, or one of the shapes that its tokens come in."""
 
@@ -37,6 +50,8 @@ class Provider:
     """What remains to be filled in or looked at."""
     notes: tuple[str, ...] = ()
     """What to know of its tokens, a sentence or two each."""
+    id_tokens: IdTokens | None = None
+    """None where settings do not tell whose tokens they are for, or the audience alone keeps ID tokens out."""
 
     def values(self, url: str) -> Mapping[str, str]:
         """The parts of a URL. Raises WrongUrl when it is none of this provider's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from extauthz.cli.issuer.providers.provider import Provider
+from extauthz.cli.issuer.providers.provider import IdTokens, Provider
 
 SESSION: Final = (
     Provider(
@@ -106,6 +106,10 @@ claimPresent: [client_id, scope]
             "Session tokens are for the project as well and lack `client_id`: take them by a TokenIssuer of their own.",
             "ID tokens are for the connected app, so that its id is never an audience of your API.",
         ),
+        id_tokens=IdTokens(
+            known_by=r"https://[^/]+\.customers\.stytch\.(?:com|dev)|(?:https://)?stytch\.com/[a-z0-9-]+",
+            audience=r"connected-app-.+",
+        ),
     ),
     Provider(
         name="supabase",
@@ -193,6 +197,11 @@ claimEquals: {tty: at}  # ID tokens are for the same application
         notes=(
             "The issuer is a setting of the tenant and need be no URL; its default is `acme.com`.",
             "Older versions write no `tty`, and nothing else tells access tokens from ID tokens.",
+        ),
+        id_tokens=IdTokens(
+            known_by=r"https://[^/]+\.fusionauth\.io|applicationId",
+            audience=r"[0-9a-f-]{36}",
+            common=frozenset({"applicationId", "jti", "tid", "authenticationType", "scope"}),
         ),
     ),
 )
