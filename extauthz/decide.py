@@ -120,7 +120,7 @@ def decide(view: RequestView, world: World, now: Instant, answered: Answered | N
     if isinstance(token, Ask):
         return token
     if isinstance(token, Refusal):
-        ground = Ground(policy=rule.policy, rule=rule.name, mode=rule.mode, issuer=token.issuer)
+        ground = replace(_ground(rule, token.token, world.grants.pepper), issuer=token.issuer)
         return _refuse(token, ground, rule.challenge, ours)
     grant = world.grants.of(rule, token)
     refusal = _ask(view, rule, token, snapshot.revocations, now)

@@ -9,7 +9,7 @@ from typing import Final, NoReturn, TypeAlias
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step, usual_step
 from extauthz.model.time import Seconds
-from extauthz.model.token import IssuerRef
+from extauthz.model.token import IssuerRef, VerifiedToken
 
 
 class Mode(Enum):
@@ -84,6 +84,8 @@ class Refusal(NoTruth):
     """For the operator: what was found and what was wanted. Holds no token material and is never sent to the client."""
     issuer: IssuerRef | None = field(default=None, kw_only=True)
     """The issuer whose settings refused the token, when one was chosen."""
+    token: VerifiedToken | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """The token, where it is known whose it is and only the time or the place does not accept it: for the log."""
     retry_after: Seconds | None = field(default=None, kw_only=True)
     at: Step | None = field(default=None, kw_only=True)
     """The step that refused, where it is not the usual one of the reason."""

@@ -5,6 +5,8 @@ Time (RFC 7519, sections 4.1.4 and 4.1.5), audience (RFC 7519, section 4.1.3) an
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from extauthz.model.reason import Reason
 from extauthz.model.time import Instant, format_duration
 from extauthz.model.token import Demand
@@ -15,6 +17,12 @@ from extauthz.tokens.quoting import quote_all
 
 def refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
     """Why the token is not accepted by this demand at `now`; None when it is."""
+    refusal = _refuse(verified, demand, now)
+    # INVARIANT: whose token it is was verified before; it is told to operators alone, and admits nothing.
+    return None if refusal is None else replace(refusal, token=verified.token)
+
+
+def _refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
     token, trust = verified.token, verified.token.trust
     if not token.window.accepts(now):
         return _out_of_time(verified, now)
@@ -36,12 +44,14 @@ def refuse(verified: Verified, demand: Demand, now: Instant) -> Refusal | None:
 
 def _out_of_time(verified: Verified, now: Instant) -> Refusal:
     trust, window = verified.token.trust, verified.token.window
-    skew = f"{format_duration(trust.clock_skew)} of `clockSkew` of {trust.ref} counted in"
+    allowed = f"`clockSkew` of {trust.ref} lets in"
+    skew = format_duration(trust.clock_skew)
     if now >= window.closes:
         since = format_duration(now - verified.expires)
-        return Refusal(Reason.TOKEN_EXPIRED, f"the token expired {since} ago, {skew}", issuer=trust.ref)
-    wait = format_duration(window.opens - now)
-    words = f"the token begins to be valid in {wait}, {skew}: `nbf` or `iat` lies ahead of this clock"
+        words = f"the token expired {since} ago; {allowed} those that expired less than {skew} ago"
+        return Refusal(Reason.TOKEN_EXPIRED, words, issuer=trust.ref)
+    ahead = format_duration(window.opens + trust.clock_skew - now)
+    words = f"`nbf` or `iat` lies {ahead} ahead of this clock; {allowed} what lies up to {skew} ahead"
     words += _in_milliseconds(verified.issued or window.opens, now)
     return Refusal(Reason.TOKEN_NOT_YET_VALID, words, issuer=trust.ref)
 

@@ -11,7 +11,8 @@ from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
 from tests.building import NOW, anonymous, obj, policy, revocation, with_token
 from tests.checks import check_request, read_response
-from tests.issuing import claims, token
+from tests.clock import FakeClock
+from tests.issuing import claims, header, token
 from tests.worlds import CORP, Asked
 
 IDENTITY = {"claimHeaders": {"x-auth-sub": "sub"}}
@@ -63,6 +64,48 @@ def test_no_rule_denies() -> None:
 def test_each_refusal_has_its_reason(text: str | None, expected: str) -> None:
     require = {"scopes": ["orders.write"], "cel": "!has(claims.tenant) || claims.tenant == 'acme'"}
     assert Asked(policy("p", with_token("r", require=require))).reason("/", text) == expected
+
+
+@pytest.mark.parametrize("mode", ["Enforce", "Shadow"])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"aud": "billing"}, "audience_mismatch"),
+        ({"exp": NOW - 31, "iat": NOW - 60}, "token_expired"),
+        ({"nbf": NOW + 60}, "token_not_yet_valid"),
+        ({"exp": NOW + 9000}, "token_too_long_lived"),
+    ],
+)
+def test_a_denial_for_the_time_or_the_place_says_whose_token_it_is(
+    said: dict[str, Any], expected: str, mode: str
+) -> None:
+    asked, text = Asked(policy("p", with_token("r"), mode=mode)), token(claims(**said))
+    assert asked.reason("/", text) == (expected if mode == "Enforce" else "allow")
+    verdict = asked.seen[-1].verdict
+    deny = verdict if isinstance(verdict, Deny) else verdict.shadowed
+    assert deny is not None
+    assert deny.reason.label == expected
+    ground = deny.ground
+    assert (str(ground.issuer), ground.subject, ground.client) == ("TokenIssuer shop/corp", "alice", "web")
+    assert ground.token_hash is not None
+
+
+def test_a_token_has_the_digits_in_the_log_that_it_had_while_it_was_good() -> None:
+    clock = FakeClock()
+    asked, text = Asked(policy("p", with_token("r")), clock=clock), token()
+    assert asked.reason("/", text) == "allow"
+    clock.advance(331)
+    assert asked.reason("/", text) == "token_expired"
+    good, late = (each.verdict.ground.token_hash for each in asked.seen)
+    assert good == late is not None
+
+
+def test_a_token_that_nobody_vouches_for_names_nobody() -> None:
+    asked = Asked(policy("p", with_token("r")))
+    for text in (token(key="rsa-other", head=header(kid="rsa")), token(claims(iss="https://evil.example")), "garbage"):
+        asked.ask("/", text)
+        ground = asked.seen[-1].verdict.ground
+        assert (ground.subject, ground.client, ground.token_hash) == (None, None, None)
 
 
 def test_the_subject_reaches_the_upstream_and_the_token_does_not() -> None:
