@@ -25,13 +25,14 @@ from extauthz.control.expiry import has_expired
 from extauthz.control.hidden import hidden_in
 from extauthz.control.keyless import keyless
 from extauthz.control.located import LocatedProblem, locate
+from extauthz.control.unsaid import unsaid
 from extauthz.keys.regular import Stamp, read_regular, stamp_of
 from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
 from extauthz.policy.gateway.surface import Surfaces
 from extauthz.policy.issuers import issuer_ref
 from extauthz.policy.parse import Broken, Parsed, parse
-from extauthz.policy.problem import ObjectRef, Problem, dotted
+from extauthz.policy.problem import FieldPath, ObjectRef, Problem, dotted
 from extauthz.policy.remembered import Remembered
 from extauthz.policy.snapshot import Snapshot
 
@@ -202,6 +203,9 @@ class Loader:
         self._parsed: Remembered[Placed, Parsed | Broken] = Remembered(
             lambda placed: parse(placed.document.raw, cluster=cluster)
         )
+        self._unsaid: Remembered[Placed, tuple[tuple[FieldPath, str], ...]] = Remembered(
+            lambda placed: unsaid(placed.document.raw)
+        )
         self._compiler = Compiler(install_namespace)
         self._cluster = cluster
 
@@ -221,6 +225,13 @@ class Loader:
         for issuer, field_name, fault in keyless(snapshot):
             each, ref = places[issuer]
             yield _place(each, Problem(ref, ("spec", field_name), fault))
+
+    def unsaid(self, listing: Listing) -> Iterator[LocatedProblem]:
+        """Fields that were written and left empty, in objects without mistakes of their own."""
+        parts = (listing.placed, self._parsed.all(listing.placed), self._unsaid.all(listing.placed))
+        for each, parsed, found in zip(*parts, strict=True):
+            for field_path, words in found if isinstance(parsed, Parsed) else ():
+                yield _place(each, Problem(parsed.ref, field_path, words))
 
     def advised(self, listing: Listing, advise: Advise) -> Iterator[LocatedProblem]:
         """What `advise` finds among the objects that have no mistakes of their own."""
@@ -266,15 +277,19 @@ class Found(NamedTuple):
 
 
 def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None, advise: Advise = _no_advice) -> Found:
-    """Every mistake in a folder; with `cluster`, also what no cluster takes. Noted are revocations that are over,
-    with `now`, and what `advise` finds among the objects that have no mistakes of their own.
+    """Every mistake in a folder; with `cluster`, also what no cluster takes. Noted are, of objects without mistakes of
+    their own, fields that were left empty, revocations that are over at `now`, and what `advise` finds.
 
     An issuer none of whose keys at hand is usable counts as a mistake: it is served, and denies every token.
     """
     listing, loader = list_folder(folder, cluster=cluster), Loader(cluster=cluster)
     snapshot, mistakes = loader.load(listing)
     mistakes = tuple(sorted({*mistakes, *loader.keyless(listing, snapshot)}))
-    notes = {*loader.advised(listing, advise), *(() if now is None else loader.expired(listing, now))}
+    notes = {
+        *loader.unsaid(listing),
+        *loader.advised(listing, advise),
+        *(() if now is None else loader.expired(listing, now)),
+    }
     return Found(len(listing.placed), mistakes, tuple(sorted(notes)))
 
 

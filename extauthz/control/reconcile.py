@@ -33,7 +33,7 @@ class FolderReconciler:
         install_namespace: str = INSTALL_NAMESPACE,
         clock: Clock | None = None,
     ) -> None:
-        """With a clock, revocations that are over are left out, and noted in the log."""
+        """With a clock, revocations that are over are left out, and noted in the log, as are fields left empty."""
         self._folder = folder
         self._loader = Loader(install_namespace)
         self._clock = clock
@@ -43,7 +43,7 @@ class FolderReconciler:
         self._published: Snapshot | None = None
         self._problems: tuple[LocatedProblem, ...] = ()
         self._faults: tuple[LocatedProblem, ...] = ()
-        self._over: tuple[LocatedProblem, ...] = ()
+        self._noted: tuple[LocatedProblem, ...] = ()
 
     @property
     def problems(self) -> tuple[LocatedProblem, ...]:
@@ -82,7 +82,7 @@ class FolderReconciler:
                 _LOG.warning("policy mistake: %s", problem)
         self._problems, self._faults = problems, listing.blind
         if now is not None:
-            self._note(tuple(sorted(self._loader.expired(listing, now))))
+            self._note(tuple(sorted({*self._loader.expired(listing, now), *self._loader.unsaid(listing)})))
         before = self._published
         if listing.blind or (before is not None and snapshot.version == before.version):
             return
@@ -90,11 +90,11 @@ class FolderReconciler:
         self._published = snapshot
         _LOG.info("%s", in_force(before, snapshot))
 
-    def _note(self, over: tuple[LocatedProblem, ...]) -> None:
-        if over != self._over:
-            for each in over:
+    def _note(self, notes: tuple[LocatedProblem, ...]) -> None:
+        if notes != self._noted:
+            for each in notes:
                 _LOG.info("policy note: %s", each)
-        self._over = over
+        self._noted = notes
 
     def _run(self) -> None:
         while not self._stop.is_set():
