@@ -354,26 +354,3 @@ def test_the_same_content_signed_by_another_key_is_another_token() -> None:
     assert isinstance(one, VerifiedToken)
     assert isinstance(other, VerifiedToken)
     assert one.identity != other.identity
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        (
-            {"exp": NOW - 30, "iat": NOW - 60},
-            "the token expired 30s ago; `clockSkew` of TokenIssuer shop/corp lets in those"
-            " that expired less than 30s ago",
-        ),
-        (
-            {"nbf": NOW + 31},
-            "`nbf` or `iat` lies 31s ahead of this clock; `clockSkew` of TokenIssuer shop/corp lets in what"
-            " lies up to 30s ahead",
-        ),
-    ],
-)
-def test_a_token_that_is_out_of_time_is_told_by_how_much_and_how_much_is_allowed(
-    said: dict[str, Any], words: str
-) -> None:
-    refusal = verify(token(claims(**said)))
-    assert isinstance(refusal, Refusal)
-    assert refusal.detail == words
