@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from extauthz.model.reason import Reason
+
 Json: TypeAlias = dict[str, Any]
 
 _WHO = 'namespace=~"$namespace", job=~"$job"'
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _WIDTH = 24
 _HEIGHT = 8
-_IN_DOUBT = "store_unavailable|keys_unavailable|policy_invalid|not_ready|overloaded"
+IN_DOUBT = "|".join(reason.label for reason in Reason if reason.http_status == 503 and reason is not Reason.STORE_QUOTA)
+"""What is denied whatever the token says; a quota turns away the tokens of those who used it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     (
                         (
-                            f'sum(rate(extauthz_checks_total{{@, decision="deny", reason=~"{_IN_DOUBT}"}}[$__rate_interval]))'
+                            f'sum(rate(extauthz_checks_total{{@, decision="deny", reason=~"{IN_DOUBT}"}}[$__rate_interval]))'
                             " / sum(rate(extauthz_checks_total{@}[$__rate_interval]))"
                         ),
                         "",

@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -315,8 +314,6 @@ def _shared(state: StoreState) -> SharedStoreReadings:
     )
 
 
-def _states(snapshot: Snapshot) -> Counter[str]:
-    return Counter(
-        "invalid" if any(route.rule.broken is not None for route in routes) else "accepted"
-        for routes in snapshot.policies.values()
-    )
+def _states(snapshot: Snapshot) -> Mapping[str, int]:
+    invalid = len(snapshot.mistaken)
+    return {"accepted": len(snapshot.policies) - invalid, "invalid": invalid}

@@ -80,6 +80,20 @@ class Snapshot:
         """A digest of each object but the TokenRevocations: tells what an edit changed."""
         self._routing = routing
 
+    @cached_property
+    def mistaken(self) -> Mapping[PolicyRef, str]:
+        """The policies that do not serve as they are written, each with its first mistake."""
+        found: dict[PolicyRef, str] = {}
+        for ref, routes in self.policies.items():
+            broken = next((route.rule.broken for route in routes if route.rule.broken is not None), None)
+            if broken is not None:
+                found[ref] = broken
+        # A rule that another policy has taken, or a host that is not granted, leaves no rule behind that is broken.
+        for problem in self.problems:
+            if problem.object.kind == "AccessPolicy":
+                found.setdefault(PolicyRef(problem.object.namespace, problem.object.name), problem.message)
+        return {ref: words for ref, words in found.items() if ref in self.policies}
+
     def choose(self, view: RequestView) -> Rule | Refusal:
         """The rule that takes the request: of the pinned policy when the route names one, else by host."""
         if view.pinned_policy is not None:

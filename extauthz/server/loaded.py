@@ -51,7 +51,7 @@ def _policy(snapshot: Snapshot, ref: PolicyRef) -> Mapping[str, Any]:
         "targets": _targets(routes),
         "rules": sorted({route.rule.name for route in routes if route.rule.refuses is None}),
         "mode": routes[0].rule.mode.value if routes else None,
-        "broken": next((route.rule.broken for route in routes if route.rule.broken is not None), None),
+        "broken": snapshot.mistaken.get(ref),
     }
 
 

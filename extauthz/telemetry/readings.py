@@ -166,7 +166,8 @@ def _snapshot(readings: Readings) -> Iterator[Metric]:
         yield GaugeMetricFamily("extauthz_snapshot_age_seconds", "Time since the policies last changed.", age)
     policies = GaugeMetricFamily(
         "extauthz_policies",
-        "Loaded policies by state: `accepted`, or `invalid` and therefore denying their own scope.",
+        "Loaded policies by state: `accepted`, or `invalid`, which deny what they speak for, or leave it to an older"
+        " policy that says the same.",
         labels=("state",),
     )
     for state, count in sorted(readings.policies.items()):

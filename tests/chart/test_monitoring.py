@@ -312,3 +312,13 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(
     for wanted in (True, False):
         tested = {case["alertname"] for case in cases if bool(case.get("exp_alerts")) is wanted}
         assert {rule["alert"] for rule in RULES} - tested == set()
+
+
+def test_alert_and_panel_take_the_same_denials_for_doubt() -> None:
+    doubts = {r.label for r in Reason if r.http_status == 503 and r is not Reason.STORE_QUOTA}
+    (rule,) = (rule for rule in RULES if rule["alert"] == "ExtauthzDenyingInDoubt")
+    (panel,) = (panel for panel in DASHBOARD["panels"] if panel["title"] == "Denied in doubt")
+    for expression in (rule["expr"], panel["targets"][0]["expr"]):
+        found = re.search(r'reason=~"([a-z_|]+)"', expression)
+        assert found is not None
+        assert set(found[1].split("|")) == doubts
