@@ -74,6 +74,17 @@ def check_peer(address: str, *, secure: bool, allow_loopback: bool) -> None:
         raise AddressRefused(f"its host is `{peer}`, an address that no issuer has")
 
 
+def never_asked(url: str) -> str | None:
+    """Why nobody is asked at a URL, whatever a name in it leads to; None where that is not known before."""
+    try:
+        address = parse_address(url, allow_loopback=True)
+        if _is_address(address.host):
+            check_peer(address.host, secure=address.secure, allow_loopback=True)
+    except AddressRefused as error:
+        return str(error)
+    return None
+
+
 def shown(url: str) -> str:
     """A URL fit for an error text: what may be secret in it, user name and query, is left out."""
     scheme, sign, rest = url.partition("?")[0].partition("://")
@@ -95,7 +106,12 @@ def _plain(address: _Address) -> _Address:
 
 
 def _names_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if _is_address(host) else host == "localhost"
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return False
+    return True

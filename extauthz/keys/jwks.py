@@ -19,7 +19,17 @@ from extauthz.keys.account import ServiceAccount
 from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import KeySet, KeySetRefused, parse_key_set
 from extauthz.keys.schedule import FILE_LOOK, SHORTEST, Agenda, after_failure, after_success
-from extauthz.keys.source import Discovery, InlineKeys, IssuerKeys, JwksUrl, KeyFile, Loaded, at_hand, load
+from extauthz.keys.source import (
+    Discovery,
+    InlineKeys,
+    IssuerKeys,
+    JwksUrl,
+    KeyFile,
+    Loaded,
+    at_hand,
+    load,
+    never_loaded,
+)
 from extauthz.keys.turned import turned
 from extauthz.model.time import Clock, Instant, Seconds
 from extauthz.model.token import IssuerRef
@@ -304,9 +314,10 @@ def _attempt(keys: IssuerKeys, fetcher: Fetcher, loaded: Loaded | None, known: K
 
 
 def fault_of(keys: IssuerKeys) -> str | None:
-    """What is wrong with keys in the policies themselves or in a file; None for all others, which are not fetched."""
+    """What is wrong with keys in the policies themselves or in a file, or with an address that nobody is asked at; None
+    for all others, which are not fetched."""
     if not isinstance(keys.source, InlineKeys | KeyFile):
-        return None
+        return never_loaded(keys.source)
     try:
         outcome = _judge(keys, at_hand(keys.source))
     except FetchFailed as error:

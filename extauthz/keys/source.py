@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
-from extauthz.keys.address import shown
-from extauthz.keys.discovery import find_jwks_uri
+from extauthz.keys.address import never_asked, shown
+from extauthz.keys.discovery import find_jwks_uri, well_known
 from extauthz.keys.fetch import Fetcher, FetchFailed
 from extauthz.keys.jwk import MAX_DOCUMENT, KeyRules
 from extauthz.keys.regular import read_regular
@@ -105,6 +105,19 @@ def at_hand(source: InlineKeys | KeyFile) -> Loaded:
             return Loaded(_read(path), f"the key set in `{path}`")
         case _:
             assert_never(source)
+
+
+def never_loaded(source: JwksUrl | Discovery) -> str | None:
+    """Why this source is never read, whoever may answer; None where that is not known before it is tried."""
+    url, mend = source.url, ""
+    if url is None and isinstance(source, Discovery):
+        mend = "; set `keys.discovery.url`, or name the key set in `keys.jwksUri`"
+        try:
+            url, _ = well_known(source.issuer)
+        except FetchFailed as error:
+            return str(error)
+    why = None if url is None else never_asked(url)
+    return None if url is None or why is None else f"`{shown(url)}` is not fetched: {why}{mend}"
 
 
 def _fetch_found(fetcher: Fetcher, url: str, ca_pem: str | None) -> Loaded:

@@ -343,6 +343,42 @@ def test_lint_tells_an_issuer_whose_key_file_is_of_no_use(tmp_path: Path, held: 
     assert lint(tmp_path) == (1, (), ())
 
 
+@pytest.mark.parametrize(
+    ("issuer", "keys", "words"),
+    [
+        ("http://i.example", {"discovery": {}}, "issuers are asked over https only"),
+        ("corp", {"discovery": {}}, "the issuer `corp` is no https URL to discover keys from"),
+        ("https://i.example?a=b", {"discovery": {}}, "is no https URL to discover keys from"),
+        ("https://169.254.169.254", {"discovery": {}}, "an address that no issuer has"),
+        ("https://i.example", {"jwksUri": "https://169.254.169.254/keys"}, "an address that no issuer has"),
+        ("corp", {"discovery": {"url": "https://[fd00:ec2::254]/m"}}, "an address that no issuer has"),
+    ],
+)
+def test_lint_tells_an_issuer_at_whose_address_nobody_is_asked(
+    tmp_path: Path, issuer: str, keys: dict[str, Any], words: str
+) -> None:
+    said = {"issuer": issuer, "audiences": ["a"], "keys": keys}
+    write(tmp_path, a=obj("TokenIssuer", "a", said))
+    _, [mistake], _ = lint(tmp_path)
+    assert (mistake.object, mistake.field) == ("TokenIssuer shop/a", "spec.keys")
+    assert words in mistake.message
+
+
+@pytest.mark.parametrize(
+    ("issuer", "keys"),
+    [
+        ("http://127.0.0.1:8080", {"discovery": {}}),
+        ("http://localhost/a", {"discovery": {}}),
+        ("http://adfs.example", {"discovery": {"url": "https://adfs.example/m"}}),
+        ("http://adfs.example", {"jwksUri": "https://10.0.0.1/keys"}),
+        ("corp", {"jwksUri": "https://no-such-host.example/keys"}),
+    ],
+)
+def test_lint_asks_nobody_and_knows_no_names(tmp_path: Path, issuer: str, keys: dict[str, Any]) -> None:
+    write(tmp_path, a=obj("TokenIssuer", "a", {"issuer": issuer, "audiences": ["a"], "keys": keys}))
+    assert lint(tmp_path) == (1, (), ())
+
+
 def test_lint_tells_an_issuer_whose_secret_is_of_no_use_and_quotes_nothing_of_it(tmp_path: Path) -> None:
     asked = {"url": "https://i.example/introspect", "bearer": {"file": "secret"}}
     write(
