@@ -1,7 +1,8 @@
 """One Check in process, from bytes to bytes, beside PyJWT's bare decode of the same kind of token.
 
 The Answerer is put together as `extauthz serve` does it: metrics and a decision log of every answer are on. The log
-goes to /dev/null, and a round lasts until its last line is written, so its thread is part of the cost.
+goes into a pipe that another process reads, as under a container runtime, and a round lasts until its last line is
+written, so its thread is part of the cost.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ def extauthz_server() -> Iterator[Server]:
         command = [
             sys.executable, "-m", "extauthz.cli", "serve",
             "--policies", folder, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-            "--decision-log", "/dev/null", "--log-level", "warning", "--store", "memory",
+            "--decision-log", "stdout", "--log-level", "warning", "--store", "memory",
             # A machine that others use may hold a call up; that is noise, and no reason to deny.
             "--check-budget", "10s",
         ]  # fmt: skip
@@ -161,7 +161,10 @@ def extauthz_server() -> Iterator[Server]:
                 if not ready.startswith("ready: "):
                     raise RuntimeError(f"`extauthz serve` did not become ready: {listening}{ready}")
                 port = listening.removeprefix("listening on ").partition(",")[0].rpartition(":")[2]
-                yield Server(process, int(port))
+                # As a container's runtime reads its log; it ends with the server.
+                with subprocess.Popen(["/bin/cat"], stdin=process.stdout, stdout=subprocess.DEVNULL):
+                    yield Server(process, int(port))
+                    process.terminate()
             finally:
                 process.terminate()
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import select
-import stat
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar
 
 from extauthz.model.time import Seconds
-from extauthz.telemetry.line import MAX_LINE
 from extauthz.telemetry.output import Output
 
 T = TypeVar("T")
@@ -25,11 +23,13 @@ CAPACITY: Final = 4096
 """How many lines may wait to be written; more are lost."""
 
 _LOG: Final = logging.getLogger(__name__)
-_PAUSE: Final = 0.02
-"""How long the first line of a group waits for more, in seconds."""
-_GROUP: Final = 64 * 1024
-"""How many bytes of lines go into a file at once."""
-_PIPE_BUF: Final = MAX_LINE + 1
+_PAUSE: Final = 0.05
+"""How long a line waits for more, in seconds: each write, and each wait, makes this thread and those that decide take
+turns for the interpreter's lock, which costs more than to form a line."""
+_MANY: Final = 512
+"""So many lines that wait already are written without a pause."""
+_GROUP: Final = 28 * 1024
+"""With so many bytes of lines a group is complete: with one more, an empty pipe takes it as a whole."""
 _LOOK_UP_MS: Final = 100
 """How often a writer that waits for a reader looks whether it should give up."""
 
@@ -37,9 +37,9 @@ _LOOK_UP_MS: Final = 100
 class LineWriter(Generic[T]):
     """Forms items into lines, which one daemon thread writes, whole lines at a time.
 
-    INVARIANT: to all but a file it writes only when `poll` says that a pipe has room for all of what it writes (at most
-    PIPE_BUF), so a reader who does not read cannot hold it, unless another process fills the pipe in that very instant.
-    Even then only this thread is held.
+    INVARIANT: to all but a file it writes only what a pipe has room for: half of one in which nothing is unread, else
+    PIPE_BUF when `poll` says so. So a reader who does not read cannot hold it, unless another process fills the pipe in
+    that very instant. Even then only this thread is held.
     """
 
     def __init__(self, name: str, output: Output, form: Callable[[T], bytes], *, capacity: int = CAPACITY) -> None:
@@ -101,25 +101,24 @@ class LineWriter(Generic[T]):
             self._lost += count
 
     def _run(self) -> None:
-        lines = bytearray()
-        while (line := self._next()) is not None:
-            lines += line
-            if lines and (len(lines) >= _GROUP or self._queue.empty()):
-                self._write(bytes(lines))
-                lines.clear()
-        if lines:
-            self._write(bytes(lines))
+        ended = False
+        while not ended:
+            lines, ended = self._group()
+            if lines:
+                self._write(lines)
         self._output.close()
 
-    def _next(self) -> bytes | None:
-        """The next line; None at the end."""
-        if not self._queue.empty():
-            return self._queue.get()
-        # A pause after the first of a group: waking for each line would take time from those who decide.
-        line = self._queue.get()
-        if line is not None:
+    def _group(self) -> tuple[bytes, bool]:
+        """Lines to be written at once, and whether they are the last."""
+        lines, line = bytearray(), self._queue.get()
+        if self._queue.qsize() < _MANY:
             self._ending.wait(_PAUSE)
-        return line
+        while line is not None:
+            lines += line
+            if len(lines) >= _GROUP or self._queue.empty():
+                return bytes(lines), False
+            line = self._queue.get()
+        return bytes(lines), True
 
     def _line(self, item: T) -> bytes:
         try:
@@ -135,11 +134,10 @@ class LineWriter(Generic[T]):
         rest = b"\n" + lines if self._torn else lines
         problem: str | None = None
         try:
-            descriptor = self._output.descriptor()
-            most = len(rest) if stat.S_ISREG(os.fstat(descriptor).st_mode) else _PIPE_BUF
-            while rest and self._wait_for_room(descriptor):
+            channel = self._output.channel()
+            while rest and (most := channel.takes() or self._wait_for_room(channel.number)):
                 # INVARIANT: a line break is within reach, for a line and one break before it fit into PIPE_BUF.
-                written = os.write(descriptor, rest[: rest.rfind(b"\n", 0, most) + 1])
+                written = os.write(channel.number, rest[: rest.rfind(b"\n", 0, most) + 1])
                 self._torn = not rest[:written].endswith(b"\n") if written else self._torn
                 rest = rest[written:]
         except OSError as error:
@@ -149,14 +147,14 @@ class LineWriter(Generic[T]):
             problem = problem or "nobody reads it"
         self._tell(problem)
 
-    def _wait_for_room(self, descriptor: int) -> bool:
-        """Wait until a write cannot block, or will fail at once. False when it is time to give up."""
+    def _wait_for_room(self, descriptor: int) -> int:
+        """Wait until a write cannot block, or will fail at once. How many bytes it takes; 0 to give up."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
         while not self._given_up.is_set():
             if poll.poll(_LOOK_UP_MS):
-                return True
-        return bool(poll.poll(0))
+                return select.PIPE_BUF
+        return select.PIPE_BUF if poll.poll(0) else 0
 
     def _tell(self, problem: str | None) -> None:
         """Say once that lines are being lost, and once that they are not any more."""

@@ -25,7 +25,7 @@ class Trail:
         self._output = output_of(settings.decision_log) or _STDERR
         try:
             self._output.check()
-            self._output.descriptor()
+            self._output.channel()
         except OSError as error:
             raise CountsUnknown(
                 f"the decision log `{settings.decision_log}` cannot be written: {error.strerror}"
@@ -35,9 +35,9 @@ class Trail:
         """Write it; to standard error where the log takes it no more."""
         line = forgotten(counts, done, why, at, self._settings)
         try:
-            write_whole(self._output.descriptor(), line)
+            write_whole(self._output.channel().number, line)
         except OSError:
-            write_whole(_STDERR.descriptor(), line)
+            write_whole(_STDERR.number, line)
         self._output.close()
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from extauthz.model.time import Seconds
+from extauthz.telemetry import writer
 from extauthz.telemetry.output import LogFile, Output, Stream
 from extauthz.telemetry.writer import LineWriter
 from tests.unit.telemetry.seen import fill, messages, read_exactly
@@ -31,9 +33,9 @@ def writer_to(output: Output, capacity: int = 100) -> LineWriter[str]:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    reader, writer = os.pipe()
-    yield reader, writer
-    for number in (reader, writer):
+    ends = os.pipe()
+    yield ends
+    for number in ends:
         try:
             os.close(number)
         except OSError:
@@ -234,3 +236,83 @@ def test_a_writer_that_never_started_can_be_stopped(tmp_path: Path) -> None:
     lines.offer("lost")
     lines.stop(PATIENCE)
     assert lines.lost == 1
+
+
+@contextmanager
+def written(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> Iterator[list[bytes]]:
+    """What each write was asked to take; `then` is called once the first is done."""
+    asked: list[bytes] = []
+    write = os.write
+
+    def watched(number: int, data: bytes) -> int:
+        asked.append(bytes(data))
+        took = write(number, data)
+        if len(asked) == 1:
+            then()
+        return took
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", watched)
+        yield asked
+
+
+def test_what_waits_goes_into_an_empty_pipe_at_once(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = writer_to(Stream(pipe[1]))
+    for _ in range(50):
+        lines.offer("x" * 399)
+    with written(monkeypatch) as asked:
+        lines.start()
+        lines.stop(PATIENCE)
+    assert [len(each) for each in asked] == [50 * 400]
+
+
+def test_a_pipe_with_something_unread_gets_as_much_as_it_surely_takes(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.write(pipe[1], b"unread\n")
+    lines = writer_to(Stream(pipe[1]))
+    for _ in range(50):
+        lines.offer("x" * 399)
+    with written(monkeypatch) as asked:
+        lines.start()
+        lines.stop(PATIENCE)
+    assert [len(each) for each in asked] == [10 * 400] * 5
+    assert lines.lost == 0
+
+
+def test_a_small_pipe_gets_every_line_whole(pipe: tuple[int, int]) -> None:
+    fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, 4096)
+    lines = writer_to(Stream(pipe[1]))
+    for _ in range(3):
+        lines.offer("x" * 2499)
+    lines.start()
+    assert read_exactly(pipe[0], 7500) == (b"x" * 2499 + b"\n") * 3
+    lines.stop(PATIENCE)
+
+
+def test_lines_that_come_during_a_write_wait_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, come = writer_to(LogFile(tmp_path / "log")), threading.Event()
+
+    def more() -> None:
+        monkeypatch.setattr(writer, "_PAUSE", PATIENCE)
+        lines.offer("second")
+        come.set()
+
+    with written(monkeypatch, more) as asked:
+        lines.offer("first")
+        lines.start()
+        assert come.wait(PATIENCE)
+        lines.offer("third")
+        lines.stop(PATIENCE)
+    assert asked == [b"first\n", b"second\nthird\n"]
+
+
+def test_many_lines_wait_for_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_PAUSE", 10 * PATIENCE)
+    lines, told = writer_to(LogFile(tmp_path / "log"), capacity=5000), threading.Event()
+    for _ in range(1000):
+        lines.offer("x")
+    with written(monkeypatch, told.set):
+        lines.start()
+        assert told.wait(PATIENCE)
+        lines.stop(PATIENCE)
