@@ -1,7 +1,7 @@
 """What a commit costs in each store, with 32 in flight, beside the least that one could ask of the same server.
 
-The server is a process of its own on loopback. A round ends when every commit has its answer, and each must be
-Committed: keys of uses are new every time, rates have room for all.
+The server is a process of its own on loopback. What is to be counted is made before the clock runs. A round ends when
+every commit has its answer, and each must be Committed: keys of uses are new every time, rates have room for all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ _INCR: Final = (
 
 _EACH: Final = "one call each"
 _BATCHED: Final = "batched"
+_BUSY: Final = "a rate of a full log"
+_BUSY_SUBJECTS: Final = 8
 _IN_QUOTAS: Final = "1 spend in two quotas"
 _QUOTAS: Final = tuple(Room(key=name, most=10**9, label="quota") for name in (b"issuer", b"namespace"))
 
@@ -66,10 +69,12 @@ class Crowd:
 
     call: Call
     effort: Effort
+    prepare: Callable[[int], None] = lambda _calls: None
 
     def run(self) -> Reading:
         """One round."""
         per_thread = self.effort.of(_CALLS // IN_FLIGHT)
+        self.prepare(IN_FLIGHT * per_thread)
         took: list[list[float]] = [[] for _ in range(IN_FLIGHT)]
         wrong = [0] * IN_FLIGHT
         begin = threading.Barrier(IN_FLIGHT + 1)
@@ -101,9 +106,11 @@ class Tasks:
 
     call: AsyncCall
     effort: Effort
+    prepare: Callable[[int], None]
 
     def run(self) -> Reading:
         """One round."""
+        self.prepare(IN_FLIGHT * self.effort.of(_CALLS // IN_FLIGHT))
         return asyncio.run(self._run())
 
     async def _run(self) -> Reading:
@@ -132,10 +139,12 @@ class Handed:
 
     call: LaterCall
     effort: Effort
+    prepare: Callable[[int], None]
 
     def run(self) -> Reading:
         """One round."""
         each = self.effort.of(_CALLS // IN_FLIGHT)
+        self.prepare(IN_FLIGHT * each)
         took: list[float] = []
         ends: SimpleQueue[int] = SimpleQueue()
 
@@ -166,7 +175,7 @@ def _reading(took: Sequence[float], wall: float) -> Reading:
     return {RATE: len(took) / wall, P50: part(0.5), P99: part(0.99)}
 
 
-def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
+def spends(several: int, number: int, now: Instant) -> tuple[Spend, ...]:
     """What a request spends: one use of a new token; then a rate by subject; then a tie and more rates."""
     until, subject = Instant(now + _LIFE), (number % _SUBJECTS).to_bytes(15, "big")
     token = randbytes(16)
@@ -183,33 +192,44 @@ def spends(number: int, several: int, now: Instant) -> tuple[Spend, ...]:
             return Bind(key=token, value=b"v" * 16, until=until), use, *rates
 
 
-def _fresh(several: int, rooms: tuple[Room, ...] = ()) -> Callable[[], tuple[tuple[Spend, ...], bytes]]:
-    """Makes what the next request spends, and its attempt; from many threads."""
-    clock, numbers = SystemClock(), count()
-    return lambda: ((*spends(next(numbers), several, clock.now()), *rooms), randbytes(16))
+def busy(number: int, _now: Instant) -> tuple[Spend, ...]:
+    """A rate of few subjects within a short window, so that its log soon has all the groups that one window makes."""
+    return (Rate(key=b"%016d" % (number % _BUSY_SUBJECTS), amount=10**6, window=Seconds(0.3), label="l"),)
 
 
-def _committing(store: Store, several: int, rooms: tuple[Room, ...] = ()) -> Call:
-    fresh = _fresh(several, rooms)
-    return lambda _thread: isinstance(store.commit(*fresh()), Committed)
+class Supply:
+    """What the next requests spend, and their attempts; for many threads."""
+
+    def __init__(self, make: Callable[[int, Instant], tuple[Spend, ...]], rooms: tuple[Room, ...] = ()) -> None:
+        """`make` is told the number of the request, and the time."""
+        self._make = make
+        self._rooms = rooms
+        self._numbers = count()
+        self._made = deque[tuple[tuple[Spend, ...], bytes]]()
+        self.take: Final = self._made.popleft
+
+    def prepare(self, calls: int) -> None:
+        """Make so many."""
+        now = SystemClock().now()
+        self._made += [((*self._make(next(self._numbers), now), *self._rooms), randbytes(16)) for _ in range(calls)]
 
 
-def _committing_async(store: AsyncStore, several: int) -> AsyncCall:
-    fresh = _fresh(several)
+def _threads(store: Store, supply: Supply, effort: Effort) -> Crowd:
+    return Crowd(lambda _thread: isinstance(store.commit(*supply.take()), Committed), effort, supply.prepare)
 
+
+def _tasks(store: AsyncStore, supply: Supply, effort: Effort) -> Tasks:
     async def call() -> bool:
-        return isinstance(await store.commit_async(*fresh()), Committed)
+        return isinstance(await store.commit_async(*supply.take()), Committed)
 
-    return call
+    return Tasks(call, effort, supply.prepare)
 
 
-def _committing_later(store: PatientStore, several: int) -> LaterCall:
-    fresh = _fresh(several)
-
+def _handed(store: PatientStore, supply: Supply, effort: Effort) -> Handed:
     def call(then: Callable[[Callable[[], bool]], None]) -> None:
-        store.commit_later(*fresh(), lambda outcome: then(lambda: isinstance(outcome(), Committed)))
+        store.commit_later(*supply.take(), lambda outcome: then(lambda: isinstance(outcome(), Committed)))
 
-    return call
+    return Handed(call, effort, supply.prepare)
 
 
 @contextmanager
@@ -246,24 +266,25 @@ def run(effort: Effort) -> Report:
         over = stack.enter_context(connected_to(cluster, SystemClock(), Options(deadline=_DEADLINE)))
         stores: dict[str, AsyncStore] = {"memory": memory, _EACH: each, _BATCHED: batched, "cluster of three": over}
         variants = [
-            Variant(f"{name}, {_some(several)}", Crowd(_committing(store, several), effort).run)
+            Variant(f"{name}, {_some(several)}", _threads(store, _supply(several), effort).run)
             for name, store in stores.items()
             for several in SPENDS
         ]
         variants += [
-            Variant(f"{name}, tasks, {_some(several)}", Tasks(_committing_async(stores[name], several), effort).run)
+            Variant(f"{name}, tasks, {_some(several)}", _tasks(stores[name], _supply(several), effort).run)
             for name in (_EACH, _BATCHED)
             for several in SPENDS
         ]
         variants += [
-            Variant(f"{name}, handed over, {_some(several)}", Handed(_committing_later(store, several), effort).run)
+            Variant(f"{name}, handed over, {_some(several)}", _handed(store, _supply(several), effort).run)
             for name, store in ((_EACH, each), (_BATCHED, batched))
             for several in SPENDS
         ]
         variants += [
-            Variant(f"{name}, {_IN_QUOTAS}", Crowd(_committing(stores[name], 1, _QUOTAS), effort).run)
+            Variant(f"{name}, {_IN_QUOTAS}", _threads(stores[name], _supply(1, _QUOTAS), effort).run)
             for name in ("memory", _BATCHED)
         ]
+        variants += [Variant(f"{_BATCHED}, handed over, {_BUSY}", _handed(batched, Supply(busy), effort).run)]
         put, increment = stack.enter_context(_bare(server))
         variants += [Variant("bare SET NX PX", Crowd(put, effort).run)]
         variants += [Variant("bare INCR script", Crowd(increment, effort).run)]
@@ -273,6 +294,10 @@ def run(effort: Effort) -> Report:
         "in flight are the calls of 32 threads, of 32 tasks of one event loop, or 32 handed over, as a server does",
     )
     return Report("store", f"a commit, {IN_FLIGHT} in flight", rows, _targets(rows), notes=notes)
+
+
+def _supply(several: int, rooms: tuple[Room, ...] = ()) -> Supply:
+    return Supply(partial(spends, several), rooms)
 
 
 def _some(several: int) -> str:

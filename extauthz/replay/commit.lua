@@ -88,7 +88,7 @@ local function ties()
   local bind = {}
 
   function bind.read(raw)
-    return {value = raw, known = raw}
+    return {value = raw, known = raw, life = 0}
   end
 
   function bind.refuses(state, value)
@@ -96,7 +96,7 @@ local function ties()
   end
 
   function bind.count(state, value, life)
-    state.value, state.life = value, math.max(state.life or 0, life)
+    state.value, state.life = value, math.max(state.life, life)
   end
 
   function bind.left()
@@ -117,10 +117,12 @@ local function uses()
 
   function use.read(raw)
     if not raw then
-      return {spent = 0, grace_end = 0, fingerprint = ''}
+      return {spent = 0, grace_end = 0, fingerprint = '', known = false, life = 0}
     end
     local spent, grace_end, fingerprint = string.match(raw, '^(%d+) ?(%d*) ?(.*)$')
-    return {spent = tonumber(spent), grace_end = tonumber(grace_end) or 0, fingerprint = fingerprint, known = true}
+    return {
+      spent = tonumber(spent), grace_end = tonumber(grace_end) or 0, fingerprint = fingerprint, known = true, life = 0
+    }
   end
 
   local function is_repeat(state, fingerprint, grace)
@@ -143,7 +145,7 @@ local function uses()
     elseif grace < 0 then
       state.grace_end = 0
     end
-    state.life = math.max(state.life or 0, life)
+    state.life = math.max(state.life, life)
     return math.max(0, max_uses - state.spent)
   end
 
@@ -222,80 +224,136 @@ local function unmarked()
   return none
 end
 
------ Rates: the log of extauthz/replay/rate.py, as MessagePack: span, its end, the first instant, then for each group
------ the gap since the group before, its length in time, and its count
+----- Rates: the log of extauthz/replay/rate.py. A value begins with what every request looks at, as MessagePack: span and
+----- its end, how many requests and groups, the instant before the first group, that before the newest, and the newest.
+----- Then the older groups, oldest first. A group is the gap before it, its length in time, and its count. So what a
+----- request costs does not grow with the log: it looks at the oldest group, and changes the newest
 
 local function rates()
   local rate = {}
 
+  -- First instant, last instant and count of each group.
+  local function spread(log)
+    local first, last, count, at, from = {}, {}, {}, log.origin, 0
+    for i = 1, log.groups - 1 do
+      local gap, length
+      from, gap, length, count[i] = cmsgpack.unpack_limit(log.older, 3, from)
+      first[i], last[i] = at + gap, at + gap + length
+      at = last[i]
+    end
+    if log.groups > 0 then
+      first[log.groups], last[log.groups], count[log.groups] = log.first, log.last, log.count
+    end
+    return first, last, count
+  end
+
+  local function gather(log, first, last, count)
+    local older, n = {}, #count
+    log.groups, log.total, log.origin, log.before = n, 0, first[1], first[1]
+    for i = 1, n do
+      log.first, log.last, log.count, log.total = first[i], last[i], count[i], log.total + count[i]
+      if i < n then
+        older[i] = cmsgpack.pack(log.first - log.before, log.last - log.first, log.count)
+        log.before = log.last
+      end
+    end
+    log.older = table.concat(older)
+  end
+
   function rate.read(raw)
-    local first, last, count = {}, {}, {}
-    local log = {span = 0, span_end = 0, first = first, last = last, count = count, total = 0}
     if not raw then
-      return log
+      return {
+        known = false, span = 0, span_end = 0, total = 0, groups = 0,
+        origin = now, older = '', before = now, first = now, last = now, count = 0
+      }
     end
-    local packed = cmsgpack.unpack(raw)
-    log.known = true
-    local at, n, total = packed[3], 0, 0
-    for i = 4, #packed, 3 do
-      n = n + 1
-      first[n] = at + packed[i]
-      at = first[n] + packed[i + 1]
-      last[n], count[n] = at, packed[i + 2]
-      total = total + packed[i + 2]
-    end
-    log.total = total
-    log.span, log.span_end = packed[1], math.min(packed[2], now + packed[1])
-    if at > now then
+    local from, span, rest, total, groups, origin, behind, gap, length, count = cmsgpack.unpack_limit(raw, 9, 0)
+    local before = origin + behind
+    local log = {
+      known = true, span = span, span_end = math.min(origin + rest, now + span), total = total, groups = groups,
+      origin = origin, older = from > 0 and string.sub(raw, from + 1) or '',
+      before = before, first = before + gap, last = before + gap + length, count = count
+    }
+    if log.last > now then
       -- A clock that was set back finds instants ahead of it. They are behind us in truth, so the latest that they can be
       -- is now: counting them from now admits nothing too early.
-      for i = 1, n do
+      log.set_back = log.last > now + 1000000
+      local first, last, counts = spread(log)
+      for i = 1, groups do
         first[i], last[i] = math.min(first[i], now), math.min(last[i], now)
       end
-      log.set_back = at > now + 1000000
+      gather(log, first, last, counts)
     end
     return log
   end
 
-  -- How many requests count within a window, and which is the oldest group that does. Those that do not are few: they are
-  -- dropped with the next request that is counted.
+  -- How many requests count within a window, how many groups do not, and where in `older`, and after which instant, the
+  -- others begin. Those that do not are few: they are dropped with the next request that is counted.
   local function counted(log, window)
-    local last, from, sum = log.last, 1, log.total
-    while last[from] and last[from] + window <= now do
-      from, sum = from + 1, sum - log.count[from]
+    local sum, over, from, at = log.total, 0, 0, log.origin
+    while over + 1 < log.groups do
+      local next, gap, length, count = cmsgpack.unpack_limit(log.older, 3, from)
+      if at + gap + length + window > now then
+        return sum, over, from, at
+      end
+      sum, over, from, at = sum - count, over + 1, next, at + gap + length
     end
-    return sum, from
+    if log.groups > 0 and log.last + window <= now then
+      return 0, log.groups
+    end
+    return sum, over, from, at
   end
 
-  -- Groups from `from` on; those before `fine` are joined as far as a sixtieth of the span allows.
-  local function condense(log, from, fine)
-    local first, last, count, total = {}, {}, {}, 0
-    for i = from, #log.count do
+  -- Join groups before `fine` as far as a sixtieth of the span allows.
+  local function condense(log, fine)
+    local first, last, count = {}, {}, {}
+    local firsts, lasts, counts = spread(log)
+    for i = 1, log.groups do
       local n = #count
-      total = total + log.count[i]
-      if i < fine and n > 0 and log.last[i] - first[n] < log.span / PARTS then
-        last[n], count[n] = log.last[i], count[n] + log.count[i]
+      if i < fine and n > 0 and lasts[i] - first[n] < log.span / PARTS then
+        last[n], count[n] = lasts[i], count[n] + counts[i]
       else
-        first[n + 1], last[n + 1], count[n + 1] = log.first[i], log.last[i], log.count[i]
+        first[n + 1], last[n + 1], count[n + 1] = firsts[i], lasts[i], counts[i]
       end
     end
-    log.first, log.last, log.count, log.total = first, last, count, total
+    gather(log, first, last, count)
   end
 
   function rate.refuses(log, amount, window)
     window = tonumber(window)
-    local sum, from = counted(log, window)
+    local sum, over = counted(log, window)
     local excess = sum + 1 - amount
     if excess <= 0 then
       return false
     end
-    for i = from, #log.count do
-      excess = excess - log.count[i]
+    local _, last, count = spread(log)
+    for i = over + 1, log.groups do
+      excess = excess - count[i]
       if excess <= 0 then
-        return math.min(window, log.last[i] + window - now)
+        return math.min(window, last[i] + window - now)
       end
     end
     return window
+  end
+
+  -- Forget what counts in no window, given what `counted` says of the span.
+  local function forget(log, sum, over, from, at)
+    log.total, log.groups = sum, log.groups - over
+    if log.groups == 0 then
+      log.older = ''
+    elseif over > 0 then
+      log.origin, log.older = at, from > 0 and string.sub(log.older, from + 1) or ''
+    end
+  end
+
+  local function begin_group(log)
+    if log.groups == 0 then
+      log.origin, log.before = now, now
+    else
+      log.older = log.older .. cmsgpack.pack(log.first - log.before, log.last - log.first, log.count)
+      log.before = log.last
+    end
+    log.groups, log.first, log.count = log.groups + 1, now, 0
   end
 
   function rate.count(log, amount, window)
@@ -303,22 +361,21 @@ local function rates()
     if window >= log.span or now >= log.span_end then
       log.span, log.span_end = window, now + window
     end
-    local before = counted(log, window)
-    local _, from = counted(log, log.span)
-    if from > 1 then
-      condense(log, from, 0)
-    end
-    local n = #log.count
-    log.total = log.total + 1
-    if n > 0 and now - log.first[n] < window / PARTS then
-      log.last[n], log.count[n] = now, log.count[n] + 1
+    local within, over, from, at = counted(log, window)
+    if window == log.span then
+      forget(log, within, over, from, at)
     else
-      log.first[n + 1], log.last[n + 1], log.count[n + 1] = now, now, 1
-      if n + 1 > COMPACT_ABOVE then
-        condense(log, 1, select(2, counted(log, window)))
-      end
+      forget(log, counted(log, log.span))
     end
-    return math.max(0, amount - before - 1)
+    local is_new = log.groups == 0 or now - log.first >= window / PARTS
+    if is_new then
+      begin_group(log)
+    end
+    log.total, log.last, log.count = log.total + 1, now, log.count + 1
+    if is_new and log.groups > COMPACT_ABOVE then
+      condense(log, 1 + select(2, counted(log, window)))
+    end
+    return math.max(0, amount - within - 1)
   end
 
   function rate.left(log, amount, window)
@@ -327,31 +384,30 @@ local function rates()
   end
 
   function rate.write(key, log)
-    local first, last, count = log.first, log.last, log.count
-    local at = first[1] or now
-    local packed, n = {log.span, log.span_end, at}, 3
-    for i = 1, #count do
-      packed[n + 1], packed[n + 2], packed[n + 3] = first[i] - at, last[i] - first[i], count[i]
-      at, n = last[i], n + 3
-    end
     -- One more than needed: the server drops the fraction of the millisecond in which it is now.
-    local life = math.ceil((at + log.span - now) / 1000) + 1
-    put(key, cmsgpack.pack(packed), life, log.known)
+    local life = math.ceil((log.last + log.span - now) / 1000) + 1
+    local head = cmsgpack.pack(
+      log.span, log.span_end - log.origin, log.total, log.groups, log.origin,
+      log.before - log.origin, log.first - log.before, log.last - log.first, log.count
+    )
+    put(key, head .. log.older, life, log.known)
   end
 
   -- Take out the request that was counted at this instant. Those that share its group keep the later end of it.
   function rate.give_back(key, log, counted_at)
     -- As in rate.read: a clock that was set back since, be it by a microsecond, finds it ahead.
     counted_at = math.min(counted_at, now)
-    for i = 1, #log.count do
-      if log.first[i] <= counted_at and counted_at <= log.last[i] then
-        log.count[i] = log.count[i] - 1
-        if log.count[i] == 0 then
-          for _, list in ipairs({log.first, log.last, log.count}) do
+    local first, last, count = spread(log)
+    for i = 1, #count do
+      if first[i] <= counted_at and counted_at <= last[i] then
+        count[i] = count[i] - 1
+        if count[i] == 0 then
+          for _, list in ipairs({first, last, count}) do
             table.remove(list, i)
           end
         end
-        if #log.count > 0 then
+        if #count > 0 then
+          gather(log, first, last, count)
           rate.write(key, log)
         else
           drop(key)

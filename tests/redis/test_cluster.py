@@ -261,7 +261,7 @@ def test_a_count_whose_reply_was_lost_keeps_its_room_though_its_slot_moved_to_a_
         outcomes: list[Outcome] = []
         commit = threading.Thread(target=lambda: outcomes.append(store.commit((limit, room), None)))
         commit.start()
-        key = limit.key + b"r"
+        key = limit.key + b"l"
         wait_for(lambda: any(each.endswith(key) for each in cluster.held_keys()), "the count")
         cluster.move(slot(limit), new)
         old.proxy.reset_all()

@@ -176,4 +176,4 @@ def test_an_issuer_makes_as_many_keys_as_its_quota_has_room_for_and_used_tokens_
         one, two, three = fresh_token(), fresh_token(), fresh_token()
         assert [decide(served, token, token[-9:]) for token in (one, two, three)] == ["allow", "allow", "store_quota"]
         assert [decide(served, token, "again") for token in (one, two)] == ["token_reused", "token_reused"]
-    assert sum(key[-1:] in b"ubr" for key in cluster.held_keys()) == 5
+    assert sum(key[-1:] in b"ubl" for key in cluster.held_keys()) == 5

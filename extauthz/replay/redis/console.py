@@ -25,7 +25,7 @@ _WAIT: Final = 2.0
 """Seconds for each answer: nobody's request waits here."""
 _KEY_BYTES: Final = 17
 """Of a key behind what all begin with: 16 of the digest, and the letter of its kind."""
-_KINDS: Final = {"u": "uses", "b": "ties", "r": "rates", "a": "attempts", "q": "accounts", "m": "marks"}
+_KINDS: Final = {"u": "uses", "b": "ties", "l": "rates", "a": "attempts", "q": "accounts", "m": "marks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

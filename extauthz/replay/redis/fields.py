@@ -26,7 +26,7 @@ Paid: TypeAlias = "tuple[tuple[Count, ...], ...]"
 _LETTERS: Final[Mapping[type[Spend], bytes]] = {
     Bind: b"b",
     Use: b"u",
-    Rate: b"r",
+    Rate: b"l",
     Mark: b"m",
     Unmarked: b"m",
     Room: b"q",
