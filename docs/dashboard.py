@@ -154,6 +154,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (("sum by (kind) (rate(extauthz_store_failures_total{@}[$__rate_interval]))", "{{kind}}"),),
             ),
             Panel(
+                "Store began anew",
+                "none",
+                "Restarts and failovers of the shared store within an hour: what it had not saved or sent is forgotten.",
+                (("max(increase(extauthz_store_restarts_total{@}[1h]))", "most"),),
+            ),
+            Panel(
                 "Commits a round trip",
                 "none",
                 "How many commits travel together; grows with the load.",
@@ -361,6 +367,17 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (
                     ("sum(rate(extauthz_decision_log_lost_total{@}[$__rate_interval]))", "decisions"),
                     ("sum(rate(extauthz_process_log_lost_total{@}[$__rate_interval]))", "process"),
+                ),
+            ),
+            Panel(
+                "Clocks",
+                "s",
+                "How far each server's time is from that of Prometheus. Some seconds are the scrape's; more is a wrong clock.",
+                (
+                    (
+                        "extauthz_clock_timestamp_seconds{@} - timestamp(extauthz_clock_timestamp_seconds{@})",
+                        "{{instance}}",
+                    ),
                 ),
             ),
             Panel(

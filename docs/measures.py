@@ -105,6 +105,7 @@ def _families() -> Iterator[Metric]:
             may_evict=False,
             commits=1,
             batches=1,
+            restarts=0,
             failures={"timeout": 1},
             nodes={"up": 3},
             given_back={"made": 1},

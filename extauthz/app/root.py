@@ -307,6 +307,7 @@ def _shared(state: StoreState) -> SharedStoreReadings:
         may_evict=state.may_evict,
         commits=state.commits,
         batches=state.batches,
+        restarts=state.restarts,
         failures=state.failures,
         nodes=state.nodes,
         redirects=state.redirects,

@@ -32,6 +32,7 @@ class SharedStoreReadings:
     """None before it is known."""
     commits: int
     batches: int
+    restarts: int
     failures: Mapping[str, int]
     """Commits that could not be made, by what was wrong."""
     nodes: Mapping[str, int] | None = None
@@ -104,6 +105,11 @@ def families(readings: Readings) -> Iterator[Metric]:
         "extauthz_peppers",
         "Peppers that counts go under: 2 while one takes the place of another, else 1.",
         readings.peppers,
+    )
+    yield GaugeMetricFamily(
+        "extauthz_clock_timestamp_seconds",
+        "Unix time that decisions go by: what differs from the time of the scrape is this machine's error.",
+        readings.now,
     )
     yield GaugeMetricFamily(
         "extauthz_clock_stepped_back_seconds",
@@ -271,6 +277,12 @@ def _shared_store(store: SharedStoreReadings) -> Iterator[Metric]:
         "extauthz_store_batches",
         "Round trips that they took: commits that wait together travel together.",
         store.batches,
+    )
+    yield CounterMetricFamily(
+        "extauthz_store_restarts",
+        "How often the shared store, or a node of it, was seen to have begun anew, or another server in its place: what"
+        " it had not saved, or not sent to the one that took over, is forgotten.",
+        store.restarts,
     )
     failures = CounterMetricFamily(
         "extauthz_store_failures",

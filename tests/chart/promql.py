@@ -14,7 +14,10 @@ _TOKEN = re.compile(
     r"""|(?P<word>[a-zA-Z_$][\w:$]*)|(?P<mark>=~|!~|!=|==|>=|<=|[-+*/%^<>=(){}\[\],@])"""
 )
 _FUNCTIONS = frozenset(
-    ("absent", "changes", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum", "time", "topk")
+    (
+        *("abs", "absent", "changes", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum", "time"),
+        *("timestamp", "topk"),
+    )
 )
 _GROUPING = frozenset(("by", "without", "on", "ignoring", "group_left", "group_right"))
 _OPERATORS = frozenset(("and", "or", "unless", "bool", "offset"))

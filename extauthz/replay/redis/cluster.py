@@ -90,13 +90,14 @@ class ClusterStore:
         nodes = self._survey.nodes
         down = len(self._survey.down())
         told = [node.facts.may_evict for node in nodes if node.facts is not None]
-        commits, batches = self._survey.crossed
+        commits, batches, restarts = self._survey.crossed
         with self._lock:
             return StoreState(
                 up=self.ready(),
                 may_evict=any(told) if told else None,
                 commits=commits,
                 batches=batches,
+                restarts=restarts,
                 failures=dict(self._failures),
                 nodes={"up": len(nodes) - down, "down": down},
                 redirects=self._redirects,

@@ -94,6 +94,7 @@ class Keeper:
         self._probe: Lane | None = None
         self._at = target
         self._facts: Facts | None = None
+        self._restarts = 0
         self._told: Trouble | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -135,6 +136,11 @@ class Keeper:
     def facts(self) -> Facts | None:
         """What the server said of itself last; None before it said anything."""
         return self._facts
+
+    @property
+    def restarts(self) -> int:
+        """How often the server was seen to have begun anew, or another one in its place."""
+        return self._restarts
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
@@ -228,6 +234,7 @@ class Keeper:
         """Take note, and tell what is new. Returns why nothing may be counted there."""
         before, self._facts = self._facts, facts
         if before is not None and before.run != facts.run:
+            self._restarts += 1
             _LOG.warning("the store %s was restarted or replaced: counts that it had not saved are lost", self._target)
         if before != facts:
             _LOG.log(logging.WARNING if facts.may_evict else logging.INFO, "the store %s is %s", self._target, facts)

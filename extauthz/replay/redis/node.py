@@ -73,10 +73,10 @@ class Node:
         return self._keeper.facts
 
     @property
-    def crossed(self) -> tuple[int, int]:
-        """How many requests were sent, and how many round trips they took."""
+    def crossed(self) -> tuple[int, int, int]:
+        """How many requests were sent, how many round trips they took, and how often the server began anew."""
         with self._lock:
-            return self._commits, self._batches
+            return self._commits, self._batches, self._keeper.restarts
 
     async def commit(self, request: Request, deadline: float, waiting: Waiting) -> Outcome | Trouble:
         """What the script answers to a commit, by this deadline of the monotonic clock."""

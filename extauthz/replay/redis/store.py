@@ -31,6 +31,8 @@ class StoreState:
     """Commits that were sent."""
     batches: int
     """Round trips that they took."""
+    restarts: int
+    """How often a server was seen to have begun anew, or another one in its place."""
     failures: Mapping[str, int]
     """Commits that ended in Unavailable, by what was wrong."""
     nodes: Mapping[str, int] | None = None
@@ -84,13 +86,14 @@ class RedisStore:
     def state(self) -> StoreState:
         """Numbers for metrics."""
         facts = self._node.facts
-        commits, batches = self._node.crossed
+        commits, batches, restarts = self._node.crossed
         with self._lock:
             return StoreState(
                 up=self.ready(),
                 may_evict=None if facts is None else facts.may_evict,
                 commits=commits,
                 batches=batches,
+                restarts=restarts,
                 failures=dict(self._failures),
             )
 

@@ -47,7 +47,7 @@ class Survey:
         """Nodes that hold no slot by the map: a redirection named them."""
         self._named: dict[Address, float] = {}
         """When each was named last: one that is given its first slot is named again and again, and is kept."""
-        self._gone = (0, 0)
+        self._gone = (0, 0, 0)
         """What nodes sent that are asked no more."""
         self._trouble: Trouble | None = Trouble("connecting", "the store is not connected yet")
         self._wake = threading.Event()
@@ -115,11 +115,12 @@ class Survey:
             return tuple(self._nodes.values())
 
     @property
-    def crossed(self) -> tuple[int, int]:
-        """How many requests were sent, and how many round trips they took."""
+    def crossed(self) -> tuple[int, int, int]:
+        """How many requests were sent, how many round trips they took, and how often a node began anew."""
         with self._lock:
             sent = [self._gone, *(node.crossed for node in (*self._nodes.values(), *self._spare.values()))]
-        return sum(each[0] for each in sent), sum(each[1] for each in sent)
+        commits, batches, restarts = map(sum, zip(*sent, strict=True))
+        return commits, batches, restarts
 
     def _run(self) -> None:
         pause, told = _FIRST_PAUSE, ""
@@ -179,7 +180,7 @@ class Survey:
             self._named = {at: self._named[at] for at in spare}
             for node in left:
                 sent = node.crossed
-                self._gone = (self._gone[0] + sent[0], self._gone[1] + sent[1])
+                self._gone = (self._gone[0] + sent[0], self._gone[1] + sent[1], self._gone[2] + sent[2])
         self._tell(before, found)
         for node in left:
             node.stop()

@@ -39,6 +39,7 @@ STORE = SharedStoreReadings(
     may_evict=False,
     commits=1,
     batches=1,
+    restarts=1,
     failures={"timeout": 1},
     nodes={"up": 3},
     given_back={"made": 1},
