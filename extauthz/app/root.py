@@ -136,7 +136,7 @@ class App:
             missing["policies"] = str(faults[0]) if faults else "the policies are not read yet"
         elif 0 < self._settings.max_source_age < self._policies.silent_for():
             missing["source"] = "; ".join(map(str, self._policies.faults)) or "the API server is out of reach"
-        unfetched = self._unfetched()
+        unfetched = [words for words, usable in self._key_troubles() if not usable]
         # One issuer that is down must not take all others out of service: only the first fetch of each is waited for.
         if not self._keys.first_fetch_done() or (unfetched and len(unfetched) == len(self._keys.states())):
             missing["keys"] = "; ".join(unfetched) or "the issuers' keys are not fetched yet"
@@ -152,7 +152,7 @@ class App:
         wrong = {
             "policies": mistakes_note(self._policies.problems),
             "source": "; ".join(map(str, faults)),
-            "keys": "; ".join(self._unfetched()),
+            "keys": "; ".join(words for words, _ in self._key_troubles()),
             "introspection": "; ".join(f"{ref}: {each.problem}" for ref, each in asked.items() if each.problem),
             "store": (self._shared and self._shared.note()) or "",
             "pepper": "" if self._pepper_file is None else self._pepper_file.problem,
@@ -234,10 +234,11 @@ class App:
         with self._lock:
             self._grants = Grants(self._pepper, self._settings.token_cache_size, quotas_of(self._settings))
 
-    def _unfetched(self) -> list[str]:
-        """The issuers whose tokens cannot be verified now, each with the reason."""
+    def _key_troubles(self) -> list[tuple[str, bool]]:
+        """What is wrong with issuers' keys, and whether the last good ones serve all the same."""
         now, states = self._clock.now(), self._keys.states().items()
-        return [f"{ref}: {state.problem or 'not fetched yet'}" for ref, state in states if state.usable(now) is None]
+        troubles = ((ref, state, state.trouble(now)) for ref, state in states)
+        return [(f"{ref}: {words}", state.usable(now) is not None) for ref, state, words in troubles if words]
 
     def _world(self) -> World:
         snapshot, keys, last = self._snapshot, self._keys.states(), self._last_world

@@ -31,7 +31,7 @@ from extauthz.keys.source import (
     never_loaded,
 )
 from extauthz.keys.turned import turned
-from extauthz.model.time import Clock, Instant, Seconds
+from extauthz.model.time import Clock, Instant, Seconds, format_duration
 from extauthz.model.token import IssuerRef
 
 __all__ = ["FIRST", "Discovery", "InlineKeys", "IssuerKeys", "JwksUrl", "KeyFile", "KeyRing", "KeyState", "fault_of"]
@@ -59,6 +59,17 @@ class KeyState:
     def usable(self, now: Instant) -> KeySet | None:
         """The keys to check tokens with, None when there are none or they are too old."""
         return self.keys if now < self.good_until else None
+
+    def trouble(self, now: Instant) -> str | None:
+        """What is wrong with them, and what serves meanwhile, for the operator; None when nothing is."""
+        if self.keys is None:
+            return self.problem or "they are not fetched yet"
+        if self.usable(now) is None:
+            old = "the last good ones are too old (`refresh.maxStale`)"
+            return old if self.problem is None else f"{old}, and new ones cannot be had: {self.problem}"
+        if self.problem is None:
+            return None
+        return f"{self.problem}; the last good ones serve for {format_duration(int(self.good_until - now))} yet"
 
 
 @dataclass(slots=True)

@@ -231,7 +231,7 @@ def usable_keys(keys: _Keys, trust: Trust, now: Instant) -> KeySet | Refusal:
     key_set = None if state is None else state.usable(now)
     if key_set is not None:
         return key_set
-    why = "they are not fetched yet" if state is None or state.problem is None else state.problem
+    why = (KeyState() if state is None else state).trouble(now)
     return Refusal(Reason.KEYS_UNAVAILABLE, f"there are no usable keys of {trust.ref}: {why}", issuer=trust.ref)
 
 

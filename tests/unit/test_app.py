@@ -9,7 +9,8 @@ import pytest
 
 from extauthz.app import App
 from extauthz.config import LogSink, Settings, parse_address
-from tests.building import anonymous, policy
+from tests import issuing
+from tests.building import anonymous, obj, policy
 from tests.introspecting import until
 
 
@@ -25,6 +26,28 @@ def test_what_lives_long_is_seldom_gone_through_by_the_collector(tmp_path: Path)
     try:
         until(lambda: gc.get_threshold() == (*young, 1000))
         assert gc.get_freeze_count() > 10_000
+    finally:
+        over = threading.Event()
+        over.set()
+        app.stop(over)
+
+
+def test_keys_that_cannot_be_had_are_noted_while_the_last_good_ones_serve(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps(issuing.jwks()))
+    corp = obj("TokenIssuer", "corp", {"issuer": issuing.ISSUER, "keys": {"file": "keys.json"}, "audiences": ["x"]})
+    (tmp_path / "corp.yaml").write_text(json.dumps(corp))
+    listen = (parse_address("127.0.0.1:0"),)
+    app = App(Settings(policies=tmp_path, listen=listen, admin=None, decision_log=LogSink.OFF))
+    app.start()
+    try:
+        until(lambda: app.missing() == {})
+        assert app.notes() == {}
+        keys.unlink()
+        until(lambda: "keys" in app.notes())
+        assert app.missing() == {}
+        assert app.notes()["keys"].startswith("TokenIssuer shop/corp: the key file")
+        assert "; the last good ones serve for " in app.notes()["keys"]
     finally:
         over = threading.Event()
         over.set()

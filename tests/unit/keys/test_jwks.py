@@ -19,7 +19,9 @@ from extauthz.keys.schedule import OF_ONE
 from extauthz.keys.source import Source
 from extauthz.model.time import Instant, Seconds
 from extauthz.model.token import IssuerRef
+from tests.building import NOW
 from tests.clock import FakeClock
+from tests.issuing import state
 from tests.unit.keys.made import RULES, ec_jwk, key_set, rsa_jwk
 from tests.unit.keys.servers import Site, ca_pem, dripping, server_tls, serving
 
@@ -586,6 +588,18 @@ def test_the_log_says_which_keys_are_new_gone_or_others_under_the_same_name(
         "INFO",
         "changed; new: `k0`, `k1`, `k2`, `k3`, `k4`, 2 more; gone: 1 without `kid`",
     )
+
+
+def test_what_is_wrong_with_keys_is_told_with_what_serves_meanwhile() -> None:
+    keys, now = state("rsa").keys, Instant(NOW)
+    late, until = Instant(NOW - 1), Instant(NOW + 61.9)
+    assert KeyState().trouble(now) == "they are not fetched yet"
+    assert KeyState(problem="gone").trouble(now) == "gone"
+    assert KeyState(keys, until).trouble(now) is None
+    assert KeyState(keys, until, problem="gone").trouble(now) == "gone; the last good ones serve for 1m1s yet"
+    old = "the last good ones are too old (`refresh.maxStale`)"
+    assert KeyState(keys, late).trouble(now) == old
+    assert KeyState(keys, late, problem="gone").trouble(now) == f"{old}, and new ones cannot be had: gone"
 
 
 def test_an_unreadable_file_serves_its_last_good_keys_until_they_are_stale(watched: Watched, tmp_path: Path) -> None:
