@@ -210,6 +210,10 @@ def refuse_unserved(view: RequestView, rule: Rule) -> Refusal | None:
     """Why the rule does not serve the request that it takes, whatever token comes with it; None when it does."""
     if rule.broken is not None:
         return Refusal(Reason.POLICY_INVALID, rule.broken)
+    for hidden in rule.hides:
+        if hidden.takes(view):
+            words = f"the rule `{hidden.rule}` was to take it: {hidden.words}"
+            return Refusal(Reason.POLICY_INVALID, words)
     if view.target.oddities <= rule.odd_paths:
         return None
     odd = ", ".join(sorted(oddity.value for oddity in view.target.oddities - rule.odd_paths))

@@ -189,9 +189,11 @@ def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Pol
     routes: list[Route] = []
     drafts: list[Draft] = []
     problems: list[Problem] = []
+    lost = tuple(unreached(spec.rules))
     for index, rule_spec in enumerate(spec.rules):
         where: FieldPath = ("spec", "rules", index)
         rule, unmet = compile_rule(policy_ref(item.ref), spec, rule_spec, issuers)
+        rule = rule.hiding(tuple(each for one in lost for by, each in one.hidden if by == index))
         problems.extend(Problem(item.ref, (*where, *field), why.words, why.cause) for field, why in unmet)
         for place, match in enumerate(rule_spec.match or (MatchSpec(),)):
             path = path_match(match.path)
@@ -199,7 +201,7 @@ def _compile_spec(item: Parsed, spec: AccessPolicySpec, issuers: Issuers) -> Pol
             routes.extend(Route(key, rule, _age(item), (index, place)) for key in keys)
             inners = (Inner(path, method, headers_of(match)) for method in match.methods or (None,))
             drafts.extend(Draft(rule, inner, (index, place)) for inner in inners)
-    problems.extend(Problem(item.ref, ("spec", "rules", *field), words) for field, words in unreached(spec.rules))
+    problems.extend(Problem(item.ref, ("spec", "rules", *each.field), each.words) for each in lost)
     refs = tuple(target_of(each, item.ref.namespace) for each in spec.target_refs or ())
     targeting = Targeting(refs, tuple(drafts)) if refs else None
     return Policy(item.ref, tuple(routes), tuple(problems), targeting, _age(item))

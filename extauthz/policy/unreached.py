@@ -2,16 +2,20 @@
 
 Whoever writes a stricter rule for `/users/{id}/keys` beside one for the prefix `/` means the stricter one to be asked.
 A prefix comes first, though, and of two rules with the same match the one written first: without a word, nobody knows.
+
+INVARIANT: what such a match was to take is refused by the rule that takes it, which was not meant for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from extauthz.policy.path import EVERY_PATH, PARAMETER, PathKind, PathMatch
 from extauthz.policy.problem import FieldPath
+from extauthz.policy.rule import Hidden
 from extauthz.policy.scope import headers_of, path_match
 from extauthz.policy.spec import MatchSpec, RuleSpec
 
@@ -19,8 +23,19 @@ _PLAIN: Final = re.compile(r"\^?(/[A-Za-z0-9/_~-]*)([?*{]?)", re.ASCII)
 """The begin of a pattern that stands for itself, and whether its last character may come any number of times."""
 
 
-def unreached(rules: Sequence[RuleSpec]) -> Iterator[tuple[FieldPath, str]]:
-    """Where such matches stand, below the rules, and why nothing comes to them."""
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """A match that no request comes to."""
+
+    field: FieldPath
+    """Where it stands, below the rules."""
+    words: str
+    hidden: tuple[tuple[int, Hidden], ...]
+    """What the rules of these indexes take, and it was to take."""
+
+
+def unreached(rules: Sequence[RuleSpec]) -> Iterator[Unreached]:
+    """Where such matches stand, and why nothing comes to them."""
     first: dict[object, int] = {}
     taken: dict[tuple[PathMatch, str | None], int] = {}
     for index, rule in enumerate(rules):
@@ -34,27 +49,34 @@ def unreached(rules: Sequence[RuleSpec]) -> Iterator[tuple[FieldPath, str]]:
         for place, match in enumerate(rule.match or (MatchSpec(),)):
             path, headers, methods = path_match(match.path), headers_of(match), match.methods or (None,)
             where: FieldPath = (index, "match", place) if rule.match else (index,)
-            others = {first[path, method, headers] for method in methods}
-            if len(others) == 1 and index not in others:
-                yield (
-                    where,
-                    f"no request comes here: the rule `{rules[others.pop()].name}` has the same match, and is first",
-                )
+            others = [first[path, method, headers] for method in methods]
+            if len(set(others)) == 1 and index not in others:
+                words = f"the rule `{rules[others[0]].name}` has the same match, and is first"
+                yield _unreached(rule, where, words, match, others)
             before = _before(path, methods, taken)
-            if before is not None and before != index:
-                words = f"the rule `{rules[before].name}` takes all of them, since a prefix comes first"
-                yield where, f"no request comes here: {words}; narrow the match there, or write a prefix here"
+            if before and before[0] != index:
+                words = f"the rule `{rules[before[0]].name}` takes all of them, since a prefix comes first"
+                mend = "; narrow the match there, or write a prefix here"
+                yield _unreached(rule, where, words + mend, match, [each for each in before if each != index])
+
+
+def _unreached(rule: RuleSpec, where: FieldPath, why: str, match: MatchSpec, by: Iterable[int]) -> Unreached:
+    words = f"no request comes here: {why}"
+    headers = headers_of(match)
+    hidden = [Hidden(path_match(match.path), method, headers, rule.name, words) for method in match.methods or (None,)]
+    return Unreached(where, words, tuple((index, each) for index in dict.fromkeys(by) for each in hidden))
 
 
 def _before(
     path: PathMatch, methods: Sequence[str | None], taken: dict[tuple[PathMatch, str | None], int]
-) -> int | None:
-    """The rule whose prefix takes all that a template or pattern does."""
+) -> list[int]:
+    """The rules whose prefix takes all that a template or pattern does, one a method; none where some is left."""
     for prefix in _prefixes(path):
         found = [taken.get((prefix, None), taken.get((prefix, method))) for method in methods]
-        if found[0] is not None and None not in found:
-            return found[0]
-    return None
+        by = [each for each in found if each is not None]
+        if len(by) == len(methods):
+            return by
+    return []
 
 
 def _prefixes(path: PathMatch) -> Iterator[PathMatch]:

@@ -207,6 +207,12 @@ def test_F18_a_rule_that_is_broken_lets_no_grant_pass() -> None:
     assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")
 
 
+def test_F18_nor_does_one_that_takes_what_another_rule_was_to_take() -> None:
+    strict = {**rule(), "name": "strict"}
+    response = TokenEndpoint(rule(other_grants=GRANTS), strict).post("grant_type=authorization_code")
+    assert (response.http_status, response.metadata["reason"]) == (503, "policy_invalid")
+
+
 def test_F18_nor_does_one_that_is_refused_once_it_is_compiled() -> None:
     """As the rules of a host are that its namespace may not claim."""
     endpoint = TokenEndpoint(rule(other_grants=GRANTS))

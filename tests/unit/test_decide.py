@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from extauthz.model.reason import Reason
 from extauthz.model.time import Seconds
-from extauthz.model.verdict import Deny
+from extauthz.model.verdict import Allow, Deny
 from extauthz.replay.room import Quotas
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Unavailable
@@ -478,3 +479,73 @@ def test_without_iat_uses_by_id_or_claim_are_refused(key: dict[str, str]) -> Non
     assert asked.reason("/", token(claims(iat=..., txn="1"))) == "token_malformed"
     assert asked.reason("/", token(claims(txn="1"))) == "allow"
     assert asked.reason("/", token(claims(txn="1", sub="bob"))) == "token_reused"
+
+
+HIDDEN: list[tuple[dict[str, Any], dict[str, Any], set[str], set[str]]] = [
+    (
+        {"path": {"regex": "/admin/.*"}},
+        {"path": {"prefix": "/"}},
+        {"GET /admin/x", "POST /admin/", "GET /admin/x/y"},
+        {"GET /", "GET /admin", "GET /adminx", "GET /x/admin/"},
+    ),
+    (
+        {"path": {"template": "/users/{id}/keys"}, "methods": ["GET", "PUT"]},
+        {"path": {"prefix": "/users"}},
+        {"GET /users/7/keys", "PUT /users/8/keys"},
+        {"POST /users/7/keys", "GET /users/7", "GET /users/7/keys/"},
+    ),
+    (
+        {"path": {"prefix": "/a"}, "methods": ["GET"]},
+        {"path": {"prefix": "/a"}, "methods": ["GET", "POST"]},
+        {"GET /a", "GET /a/b"},
+        {"POST /a", "POST /a/b"},
+    ),
+    (
+        {"path": {"template": "/{a}"}, "headers": [{"name": "x-env", "exact": "prod"}]},
+        {"path": {"prefix": "/"}},
+        {"GET /x prod"},
+        {"GET /x", "GET /x test", "GET /x/y prod"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("strict", "lax", "refused", "admitted"), HIDDEN, ids=lambda each: str(each)[:30])
+def test_what_a_stricter_rule_was_to_take_is_refused_where_a_laxer_one_is_asked(
+    strict: dict[str, Any], lax: dict[str, Any], refused: set[str], admitted: set[str]
+) -> None:
+    asked = Asked(policy("p", anonymous("lax", **lax), with_token("strict", match=strict)))
+
+    def reason(line: str) -> str:
+        method, path, *env = line.split(" ")
+        return asked.reason(path, token(), method=method, headers=dict(zip(["x-env"], env, strict=False)))
+
+    assert {line: reason(line) for line in refused} == dict.fromkeys(refused, "policy_invalid")
+    assert {line: reason(line) for line in admitted} == dict.fromkeys(admitted, "allow")
+
+
+def test_each_method_is_refused_by_the_rule_that_takes_it() -> None:
+    takers = (anonymous("get", path={"prefix": "/"}, methods=["GET"]), anonymous("put", methods=["PUT"]))
+    strict = with_token("strict", match={"path": {"template": "/{a}"}, "methods": ["GET", "PUT"]})
+    asked = Asked(policy("p", *takers, strict))
+    assert [asked.reason("/x", method=method) for method in ("GET", "PUT")] == ["policy_invalid"] * 2
+    assert [asked.reason("/", method=method) for method in ("GET", "PUT")] == ["allow"] * 2
+
+
+def test_a_rule_that_a_request_comes_to_serves_beside_one_that_none_comes_to() -> None:
+    exact = anonymous("health", path={"exact": "/admin/health"})
+    strict = with_token("strict", match={"path": {"regex": "/admin/.*"}})
+    asked = Asked(policy("p", exact, strict, anonymous("rest")), policy("q", anonymous("r"), hosts=("q.example",)))
+    assert asked.reason("/admin/health") == "allow"
+    assert asked.reason("/admin/x") == "policy_invalid"
+    assert asked.reason("/admin/x", host="q.example") == "allow"
+    assert asked.reason("/admin/x", extensions={"extauthz.dev/policy": "shop/p"}) == "policy_invalid"
+
+
+def test_a_shadow_policy_admits_what_nobody_can_tell_and_says_so() -> None:
+    strict = with_token("strict", match={"path": {"regex": "/admin/.*"}})
+    asked = Asked(policy("p", anonymous("lax"), strict, mode="Shadow"))
+    assert asked.reason("/admin/x") == "allow"
+    verdict = asked.seen[-1].verdict
+    assert isinstance(verdict, Allow)
+    assert verdict.shadowed is not None
+    assert verdict.shadowed.reason is Reason.POLICY_INVALID
