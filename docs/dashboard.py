@@ -93,6 +93,18 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 ),
             ),
             Panel(
+                "Of that, the store",
+                "s",
+                "Waiting for the store, of answers to requests that count. What is left of the panel before is ours.",
+                tuple(
+                    (
+                        f"histogram_quantile({share}, sum by (le) (rate(extauthz_store_seconds_bucket{{@}}[$__rate_interval])))",
+                        f"p{float(share) * 100:g}",
+                    )
+                    for share in ("0.5", "0.99", "0.999")
+                ),
+            ),
+            Panel(
                 "Busiest policies",
                 "reqps",
                 "Answered Checks of the ten busiest policies; empty when no rule took the request.",

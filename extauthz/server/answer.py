@@ -41,6 +41,8 @@ _Thought: TypeAlias = tuple[Verdict, SpendOutcome]
 _Think: TypeAlias = "Callable[[_Check], _Thought | _Wait]"
 _Wait: TypeAlias = Callable[[Callable[[_Think], None], Leave], None]
 """Has the thinking go on, once, when somebody has answered."""
+_Settled: TypeAlias = "Callable[[Outcome, _Check], _Thought | _Wait]"
+"""What is made of the store's answer."""
 
 
 class Asking(Protocol):
@@ -70,12 +72,16 @@ NOBODY: Final = NobodyAsks()
 class _Check:
     """One Check on its way to its verdict."""
 
-    __slots__ = ("deadline", "family", "now", "started", "view", "world")
+    __slots__ = ("asked", "deadline", "family", "now", "started", "view", "waited", "world")
 
     def __init__(self, started: float, now: Instant, budget: Seconds) -> None:
         self.started = started
         self.now = now
         self.deadline = started + budget
+        self.asked = started
+        """When the store was asked last."""
+        self.waited = 0.0
+        """How long it took to answer, in all."""
         self.world: World | None = None
         self.view: RequestView | Glimpse | None = None
         self.family = FamilyOutcome.NONE
@@ -184,23 +190,31 @@ class Answerer:
             return decided, SpendOutcome.NONE
         if not decided.spends:
             return decided.allow, SpendOutcome.NONE
-        if self.clock.monotonic() >= check.deadline:
-            return _LATE, SpendOutcome.NONE
+        return self._count(decided.spends, decided.attempt, partial(self._settled, decided), check) or (
+            _LATE,
+            SpendOutcome.NONE,
+        )
+
+    def _count(
+        self, spends: tuple[Spend, ...], attempt: bytes | None, settled: _Settled, check: _Check
+    ) -> _Thought | _Wait | None:
+        """What is made of the store's answer; None where there is no time left to ask."""
+        check.asked = self.clock.monotonic()
+        if check.asked >= check.deadline:
+            return None
         if self.patient is not None:
-            settled = partial(self._settled, decided)
-            return partial(_commit_later, self.patient, decided.spends, decided.attempt, settled)
-        return self._settled(decided, self.store.commit(decided.spends, decided.attempt), check)
+            return partial(_commit_later, self.patient, spends, attempt, settled, self.clock)
+        outcome = self.store.commit(spends, attempt)
+        check.waited += self.clock.monotonic() - check.asked
+        return settled(outcome, check)
 
     def _settled(self, admission: Admission, outcome: Outcome, check: _Check) -> _Thought | _Wait:
         """The verdict, once it is marked, too, whose family is to end."""
         marks = marks_after(admission.spends, outcome)
         if not marks:
             return settle(admission, outcome), _told(outcome)
-        if self.clock.monotonic() >= check.deadline:
-            return _marked(admission, outcome, _TOO_LATE, check)
-        if self.patient is not None:
-            return partial(_commit_later, self.patient, marks, None, partial(_marked, admission, outcome))
-        return _marked(admission, outcome, self.store.commit(marks, None), check)
+        marked = partial(_marked, admission, outcome)
+        return self._count(marks, None, marked, check) or marked(_TOO_LATE, check)
 
     def _write(self, allow: Allow) -> bytes:
         if not allow.lasting:
@@ -229,6 +243,7 @@ class Answerer:
                     at=check.now,
                     snapshot_version="" if world is None or world.snapshot is None else world.snapshot.version,
                     family=check.family,
+                    waited=Seconds(check.waited),
                 )
             )
         except Exception as error:  # noqa: BLE001  # a decision never fails for a log or a metric
@@ -239,12 +254,19 @@ def _commit_later(
     store: PatientStore,
     spends: tuple[Spend, ...],
     attempt: bytes | None,
-    settled: Callable[[Outcome, _Check], _Thought | _Wait],
+    settled: _Settled,
+    clock: Clock,
     go_on: Callable[[_Think], None],
     _leave: Leave,
 ) -> None:
     def then(outcome: Callable[[], Outcome]) -> None:
-        go_on(lambda check: settled(outcome(), check))
+        arrived = clock.monotonic()
+
+        def think(check: _Check) -> _Thought | _Wait:
+            check.waited += arrived - check.asked
+            return settled(outcome(), check)
+
+        go_on(think)
 
     store.commit_later(spends, attempt, then)
 

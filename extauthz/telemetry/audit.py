@@ -15,7 +15,7 @@ from extauthz.model.time import Seconds
 from extauthz.model.token import IssuerRef
 from extauthz.model.verdict import Allow, Ground
 from extauthz.telemetry.line import Form, joined, timestamp
-from extauthz.telemetry.observation import Decision, Observation, judged
+from extauthz.telemetry.observation import Decision, Observation, SpendOutcome, judged
 from extauthz.telemetry.output import Output
 from extauthz.telemetry.writer import CAPACITY, LineWriter
 
@@ -100,6 +100,8 @@ class Entries:
         self, observation: Observation, decision: Decision, why: str, ground: str, remaining: int | None
     ) -> bytes:
         latency = f'"latency_us":{observation.seconds * 1e6:.0f}'
+        if observation.spends is not SpendOutcome.NONE:
+            latency += f',"store_us":{observation.waited * 1e6:.0f}'
         return joined(
             f'"time":"{timestamp(observation.at)}","decision":"{decision.word}"',
             why,

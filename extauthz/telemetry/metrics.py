@@ -10,6 +10,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -45,6 +46,8 @@ class _Counts:
     checks: dict[_Key, int]
     latencies: tuple[int, ...]
     seconds: float
+    waits: tuple[int, ...]
+    waited: float
     spends: dict[SpendOutcome, int]
     quota: dict[str, int]
     families: dict[FamilyOutcome, int]
@@ -59,6 +62,8 @@ class Metrics:
         self._checks: dict[_Key, int] = {}
         self._latencies = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
+        self._waits = [0] * (len(BUCKETS) + 1)
+        self._waited = 0.0
         self._spends: dict[SpendOutcome, int] = {
             outcome: 0 for outcome in SpendOutcome if outcome is not SpendOutcome.NONE
         }
@@ -85,6 +90,8 @@ class Metrics:
             self._seconds += seconds
             if spends is not SpendOutcome.NONE:
                 self._spends[spends] += 1
+                self._waits[bisect_left(BUCKETS, observation.waited)] += 1
+                self._waited += observation.waited
             if observation.family is not FamilyOutcome.NONE:
                 self._families[observation.family] += 1
             if key[1] == Reason.STORE_QUOTA.label:
@@ -98,6 +105,8 @@ class Metrics:
                 self._checks.copy(),
                 tuple(self._latencies),
                 self._seconds,
+                tuple(self._waits),
+                self._waited,
                 self._spends.copy(),
                 self._quota.copy(),
                 self._families.copy(),
@@ -125,7 +134,18 @@ class _Rendering(Collector):
         counts = self._counts()
         yield InfoMetricFamily("extauthz_build", "The version that runs.", {"version": self._version})
         yield _checks(counts)
-        yield _latency(counts)
+        yield _histogram(
+            "extauthz_check_seconds",
+            "How long an answer took, reading and writing included; buckets from 50 µs to 1 s.",
+            counts.latencies,
+            counts.seconds,
+        )
+        yield _histogram(
+            "extauthz_store_seconds",
+            "How much of that was waiting for the store, for answers to requests that count.",
+            counts.waits,
+            counts.waited,
+        )
         yield _spends(counts)
         yield _quota(counts)
         yield _families(counts)
@@ -181,18 +201,9 @@ def _checks(counts: _Counts) -> Metric:
     return family
 
 
-def _latency(counts: _Counts) -> Metric:
-    buckets = []
-    total = 0
-    for bound, count in zip((*map(str, BUCKETS), "+Inf"), counts.latencies, strict=True):
-        total += count
-        buckets.append((bound, total))
-    return HistogramMetricFamily(
-        "extauthz_check_seconds",
-        "How long an answer took, reading and writing included; buckets from 50 µs to 1 s.",
-        buckets,
-        counts.seconds,
-    )
+def _histogram(name: str, says: str, found: Iterable[int], seconds: float) -> Metric:
+    bounds = (*map(str, BUCKETS), "+Inf")
+    return HistogramMetricFamily(name, says, list(zip(bounds, accumulate(found), strict=True)), seconds)
 
 
 def _spends(counts: _Counts) -> Metric:

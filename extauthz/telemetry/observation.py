@@ -51,7 +51,7 @@ class Observation(NamedTuple):
 
     verdict: Verdict
     seconds: Seconds
-    """How long the answer took."""
+    """How long the answer took in all."""
     at: Instant
     method: str = ""
     host: str = ""
@@ -68,6 +68,8 @@ class Observation(NamedTuple):
     snapshot_version: str = ""
     """Which policies were loaded; empty for none."""
     family: FamilyOutcome = FamilyOutcome.NONE
+    waited: Seconds = Seconds(0.0)
+    """For how long of that the store was waited for."""
 
     @classmethod
     def of(  # noqa: PLR0913 - all that is seen of an answer
@@ -80,10 +82,13 @@ class Observation(NamedTuple):
         at: Instant,
         snapshot_version: str = "",
         family: FamilyOutcome = FamilyOutcome.NONE,
+        waited: Seconds = Seconds(0.0),
     ) -> Observation:
         """What is seen of an answer; `view` is None when nothing of the request could be read."""
         if view is None:
-            return cls(verdict, seconds, at, spends=spends, snapshot_version=snapshot_version, family=family)
+            return cls(
+                verdict, seconds, at, spends=spends, snapshot_version=snapshot_version, family=family, waited=waited
+            )
         path, traceparent = "", ""
         if isinstance(view, RequestView):
             path = view.target.path
@@ -102,6 +107,7 @@ class Observation(NamedTuple):
             spends,
             snapshot_version,
             family,
+            waited,
         )
 
 

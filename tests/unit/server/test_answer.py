@@ -329,6 +329,37 @@ def test_a_mark_for_which_no_time_is_left_is_told_as_failed_and_the_denial_is_se
     assert asked.seen[-1].family is FamilyOutcome.FAILED
 
 
+class SlowStore(MemoryStore):
+    """A store that takes its time."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self._slow = clock
+
+    def commit(self, spends: tuple[Spend, ...], attempt: bytes | None) -> Outcome:
+        """Some milliseconds later."""
+        self._slow.advance(0.03)
+        return super().commit(spends, attempt)
+
+
+def test_the_time_that_the_store_took_is_told_apart_with_that_of_a_mark() -> None:
+    clock = FakeClock()
+    asked = Asked(policy("p", with_token("r", reuse=FAMILY)), clock=clock, store=SlowStore(clock))
+    assert [asked.reason("/", of_family("a")) for _ in range(2)] == ["allow", "token_reused"]
+    assert asked.reason("/") == "credential_absent"
+    assert [round(each.waited, 6) for each in asked.seen] == [0.03, 0.06, 0.0]
+    assert all(each.seconds >= each.waited for each in asked.seen)
+
+
+def test_the_time_that_a_store_took_that_nobody_waits_for_is_told_too() -> None:
+    asked = with_family()
+    store = PatientOne(asked.store)
+    begun(asked, store, with_bearer("/once", of_family("a"), "1"))
+    asked.clock.advance(0.02)
+    store.told.pop()()
+    assert [round(each.waited, 6) for each in asked.seen] == [0.02]
+
+
 class BrokenMarks(MemoryStore):
     """A store with a bug in marks."""
 

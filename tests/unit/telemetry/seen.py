@@ -72,6 +72,7 @@ def seen(verdict: Verdict = DENY, **changes: Any) -> Observation:
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "spends": SpendOutcome.COMMITTED,
         "seconds": Seconds(0.0003),
+        "waited": Seconds(0.00018),
         "at": AT,
         "snapshot_version": "v1",
     }

@@ -15,7 +15,7 @@ from extauthz.model.verdict import Allow, Deny, Ground, PolicyRef, Refusal
 from extauthz.replay.spend import Pepper
 from extauthz.telemetry.audit import AuditLog, Entries, redaction, trace_id
 from extauthz.telemetry.line import MAX_LINE
-from extauthz.telemetry.observation import Observation
+from extauthz.telemetry.observation import Observation, SpendOutcome
 from extauthz.telemetry.output import LogFile, Stream
 from tests.unit.telemetry.seen import ALLOW, DENY, ISSUER, SHADOWED, fill, lines_of, seen
 from tests.unit.telemetry.test_line import HEADER, PAYLOAD, SIGNATURE, TOKEN
@@ -81,6 +81,7 @@ def test_a_denial_says_who_what_and_why() -> None:
         "stream_id": "4711",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
         "latency_us": 300,
+        "store_us": 180,
         "snapshot": "v1",
     }
 
@@ -89,6 +90,10 @@ def test_an_allow_says_how_many_uses_are_left() -> None:
     allowed = line(seen(ALLOW))
     assert (allowed["decision"], allowed["remaining"]) == ("allow", 3)
     assert not {"reason", "step", "detail"} & set(allowed)
+
+
+def test_where_nothing_is_counted_no_wait_for_the_store_is_told() -> None:
+    assert "store_us" not in line(seen(ALLOW, spends=SpendOutcome.NONE, waited=Seconds(0.0)))
 
 
 def test_a_shadow_denial_says_what_would_have_been() -> None:

@@ -87,6 +87,16 @@ def test_latencies_fall_into_cumulative_buckets() -> None:
     assert value(counted, "extauthz_check_seconds_sum") == pytest.approx(7.300111)
 
 
+def test_waits_for_the_store_are_those_of_answers_that_count() -> None:
+    counted = metrics()
+    counted.observe(seen(waited=Seconds(0.06)))
+    counted.observe(seen(spends=SpendOutcome.UNAVAILABLE, waited=Seconds(0.1)))
+    counted.observe(seen(spends=SpendOutcome.NONE, waited=Seconds(0.0)))
+    buckets = {labels["le"]: count for labels, count in samples(counted, "extauthz_store_seconds_bucket")}
+    assert (buckets["0.05"], buckets["0.1"], buckets["+Inf"]) == (0, 2, 2)
+    assert value(counted, "extauthz_store_seconds_sum") == pytest.approx(0.16)
+
+
 def test_commits_are_counted_by_their_outcome_and_stand_at_zero_from_the_start() -> None:
     counted = metrics()
     for outcome in (SpendOutcome.COMMITTED, SpendOutcome.COMMITTED, SpendOutcome.UNAVAILABLE, SpendOutcome.NONE):
