@@ -31,10 +31,11 @@
 -- wait together come in one call, and what a kind of spend needs is made by a function of its own, when the first spend
 -- of that kind is met.
 
+local call = redis.call
 local PARTS, COMPACT_ABOVE, FIELDS, SHARES, SWEPT = 60, 256, 5, 1024, 64
 local COMMITTED, REFUSED, LATE, LOOKED, RETURNED, GIVEN = 0, 1, 2, 3, 4, 5
 
-local clock = redis.call('TIME')
+local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
 local function whole(number)
@@ -50,10 +51,10 @@ local keys, args, states, paid, opened, returned
 local function put(key, value, life, is_known)
   local accounts = paid[key]
   if not accounts then
-    redis.call('SET', key, value, 'PX', life)
+    call('SET', key, value, 'PX', life)
     return
   end
-  local before, width = is_known and redis.call('PEXPIRETIME', key) or 0, 1000
+  local before, width = is_known and call('PEXPIRETIME', key) or 0, 1000
   while width * 16 < life do
     width = width * 2
   end
@@ -66,18 +67,18 @@ local function put(key, value, life, is_known)
       account.moved = true
     end
   end
-  redis.call('SET', key, value, 'PXAT', ending)
+  call('SET', key, value, 'PXAT', ending)
 end
 
 -- What counts nothing takes no room: the account that paid for it is given back, too.
 local function drop(key)
-  redis.call('PEXPIRE', key, 0)
+  call('PEXPIRE', key, 0)
 end
 
 -- Keep a value for so long, or as long as it is kept already, whichever is later.
 local function keep(key, value, life, is_known)
   if is_known and not paid[key] then
-    life = math.max(life, redis.call('PTTL', key))
+    life = math.max(life, call('PTTL', key))
   end
   put(key, value, life, is_known)
 end
@@ -152,7 +153,7 @@ local function uses()
   -- Only where it was counted without a leave to repeat.
   function use.give_back(key, state)
     if state.known and state.spent > 1 then
-      redis.call('SET', key, whole(state.spent - 1), 'KEEPTTL')
+      call('SET', key, whole(state.spent - 1), 'KEEPTTL')
     else
       drop(key)
     end
@@ -447,7 +448,7 @@ local function steps()
   end
 
   function step.write(key, state, ...)
-    redis.call('SET', key, whole(state.left) .. ' ' .. whole(state.counted_at) .. state.tries, ...)
+    call('SET', key, whole(state.left) .. ' ' .. whole(state.counted_at) .. state.tries, ...)
   end
 
   return step
@@ -461,7 +462,7 @@ local function holds()
   local first_live = whole((math.floor(now / 1000) + 1) * SHARES)
 
   function held.load(key)
-    return {key = key, number = redis.call('ZCOUNT', key, first_live, '+inf'), taken = {}}
+    return {key = key, number = call('ZCOUNT', key, first_live, '+inf'), taken = {}}
   end
 
   function held.names(names, sizes)
@@ -475,7 +476,7 @@ local function holds()
 
   -- When a name ends, and how many hold it; 0 and 0 for one that is not there.
   function held.find(key, name)
-    local score = tonumber(redis.call('ZSCORE', key, name) or 0)
+    local score = tonumber(call('ZSCORE', key, name) or 0)
     local ending = math.floor(score / SHARES)
     if ending * 1000 <= now then
       return 0, 0
@@ -484,7 +485,7 @@ local function holds()
   end
 
   function held.put(key, name, ending, holders)
-    redis.call('ZADD', key, whole(ending * SHARES + holders), name)
+    call('ZADD', key, whole(ending * SHARES + holders), name)
   end
 
   function held.fresh(state, names, sizes)
@@ -503,8 +504,8 @@ local function holds()
     if new == 0 or excess <= 0 then
       return false
     end
-    local at = redis.call('ZCOUNT', state.key, '-inf', '(' .. first_live) + excess - 1
-    local last = redis.call('ZRANGE', state.key, at, at, 'WITHSCORES')[2]
+    local at = call('ZCOUNT', state.key, '-inf', '(' .. first_live) + excess - 1
+    local last = call('ZRANGE', state.key, at, at, 'WITHSCORES')[2]
     return last and math.floor(last / SHARES) * 1000 - now or -1
   end
 
@@ -525,11 +526,11 @@ local function holds()
       held.put(key, each.name, math.max(ending, math.ceil(now / 1000) + each.life), math.min(holders + 1, SHARES - 1))
     end
     -- More than a commit takes, so that those that ended never pile up, and few enough to take no time.
-    local ended = redis.call('ZRANGE', key, '-inf', '(' .. first_live, 'BYSCORE', 'LIMIT', 0, SWEPT)
+    local ended = call('ZRANGE', key, '-inf', '(' .. first_live, 'BYSCORE', 'LIMIT', 0, SWEPT)
     if #ended > 0 then
-      redis.call('ZREM', key, unpack(ended))
+      call('ZREM', key, unpack(ended))
     end
-    redis.call('PEXPIREAT', key, whole(math.floor(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] / SHARES)))
+    call('PEXPIREAT', key, whole(math.floor(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] / SHARES)))
   end
 
   -- INVARIANT: whoever held a name and does not give it back has it stay until its end: the key may be there.
@@ -537,7 +538,7 @@ local function holds()
     for _, each in ipairs(held.names(names, sizes)) do
       local ending, holders = held.find(key, each.name)
       if holders == 1 then
-        redis.call('ZREM', key, each.name)
+        call('ZREM', key, each.name)
       elseif holders > 1 and holders < SHARES - 1 then
         held.put(key, each.name, ending, holders - 1)
       end
@@ -558,7 +559,7 @@ local function fields(i)
 end
 
 local function load(kind, key)
-  return kind.load and kind.load(key) or kind.read(redis.call('GET', key))
+  return kind.load and kind.load(key) or kind.read(call('GET', key))
 end
 
 ----- Rooms: an account is the ends of the keys that it pays for (ms), and how many keys end then, as MessagePack
@@ -585,9 +586,9 @@ local function rooms()
     for i = first, last do
       local key = keys[i]
       local name = fields(i)
-      local state = states[key] or kind_of(name).read(redis.call('GET', key))
+      local state = states[key] or kind_of(name).read(call('GET', key))
       if name ~= 'n' and not seen[key] then
-        local ending = state.known and redis.call('PEXPIRETIME', key) or 0
+        local ending = state.known and call('PEXPIRETIME', key) or 0
         seen[key], found[ending] = true, (found[ending] or 0) + 1
         if found[ending] > (account.ends[ending] or 0) then
           number = number + 1
@@ -639,14 +640,14 @@ local function rooms()
         latest = math.max(latest, ending)
       end
     end
-    redis.call('SET', key, cmsgpack.pack(packed), 'PXAT', latest)
+    call('SET', key, cmsgpack.pack(packed), 'PXAT', latest)
     account.moved = false
   end
 
   -- Have an account ready for the keys that it pays for.
   function room.open(i)
     local key, _, _, _, first, last = keys[i], fields(i)
-    states[key] = states[key] or room.read(redis.call('GET', key))
+    states[key] = states[key] or room.read(call('GET', key))
     opened[#opened + 1] = key
     for j = first, last do
       paid[keys[j]] = paid[keys[j]] or {}
@@ -729,7 +730,7 @@ end
 
 -- What the attempt was answered before; nil when it is new. A step has one more try that relies on it.
 local function before()
-  local raw = attempt and redis.call('GET', attempt)
+  local raw = attempt and call('GET', attempt)
   if not raw then
     return nil
   end
@@ -748,7 +749,7 @@ local function before()
     step.write(attempt, state, 'KEEPTTL')
   elseif args[1] ~= '0' then
     -- A write, so that who waits for replicas waits for what the first try wrote.
-    redis.call('PEXPIRE', attempt, redis.call('PTTL', attempt))
+    call('PEXPIRE', attempt, call('PTTL', attempt))
   end
   return {COMMITTED, state.left, 0, now}
 end
@@ -756,7 +757,7 @@ end
 -- INVARIANT: what this try counted or relied on is given back once, and only when no other try relies on it.
 local function give_back()
   local step = steps()
-  local state = step.read(redis.call('GET', attempt) or 'x')
+  local state = step.read(call('GET', attempt) or 'x')
   local others, known, gone = step.without(state.tries, try)
   if state.left and (others ~= '' or not known) then
     if state.counted_at then
@@ -770,7 +771,7 @@ local function give_back()
     kind.give_back(keys[i], load(kind, keys[i]), state.counted_at, select(2, fields(i)))
   end
   gone = string.gsub(gone, '!', '')
-  redis.call('SET', attempt, 'x' .. others .. gone .. ' ' .. try, 'PX', whole(-args[1]))
+  call('SET', attempt, 'x' .. others .. gone .. ' ' .. try, 'PX', whole(-args[1]))
   return {GIVEN, state.left and 1 or 0, 0, now}
 end
 
@@ -805,7 +806,7 @@ local function answer()
   if try then
     steps().write(attempt, {left = remaining, counted_at = now, tries = ' ' .. try .. returned}, 'PX', args[1])
   elseif attempt then
-    redis.call('SET', attempt, remaining, 'PX', args[1])
+    call('SET', attempt, remaining, 'PX', args[1])
   end
   return {COMMITTED, remaining, 0, now}
 end

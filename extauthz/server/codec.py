@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from operator import and_
+from operator import and_, attrgetter
 from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
@@ -42,6 +42,7 @@ _MAX_REQUEST_ID: Final = 128
 
 _Headers = dict[str, tuple[str, ...]]
 _BREAKS: Final = ("\0", "\r", "\n")
+_PARTS: Final = attrgetter("key", "value", "raw_value")
 
 
 class _BadCredential(Malformed):
@@ -146,7 +147,7 @@ def _headers(http: AttributeContext.HttpRequest, told: _Told) -> _Headers:
     if plain:
         names, values = "\n".join(plain), "\n".join(plain.values())
     else:
-        keys, texts, octets = zip(*[(header.key, header.value, header.raw_value) for header in raw], strict=True)
+        keys, texts, octets = zip(*map(_PARTS, raw), strict=True)
         names, values = "\n".join(keys), _raw_values(texts, octets)
     known = _read_names(names) if len(names) <= _MAX_REMEMBERED else _Names.of(names)
     if not known.sound or len(known.keys) != count:
@@ -217,20 +218,13 @@ def _paired(names: _Names, texts: list[str], *, in_map: bool) -> _Headers:
 
 def _settle_pseudo_headers(headers: _Headers, told: _Told, pseudo: tuple[str, ...]) -> None:
     """Drop the pseudo headers (RFC 9113, section 8.3) after checking that they tell what the attributes tell."""
-    if headers.get("host", (told.host,)) != (told.host,):
+    host = (told.host,)
+    if headers.get("host", host) != host:
         raise Malformed("the header `host` disagrees with the request's attributes")
+    wanted = {":method": (told.method,), ":path": (told.path,), ":authority": host}
     for name in pseudo:
         seen = headers.pop(name)
-        match name:
-            case ":method":
-                wanted = told.method
-            case ":path":
-                wanted = told.path
-            case ":authority":
-                wanted = told.host
-            case _:
-                continue
-        if seen != (wanted,):
+        if wanted.get(name, seen) != seen:
             raise Malformed(f"the header `{name}` disagrees with the request's attributes")
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from extauthz.model.request import Glimpse, RequestView
 from extauthz.model.time import Instant, Seconds
-from extauthz.model.verdict import Allow, Deny, Verdict
+from extauthz.model.verdict import Deny, Verdict
 
 
 class SpendOutcome(Enum):
@@ -111,15 +111,15 @@ class Observation(NamedTuple):
         )
 
 
+_ADMITTED: Final = Decision.ALLOW, None
+
+
 def judged(verdict: Verdict) -> tuple[Decision, Deny | None]:
     """The decision in one word, with the denial that was or, in Shadow mode, would have been."""
-    match verdict:
-        case Deny():
-            return Decision.DENY, verdict
-        case Allow(shadowed=None):
-            return Decision.ALLOW, None
-        case Allow(shadowed=denial):
-            return Decision.SHADOW_DENY, denial
+    if isinstance(verdict, Deny):
+        return Decision.DENY, verdict
+    denial = verdict.shadowed
+    return _ADMITTED if denial is None else (Decision.SHADOW_DENY, denial)
 
 
 def to_all(*observers: Callable[[Observation], None]) -> Callable[[Observation], None]:
