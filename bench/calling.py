@@ -27,6 +27,7 @@ from bench.requests import check, policies, token
 from extauthz.model.reason import Reason
 from extauthz.server.grpcio import METHOD
 from tests.checks import read_response
+from tests.redis.servers import running
 
 IN_FLIGHT: Final = 32
 RATE: Final = "calls/s"
@@ -81,12 +82,19 @@ def run(effort: Effort) -> Report:
             bare_calls = stack.enter_context(empty_server("calls"))
             ours = stack.enter_context(extauthz_server())
         stack.enter_context(on_core(client_core))
+        store = stack.enter_context(running("valkey"))
+        with on_core(server_core):
+            counting = stack.enter_context(extauthz_server(f"redis://127.0.0.1:{store.port}"))
         one = [check(token()) for _ in range(2)][:1]
         variants = [
             Variant("empty handler", lambda: empty.ask(one * _WARM, one * effort.of(_CALLS), _empty)),
             Variant("empty handler, our calls", lambda: bare_calls.ask(one * _WARM, one * effort.of(_CALLS), _empty)),
             Variant("extauthz, one token", partial(_ask_with_one, ours, effort)),
             Variant("extauthz, new RS256", partial(_ask_with_new, ours, effort)),
+            Variant("extauthz, one token, counted", partial(_ask_with_one, counting, effort, "/api/often/7")),
+            Variant(
+                "extauthz, new EdDSA, single use", partial(_ask_with_new, counting, effort, "/api/once/7", "EdDSA")
+            ),
             Variant("PyJWT's decode, RS256", partial(bare, "RS256", effort)),
         ]
         rows = interleave(variants, effort.rounds)
@@ -101,20 +109,21 @@ def run(effort: Effort) -> Report:
         notes=(
             f"the empty handler is a plain grpcio server with {_THREADS} threads; `our calls`: taken as extauthz does",
             "the other servers were measured elsewhere, beside that machine's own yardsticks",
+            "counted in a Valkey, which has the client's core",
             *_doubts(rows),
         ),
     )
 
 
-def _ask_with_one(server: Server, effort: Effort) -> Reading:
+def _ask_with_one(server: Server, effort: Effort, *path: str) -> Reading:
     bearer = token()
-    messages = [check(bearer) for _ in range(effort.of(_CALLS))]
-    return server.ask([check(bearer) for _ in range(_WARM)], messages, _admitted)
+    messages = [check(bearer, *path) for _ in range(effort.of(_CALLS))]
+    return server.ask([check(bearer, *path) for _ in range(_WARM)], messages, _admitted)
 
 
-def _ask_with_new(server: Server, effort: Effort) -> Reading:
+def _ask_with_new(server: Server, effort: Effort, path: str = "/api/orders/7", algorithm: str = "RS256") -> Reading:
     bearer = token()
-    messages = [check(token()) for _ in range(effort.of(_NEW))]
+    messages = [check(token(algorithm), path) for _ in range(effort.of(_NEW))]
     return server.ask([check(bearer) for _ in range(_WARM)], messages, _admitted)
 
 
@@ -142,16 +151,18 @@ def empty_server(kind: str = "grpcio") -> Iterator[Server]:
 
 
 @contextmanager
-def extauthz_server() -> Iterator[Server]:
+def extauthz_server(store: str = "memory") -> Iterator[Server]:
     """`extauthz serve` over the policies of `bench.requests`, with a decision log of every answer."""
     with tempfile.TemporaryDirectory(prefix="extauthz-") as folder:
         (Path(folder) / "all.yaml").write_text("\n---\n".join(json.dumps(each) for each in policies()))
+        pepper = Path(folder) / "pepper"
+        pepper.write_bytes(b"p" * 32)
         command = [
             sys.executable, "-m", "extauthz.cli", "serve",
             "--policies", folder, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-            "--decision-log", "stdout", "--log-level", "warning", "--store", "memory",
+            "--decision-log", "stdout", "--log-level", "warning", "--store", store, "--pepper-file", str(pepper),
             # A machine that others use may hold a call up; that is noise, and no reason to deny.
-            "--check-budget", "10s",
+            "--check-budget", "10s", "--store-deadline", "5s",
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUTHZ_")}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
