@@ -21,6 +21,7 @@ from watchfiles import Change, watch
 from extauthz.config import INSTALL_NAMESPACE
 from extauthz.control.beside import authorities, digest_of_authorities, resolved
 from extauthz.control.documents import MAX_FILE, Document, read_documents
+from extauthz.control.early import over_too_early
 from extauthz.control.expiry import has_expired
 from extauthz.control.hidden import hidden_in
 from extauthz.control.keyless import keyless
@@ -278,18 +279,18 @@ class Found(NamedTuple):
 
 def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None, advise: Advise = _no_advice) -> Found:
     """Every mistake in a folder; with `cluster`, also what no cluster takes. Noted are, of objects without mistakes of
-    their own, fields that were left empty, revocations that are over at `now`, and what `advise` finds.
+    their own, fields that were left empty, revocations that are over at `now` or will be too early, and what `advise`
+    finds.
 
     An issuer none of whose keys at hand is usable counts as a mistake: it is served, and denies every token.
     """
     listing, loader = list_folder(folder, cluster=cluster), Loader(cluster=cluster)
     snapshot, mistakes = loader.load(listing)
     mistakes = tuple(sorted({*mistakes, *loader.keyless(listing, snapshot)}))
-    notes = {
-        *loader.unsaid(listing),
-        *loader.advised(listing, advise),
-        *(() if now is None else loader.expired(listing, now)),
-    }
+    over = () if now is None else tuple(loader.expired(listing, now))
+    told = {each.object for each in over}
+    early = (each for each in loader.advised(listing, over_too_early) if each.object not in told)
+    notes = {*loader.unsaid(listing), *loader.advised(listing, advise), *over, *early}
     return Found(len(listing.placed), mistakes, tuple(sorted(notes)))
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
 import yaml
 
 from extauthz.cli.issuer.providers import PROVIDERS, IdTokens, Provider
-from extauthz.model.token import IssuerRef
 from extauthz.policy.issuer import TokenIssuerSpec
 from extauthz.policy.issuers import issuer_ref
+from extauthz.policy.naming import rules_naming
 from extauthz.policy.parse import Parsed
 from extauthz.policy.problem import Problem
-from extauthz.policy.spec import AccessPolicySpec, RequireSpec, RuleSpec
+from extauthz.policy.spec import RequireSpec, RuleSpec
 
 _STANDARD: Final = frozenset(
     {
@@ -38,10 +38,10 @@ _TYPES: Final = frozenset({"jwt", "absent"})
 def id_tokens_let_in(objects: Iterable[Parsed]) -> Iterator[Problem]:
     """Each TokenIssuer that takes ID tokens, and how to keep them out."""
     objects = tuple(objects)
-    rules = tuple(_rules(objects))
+    rules = rules_naming(objects)
     for each in objects:
         if isinstance(each.spec, TokenIssuerSpec):
-            naming = [rule for ref, rule in rules if ref == issuer_ref(each.ref)]
+            naming = rules[issuer_ref(each.ref)]
             known = next((known for known in PROVIDERS.values() if _lets_in(each.spec, known, naming)), None)
             if known is not None:
                 field, words = _fence(known)
@@ -51,16 +51,7 @@ def id_tokens_let_in(objects: Iterable[Parsed]) -> Iterator[Problem]:
                 )
 
 
-def _rules(objects: Iterable[Parsed]) -> Iterator[tuple[IssuerRef, RuleSpec]]:
-    """Every rule that takes tokens, with each issuer that it names."""
-    for each in objects:
-        for rule in each.spec.rules if isinstance(each.spec, AccessPolicySpec) else ():
-            for named in rule.token.issuers if rule.token is not None else ():
-                namespace = each.ref.namespace if named.kind == "TokenIssuer" else ""
-                yield IssuerRef(named.kind, namespace, named.name), rule
-
-
-def _lets_in(spec: TokenIssuerSpec, provider: Provider, rules: list[RuleSpec]) -> bool:
+def _lets_in(spec: TokenIssuerSpec, provider: Provider, rules: Sequence[RuleSpec]) -> bool:
     known = provider.id_tokens
     if known is None or spec.keys is None or _TYPES.isdisjoint(each.lower() for each in spec.token_types):
         return False
