@@ -18,6 +18,7 @@ _COMMANDS: Final = (
     "check",
     "explain",
     "store",
+    "pseudonym",
     "issuer",
     "crds",
     "inject",

@@ -213,6 +213,8 @@ def test_the_decision_reaches_envoys_access_log(theatre: Theatre) -> None:
         "alice",
     )
     assert (refused["decision"], refused["reason"]) == ("deny", "credential_absent")
+    # By this a line of the one log is found in the other.
+    assert theatre.sidecar.decision(refused["stream_id"])["path"] == "/orders/refused"
 
 
 def test_F02_of_200_racing_requests_exactly_one_is_admitted(theatre: Theatre) -> None:

@@ -244,12 +244,13 @@ def _router() -> dict[str, Any]:
 def _access_log(path: Path) -> dict[str, Any]:
     metadata = "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:extauthz:{})%"
     names = ("decision", "reason", "policy", "rule", "subject", "remaining")
+    others = {"path": "%PATH%", "stream_id": "%STREAM_ID%"}
     return {
         "name": "envoy.access_loggers.file",
         "typed_config": {
             "@type": f"{_TYPES}.access_loggers.file.v3.FileAccessLog",
             "path": str(path),
-            "log_format": {"json_format": {name: metadata.format(name) for name in names} | {"path": "%PATH%"}},
+            "log_format": {"json_format": {name: metadata.format(name) for name in names} | others},
         },
     }
 
