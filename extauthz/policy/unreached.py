@@ -32,6 +32,8 @@ class Unreached:
     words: str
     hidden: tuple[tuple[int, Hidden], ...]
     """What the rules of these indexes take, and it was to take."""
+    by_prefix: bool
+    """Whether a prefix comes first; else the same match does."""
 
 
 def unreached(rules: Sequence[RuleSpec]) -> Iterator[Unreached]:
@@ -52,19 +54,22 @@ def unreached(rules: Sequence[RuleSpec]) -> Iterator[Unreached]:
             others = [first[path, method, headers] for method in methods]
             if len(set(others)) == 1 and index not in others:
                 words = f"the rule `{rules[others[0]].name}` has the same match, and is first"
-                yield _unreached(rule, where, words, match, others)
+                yield _unreached(rule, where, words, match, others, by_prefix=False)
             before = _before(path, methods, taken)
             if before and before[0] != index:
                 words = f"the rule `{rules[before[0]].name}` takes all of them, since a prefix comes first"
                 mend = "; narrow the match there, or write a prefix here"
-                yield _unreached(rule, where, words + mend, match, [each for each in before if each != index])
+                by = [each for each in before if each != index]
+                yield _unreached(rule, where, words + mend, match, by, by_prefix=True)
 
 
-def _unreached(rule: RuleSpec, where: FieldPath, why: str, match: MatchSpec, by: Iterable[int]) -> Unreached:
+def _unreached(
+    rule: RuleSpec, where: FieldPath, why: str, match: MatchSpec, by: Iterable[int], *, by_prefix: bool
+) -> Unreached:
     words = f"no request comes here: {why}"
     headers = headers_of(match)
     hidden = [Hidden(path_match(match.path), method, headers, rule.name, words) for method in match.methods or (None,)]
-    return Unreached(where, words, tuple((index, each) for index in dict.fromkeys(by) for each in hidden))
+    return Unreached(where, words, tuple((index, each) for index in dict.fromkeys(by) for each in hidden), by_prefix)
 
 
 def _before(
