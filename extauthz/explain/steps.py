@@ -96,7 +96,7 @@ class _Case:
         revocations = self.snapshot.revocations
         refusal = None if revocations is None else revocations.refuse(token, self.rule.policy.namespace, self.now)
         count = 0 if revocations is None else revocations.count
-        yield told(Step.REVOCATION, refusal, found=f"{count} TokenRevocations are loaded")
+        yield told(Step.REVOCATION, refusal, found=f"{count} TokenRevocation{'s are' if count != 1 else ' is'} loaded")
         if isinstance(refusal, Refusal):
             yield from self._clauses_unreached()
         else:

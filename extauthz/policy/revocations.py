@@ -30,6 +30,8 @@ FOREVER: Final = Instant(math.inf)
 
 FIELDS: Final = ("jti", "subject", "session", "client", "token_hash")
 """What may be said about a token, in the order of `_values`."""
+_WRITTEN: Final = ("jti", "subject", "session", "client", "tokenHash")
+"""The same as authors write it."""
 _ALWAYS: Final = len(FIELDS)
 """A field that all tokens share, for objects that mean every token of an issuer."""
 
@@ -73,6 +75,8 @@ class _Table(NamedTuple):
     pick: Callable[[tuple[Any, ...]], Any]
     """The key of a token, from its values."""
     marks: Mapping[Any, _Marks]
+    means: str
+    """Which tokens its objects mean, for operators: by the fields that they name, never by a value."""
 
 
 class Revocations:
@@ -97,7 +101,7 @@ class Revocations:
             marks[key] = tuple(_frontier([*crowd, first] if isinstance(first, Mark) else crowd))
         self._tables: dict[IssuerRef, dict[str, tuple[_Table, ...]]] = {}
         for (issuer, namespace), tables in grouped.items():
-            found = tuple(_Table(_picker(fields), marks) for fields, marks in tables.items())
+            found = tuple(_Table(_picker(fields), marks, _meant(fields)) for fields, marks in tables.items())
             self._tables.setdefault(issuer, {})[namespace] = found
 
     def refuse(self, token: VerifiedToken, namespace: str, now: Instant) -> Refusal | None:
@@ -107,12 +111,12 @@ class Revocations:
             return None
         values = _values(token)
         for scope in (namespace, EVERYWHERE):
-            for pick, marks in tables.get(scope, ()):
+            for pick, marks, means in tables.get(scope, ()):
                 found = marks.get(pick(values))
                 if found is not None:
                     mark = found if isinstance(found, Mark) else _latest(found, now)
                     if now < mark.expires and mark.covers(token.claims.get("iat")):
-                        return _refusal(mark, token)
+                        return _refusal(mark, token, means)
         return None
 
 
@@ -127,6 +131,11 @@ def key_of(values: Mapping[str, str | bytes | None]) -> tuple[int, Any]:
 
 def _picker(fields: int) -> Callable[[tuple[Any, ...]], Any]:
     return itemgetter(*(at for at in range(_ALWAYS + 1) if fields >> at & 1))
+
+
+def _meant(fields: int) -> str:
+    said = [f"`{_WRITTEN[at]}`" for at in range(_ALWAYS) if fields >> at & 1]
+    return f"the token, by its {' and '.join(said)}" if said else "every token of the issuer"
 
 
 def _values(token: VerifiedToken) -> tuple[Any, ...]:
@@ -156,12 +165,12 @@ def _latest(marks: tuple[Mark, ...], now: Instant) -> Mark:
     return marks[min(at, len(marks) - 1)]
 
 
-def _refusal(mark: Mark, token: VerifiedToken) -> Refusal:
+def _refusal(mark: Mark, token: VerifiedToken, means: str) -> Refusal:
     ref = token.trust.ref
     if mark.broken is not None:
         words = f"{mark.broken}; until that is mended, every token that it could name is refused"
         return Refusal(Reason.POLICY_INVALID, words, issuer=ref, at=Step.REVOCATION)
     if mark.issued_before == math.inf:
-        return Refusal(Reason.TOKEN_REVOKED, f"{mark.ref} names the token", issuer=ref)
+        return Refusal(Reason.TOKEN_REVOKED, f"{mark.ref} revokes {means}", issuer=ref)
     why = "was issued before" if "iat" in token.claims else "has no `iat`, so nobody can tell that it came after"
-    return Refusal(Reason.TOKEN_REVOKED, f"{mark.ref} names the token, which {why} its `issuedBefore`", issuer=ref)
+    return Refusal(Reason.TOKEN_REVOKED, f"{mark.ref} revokes {means}; this one {why} its `issuedBefore`", issuer=ref)

@@ -64,16 +64,29 @@ def test_a_token_that_it_names_is_in_no_message() -> None:
         assert value.strip() not in "\n".join([*map(str, broken.problems), refusal.detail])
 
 
-def test_a_refusal_names_the_object_and_nothing_of_the_token() -> None:
-    refusal = refused(loaded(revocation("stolen", jti="id-1", subject="alice")), of())
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ({"subject": "alice"}, "the token, by its `subject`"),
+        ({"jti": "id-1", "subject": "alice"}, "the token, by its `jti` and `subject`"),
+        ({"client": "web"}, "the token, by its `client`"),
+    ],
+)
+def test_a_refusal_names_the_object_and_by_which_fields_and_nothing_of_the_token(
+    said: dict[str, str], means: str
+) -> None:
+    refusal = refused(loaded(revocation("stolen", **said)), of())
     assert refusal is not None
     assert (refusal.reason, refusal.step, refusal.issuer) == (Reason.TOKEN_REVOKED, Step.REVOCATION, of().trust.ref)
-    assert refusal.detail == "TokenRevocation shop/stolen names the token"
+    assert refusal.detail == f"TokenRevocation shop/stolen revokes {means}"
 
 
 @pytest.mark.parametrize(
     ("iat", "words"),
-    [(NOW - 60, "which was issued before its `issuedBefore`"), (..., "which has no `iat`, so nobody can tell")],
+    [
+        (NOW - 60, "; this one was issued before its `issuedBefore`"),
+        (..., "; this one has no `iat`, so nobody can tell"),
+    ],
 )
 def test_a_refusal_says_how_time_came_in(iat: Any, words: str) -> None:
     token = of(iat=iat)
@@ -81,7 +94,7 @@ def test_a_refusal_says_how_time_came_in(iat: Any, words: str) -> None:
         token = replace(token, claims={name: value for name, value in token.claims.items() if name != "iat"})
     refusal = refused(loaded(revocation("old", issuedBefore=moment(NOW))), token)
     assert refusal is not None
-    assert words in refusal.detail
+    assert refusal.detail.startswith(f"TokenRevocation shop/old revokes every token of the issuer{words}")
 
 
 @pytest.mark.parametrize("expires", ["2030-01-31T12:00:00", "2030-01-31", "tomorrow"])
