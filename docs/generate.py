@@ -54,7 +54,7 @@ ADVICE = {
     Reason.STEP_UP_REQUIRED: "The user must log in again, as the challenge says (RFC 9470).",
     Reason.CLAIM_REFUSED: "The detail names the claim or condition; a new token of the same kind would not help.",
     Reason.NO_POLICY: "No rule takes the request, or the route pins a policy that is not loaded; the detail says what fits none.",
-    Reason.RATE_EXCEEDED: "The client comes again after `Retry-After`.",
+    Reason.RATE_EXCEEDED: "The client comes again after `Retry-After`. Where all details have the same digits, one spends it: see who.",
     Reason.STORE_UNAVAILABLE: "The store is full (`--store-capacity`), or cannot be reached.",
     Reason.STORE_QUOTA: "The issuer, the namespace of its TokenIssuers, or limits by address under the policies of a"
     " namespace hold as many keys in the store as they may; the detail says which.",

@@ -28,7 +28,7 @@ from extauthz.policy.upstream import changes_of, depends_on_request
 from extauthz.replay.family import marks_after
 from extauthz.replay.plan import NO_QUOTAS, Owner, attempt_key, plan_spends
 from extauthz.replay.room import Quotas
-from extauthz.replay.spend import Bind, Mark, Pepper, Rate, Room, Spend, Unmarked, Use
+from extauthz.replay.spend import Bind, Mark, Pepper, Rate, Room, Spend, Unmarked, Use, counted_as
 from extauthz.replay.store import Committed, Refused, Unavailable
 from extauthz.tokens.cache import GenerationalCache
 from extauthz.tokens.credential import find_credential
@@ -176,7 +176,10 @@ def _spent(refused: Refused) -> str:
             words = "a token of this token's family was used again, and the family is revoked"
         case _:
             assert_never(spend)
-    return f"{words} (`{spend.label}`)" + ("" if wait is None else f"; possible again in {format_duration(wait)}")
+    whose = f", counted as `{counted_as(spend.key)}`" if spend.step is Step.LIMITS else ""
+    return f"{words} (`{spend.label}`{whose})" + (
+        "" if wait is None else f"; possible again in {format_duration(wait)}"
+    )
 
 
 def _all_taken(number: int, what: str, within: str = "") -> str:

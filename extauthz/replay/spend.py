@@ -10,6 +10,7 @@ the count.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from dataclasses import dataclass
 from functools import cache
@@ -80,6 +81,11 @@ class Pepper:
             octets = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
             message += len(octets).to_bytes(4, "big") + octets
         return hmac.digest(self._secret, message, "sha256")
+
+
+def counted_as(key: bytes) -> str:
+    """Eight hexadecimal digits that tell in a log whether requests share a count, and lead back to none."""
+    return hashlib.sha256(key).hexdigest()[:8]
 
 
 @cache

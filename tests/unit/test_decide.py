@@ -1,5 +1,6 @@
 """The story of a Check, from bytes to bytes, with real signatures."""
 
+import re
 from typing import Any
 
 import pytest
@@ -191,7 +192,7 @@ LIMIT = {"name": "per-subject", "by": ["Subject"], "requests": 3, "window": "1m"
             1,
             "the one request in any 10s is taken (`reuse`); possible again in 5s",
         ),
-        ({"limits": [LIMIT]}, 3, "all 3 requests in any 1m are taken (`per-subject`); possible again in 55s"),
+        ({"limits": [LIMIT]}, 3, "all 3 requests in any 1m are taken (`per-subject`, COUNT); possible again in 55s"),
         (
             {"reuse": {"maxUses": 9, "bindTo": ["SourcePrincipal"]}},
             1,
@@ -208,7 +209,21 @@ def test_a_count_that_refuses_is_told_with_its_bound_and_when_it_lets_in_again(
     asked.ask("/", text, principal="spiffe://shop/thief")
     verdict = asked.seen[-1].verdict
     assert isinstance(verdict, Deny)
-    assert verdict.refusal.detail == words
+    assert re.sub(r"counted as `[0-9a-f]{8}`", "COUNT", verdict.refusal.detail) == words
+
+
+def test_it_is_told_whether_one_spends_a_limit_or_many() -> None:
+    limit = {"name": "per-tenant", "by": ["Claim"], "claim": "tenant", "requests": 1, "window": "1m"}
+    asked = Asked(policy("p", with_token("r", limits=[limit])))
+    found = []
+    for sub, tenant in (("a", "acme"), ("b", "acme"), ("c", "acme"), ("d", "globex"), ("d", "globex")):
+        asked.ask("/", token(claims(sub=sub, tenant=tenant)))
+        verdict = asked.seen[-1].verdict
+        if isinstance(verdict, Deny):
+            assert "acme" not in verdict.refusal.detail
+            found.append(verdict.refusal.detail.partition("counted as ")[2][:10])
+    first, second, other = found
+    assert first == second != other
 
 
 def test_a_store_that_is_full_for_an_issuer_is_told_with_the_quota_and_whose_it_is() -> None:
