@@ -302,7 +302,7 @@ def test_durations_cross_and_no_instant_does() -> None:
 def test_keys_carry_namespace_format_and_kind_and_the_attempt_comes_last() -> None:
     spends = (use(1.0), Rate(key=b"r", amount=1, window=Seconds(0.0000015), label="l"))
     request = CODEC.write(spends, b"attempt", WALL)
-    assert request.keys[:2] == (b"ns:x1:ku", b"ns:x1:rr")
+    assert request.keys[:2] == (b"ns:x1:ku", b"ns:x1:rl")
     assert len(request.keys[2]) == len(b"ns:x1:") + 16 + 1
     assert request.repeatable
     assert request.arguments[-3] == 2
