@@ -32,6 +32,7 @@ from extauthz.model.time import Instant
 from extauthz.policy.compile import Compiler
 from extauthz.policy.gateway.surface import Surfaces
 from extauthz.policy.issuers import issuer_ref
+from extauthz.policy.opened import opened
 from extauthz.policy.overtaken import overtaken
 from extauthz.policy.parse import Broken, Parsed, parse
 from extauthz.policy.problem import FieldPath, ObjectRef, Problem, dotted
@@ -291,7 +292,7 @@ def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None, adv
     over = () if now is None else tuple(loader.expired(listing, now))
     told = {each.object for each in over}
     early = (each for each in loader.advised(listing, over_too_early) if each.object not in told)
-    advised = (*loader.advised(listing, overtaken), *loader.advised(listing, advise))
+    advised = (each for about in (overtaken, opened, advise) for each in loader.advised(listing, about))
     notes = {*loader.unsaid(listing), *advised, *over, *early}
     return Found(len(listing.placed), mistakes, tuple(sorted(notes)))
 
