@@ -161,8 +161,8 @@ def _elsewhere(view: RequestView, slot: Slot, alongside: frozenset[str]) -> str 
     query = view.target.query
     if _may_name_token(query) and slot != Slot(SlotKind.QUERY, QUERY_NAME):
         # Where `;` does not separate, what follows it belongs to the value.
-        found = [*named_alike(query, "&;", QUERY_NAME), *named_alike(query, "&", QUERY_NAME)]
-        return f"the query parameter `{QUERY_NAME}`" if any(found) else None
+        found = any(named_alike(query, "&;", QUERY_NAME)) or (";" in query and any(named_alike(query, "&", QUERY_NAME)))
+        return f"the query parameter `{QUERY_NAME}`" if found else None
     return None
 
 

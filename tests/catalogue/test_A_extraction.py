@@ -103,6 +103,16 @@ def test_A10_a_header_and_the_query(guarded: Guarded, raw: bool, query: str) -> 
     refused(guarded.send(authorization("Bearer TOKEN"), path=path, raw=raw), INVREQ)
 
 
+@pytest.mark.parametrize("piece", ["access_tokenx=&", "%61ccess_toke%6ex&", "access_token[&", "access_token%00&"])
+def test_A10_a_second_credential_behind_a_flood_of_names_that_begin_alike(
+    guarded: Guarded, raw: bool, piece: str
+) -> None:
+    path = f"/plain?{piece * 1000}access_token={TOKEN}"
+    refused(guarded.send(authorization("Bearer TOKEN"), path=path, raw=raw), INVREQ)
+    many = f"/plain?{'access_tokenx=1&' * 100}a=b"
+    admitted(guarded.send(authorization("Bearer TOKEN"), path=many, raw=raw))
+
+
 FORMS = ["access_token=TOKEN", "a=1&access_token=x", "access_token=", "access%5Ftoken=TOKEN", "a=1;access_token=TOKEN"]
 
 
