@@ -168,6 +168,8 @@ def _place(name: str) -> tuple[int, str]:
 def _text(answer: Answer) -> str:
     decision = dict(answer.decision)
     lines = [f"{'admitted' if answer.admitted else 'denied'}, HTTP {answer.status}"]
+    if answer.admitted and "reason" in decision:
+        lines[0] += "; only because its policy is in Shadow mode: else it would be denied"
     lines += [
         f"  {name}: {decision[name]:g}" if isinstance(decision[name], float) else f"  {name}: {decision[name]}"
         for name in sorted(decision, key=_place)

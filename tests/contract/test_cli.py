@@ -347,6 +347,14 @@ def test_an_admitted_request_exits_with_0(served: Serve) -> None:
     assert {"  policy: shop/orders", "  rule: open"} <= set(lines)
 
 
+def test_what_shadow_mode_alone_admits_is_told_as_such(tmp_path: Path) -> None:
+    beta = policy("beta", with_token("all"), hosts=("beta.example",), mode="Shadow")
+    with serving(write(tmp_path, "beta.yaml", CORP, beta).parent) as shadowing:
+        code, text = check(shadowing, "https://beta.example/")
+    words = "admitted, HTTP 200; only because its policy is in Shadow mode: else it would be denied"
+    assert (code, text.splitlines()[0]) == (0, words)
+
+
 def test_a_denied_request_exits_with_1_and_tells_why(served: Serve) -> None:
     code, text = check(served, "https://api.example/other")
     assert (code, text.splitlines()[0]) == (1, "denied, HTTP 403")

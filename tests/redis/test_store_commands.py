@@ -191,6 +191,23 @@ def test_stats_tells_the_breaker_of_a_replica(flags: tuple[object, ...], server:
                 client.replicaof("NO", "ONE")
 
 
+def test_stats_tells_the_breaker_although_nobody_can_see_the_server(
+    flags: tuple[object, ...], server: Server, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("nobody-knows")
+    with serving(*flags) as served:  # type: ignore[arg-type]
+        admin = served.admin.removeprefix("http://")
+        done = store("stats", server, "--admin", admin, "--store-password-file", wrong)
+        assert done.returncode == 2
+        assert "cannot tell: " in done.stderr
+        assert f"breaker {admin}" in done.stdout
+        assert "closed: requests are counted" in done.stdout
+        told = store("stats", server, "--admin", admin, "--store-password-file", wrong, "--output", "json").stdout
+    assert json.loads(told)["server"] is None
+    assert [each["state"] for each in json.loads(told)["breakers"]] == ["closed"]
+
+
 def test_stats_tells_of_the_server_although_a_replica_does_not_answer(server: Server) -> None:
     silent = f"127.0.0.1:{free_port()}"
     done = store("stats", server, "--admin", silent)
