@@ -62,8 +62,9 @@ class Document:
         return self.lines.get(path, self.line)
 
 
-def read_documents(data: bytes) -> tuple[list[Document], Fault | None]:
-    """The documents of a text up to the first fault, and that fault. What comes after a fault is unknown."""
+def read_documents(data: bytes, *, cluster: bool = False) -> tuple[list[Document], Fault | None]:
+    """The documents of a text up to the first fault, and that fault. What comes after a fault is unknown. With
+    `cluster`, what is read here in another way than by kubectl is a fault too."""
     if len(data) > MAX_FILE:
         return [], Fault(1, f"the file has more than {MAX_FILE} bytes; divide it")
     documents: list[Document] = []
@@ -71,7 +72,7 @@ def read_documents(data: bytes) -> tuple[list[Document], Fault | None]:
     try:
         data.decode("utf-8-sig")
         for root in yaml.compose_all(text, Loader=_Loader):
-            documents.extend(_documents(root))
+            documents.extend(_documents(root, cluster=cluster))
             end = root.end_mark.index
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, _Refused) as error:
         line, message = _why(error, data)
@@ -120,9 +121,9 @@ class _Refused(ValueError):
         self.line = node.start_mark.line + 1
 
 
-def _documents(root: yaml.Node) -> Iterator[Document]:
+def _documents(root: yaml.Node, *, cluster: bool) -> Iterator[Document]:
     """The object of a document, or the objects of a `List`, as `kubectl get -o yaml` prints them."""
-    reader = _Reader()
+    reader = _Reader(cluster=cluster)
     raw = reader.read(root, (), 0)
     if raw is None:
         return
@@ -139,7 +140,8 @@ def _documents(root: yaml.Node) -> Iterator[Document]:
 class _Reader:
     """Turns nodes into plain values and notes the line of each field."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cluster: bool) -> None:
+        self._cluster = cluster
         self.lines: dict[FieldPath, int] = {}
         self._left = MAX_NODES
 
@@ -165,7 +167,7 @@ class _Reader:
             if key.tag == "tag:yaml.org,2002:merge":
                 self._merge(value, path, depth, merged)
                 continue
-            name = _name(key)
+            name = _name(key, cluster=self._cluster)
             if name in own:
                 hint = "" if path or name not in {"apiVersion", "kind"} else "; is a line `---` missing before it?"
                 raise _Refused(key, f"`{name[:80]}` stands twice in one mapping{hint}")
@@ -181,12 +183,12 @@ class _Reader:
                 into.setdefault(name, value)
 
 
-def _name(key: yaml.Node) -> str:
+def _name(key: yaml.Node, *, cluster: bool) -> str:
     if not isinstance(key, yaml.ScalarNode):
         raise _Refused(key, "a name must be a text; a template such as `{{ x }}` is not filled in here")
     # A JWK has members of these names, and most tools that write YAML leave them bare. As a name they can mean nothing
     # else here; a cluster would take them for truth values.
-    if key.value in _JWK_MEMBERS:
+    if key.value in _JWK_MEMBERS and not (cluster and not key.style):
         return str(key.value)
     value = _scalar(key)
     if not isinstance(value, str):

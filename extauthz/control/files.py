@@ -156,7 +156,7 @@ def _named(path: Path) -> str:
 
 
 def _read_file(data: bytes, digest: bytes, path: Path, name: str, *, cluster: bool) -> Listing:
-    found, fault = read_documents(data)
+    found, fault = read_documents(data, cluster=cluster)
     documents = tuple(resolved(document, path.parent) for document in found)
     digest += digest_of_authorities(documents)
     placed = tuple(Placed(name, document, digest) for document in documents)

@@ -157,7 +157,13 @@ def test_a_byte_order_mark_and_empty_documents_are_nothing() -> None:
     assert read_documents(b"") == ([], None)
 
 
-def test_the_members_of_a_key_may_stand_bare() -> None:
-    documents, fault = read_documents(b"keys:\n  - {kty: EC, x: a, y: b}\n  - {kty: RSA, n: c, e: AQAB}\n")
+def test_the_members_of_a_key_may_stand_bare_and_for_a_cluster_in_quotes() -> None:
+    text = b"keys:\n  - {kty: EC, x: a, y: b}\n  - {kty: RSA, n: c, e: AQAB}\n"
+    documents, fault = read_documents(text)
     assert fault is None
+    _, fault = read_documents(text, cluster=True)
+    assert fault is not None
+    assert (fault.line, fault.message) == (2, "the name `y` is read as a bool; put it in quotes")
+    quoted, fault = read_documents(text.replace(b" y:", b" 'y':").replace(b" n:", b' "n":'), cluster=True)
+    assert (quoted[0].raw, fault) == (documents[0].raw, None)
     assert documents[0].raw["keys"] == [{"kty": "EC", "x": "a", "y": "b"}, {"kty": "RSA", "n": "c", "e": "AQAB"}]

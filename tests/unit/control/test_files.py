@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,9 @@ def write(folder: Path, **files: Any) -> None:
     """Write YAML files: each keyword a name, each value an object or a list of them."""
     for name, objects in files.items():
         several = objects if isinstance(objects, list) else [objects]
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(several))
+        # As kubectl reads it, too: a bare `n` or `y` is no name to it.
+        text = re.sub(r"^([ -]*)([ny]):", r'\1"\2":', yaml.safe_dump_all(several), flags=re.MULTILINE)
+        (folder / f"{name}.yaml").write_text(text)
 
 
 def snapshot(folder: Path) -> Snapshot:
