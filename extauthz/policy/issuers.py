@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -34,7 +34,7 @@ from extauthz.policy.issuer import (
     TokenIssuerSpec,
 )
 from extauthz.policy.parse import Broken, Parsed
-from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet
+from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet, dotted
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.selector import Labels
 from extauthz.policy.words import claim_paths
@@ -54,13 +54,16 @@ class Issuers:
     """Where the tokens of each good one are asked about that has none."""
     allowed: Mapping[IssuerRef, frozenset[str]]
     """For ClusterTokenIssuers that are not for everyone, the namespaces that may name them."""
-    broken: frozenset[IssuerRef]
+    broken: Mapping[IssuerRef, str]
+    """Those with mistakes, each with the first."""
     problems: tuple[Problem, ...]
 
     def resolve(self, ref: IssuerRef, namespace: str) -> Trust | Unmet:
         """The issuer that a policy in `namespace` names, or why it cannot have it."""
         if ref in self.broken:
-            return Unmet(Cause.ISSUER_INVALID, f"{ref} has mistakes of its own; mend them there")
+            # What is wrong with a cluster-wide one is told where it may be read.
+            first = f", the first: {self.broken[ref]}" if ref.namespace == namespace else "; mend them there"
+            return Unmet(Cause.ISSUER_INVALID, f"{ref} has mistakes of its own{first}")
         trust = self.good.get(ref)
         if trust is None:
             return Unmet(Cause.ISSUER_NOT_FOUND, f"there is no {ref}")
@@ -68,6 +71,10 @@ class Issuers:
             words = f"{ref} is not for namespace `{namespace}`; see its `allowedNamespaces` or selector"
             return Unmet(Cause.ISSUER_NOT_ALLOWED, words)
         return trust
+
+
+def _first(problems: Sequence[Problem]) -> str:
+    return f"{dotted(problems[0].field)}: {problems[0].message}" if problems else "it cannot be read"
 
 
 def compile_issuers(
@@ -82,7 +89,7 @@ def compile_issuers(
     endpoints: list[Endpoint] = []
     keys: list[IssuerKeys] = []
     allowed: dict[IssuerRef, frozenset[str]] = {}
-    broken: set[IssuerRef] = set()
+    broken: dict[IssuerRef, str] = {}
     problems: list[Problem] = []
     for item in objects:
         ref = issuer_ref(item.ref)
@@ -92,10 +99,10 @@ def compile_issuers(
                 try:
                     found = _vouching(trust, spec, _Home(held, item.ref.namespace or install_namespace))
                 except (OSError, ValueError) as error:
-                    broken.add(ref)
                     cause = Cause.REF_NOT_FOUND if isinstance(error, NotHeld) else Cause.INVALID
                     where = "introspection" if spec.keys is None else "keys"
                     problems.append(Problem(item.ref, ("spec", where), str(error), cause))
+                    broken[ref] = _first(problems[-1:])
                     continue
                 good[ref] = trust
                 if isinstance(found, Endpoint):
@@ -106,8 +113,8 @@ def compile_issuers(
                 if namespaces is not None:
                     allowed[ref] = namespaces
             case _:
-                broken.add(ref)
-    return Issuers(good, tuple(keys), tuple(endpoints), allowed, frozenset(broken), tuple(problems))
+                broken[ref] = _first(item.problems if isinstance(item, Broken) else ())
+    return Issuers(good, tuple(keys), tuple(endpoints), allowed, broken, tuple(problems))
 
 
 def _allowed(spec: TokenIssuerSpec, labels: Labels) -> frozenset[str] | None:

@@ -48,15 +48,19 @@ def test_a_good_rule_has_what_its_author_wrote() -> None:
         ({"name": "gone"}, "there is no TokenIssuer shop/gone"),
         ({"kind": "ClusterTokenIssuer", "name": "corp"}, "there is no ClusterTokenIssuer corp"),
         ({"kind": "ClusterTokenIssuer", "name": "theirs"}, "is not for namespace `shop`"),
-        ({"name": "hurt"}, "TokenIssuer shop/hurt has mistakes of its own"),
+        (
+            {"name": "hurt"},
+            "TokenIssuer shop/hurt has mistakes of its own, the first: spec.issuer: found `1`, which is a number",
+        ),
+        ({"kind": "ClusterTokenIssuer", "name": "hurt"}, "ClusterTokenIssuer hurt has mistakes of its own; mend them"),
     ],
 )
 def test_a_rule_whose_issuer_it_cannot_have_refuses_alone(issuer: dict[str, str], words: str) -> None:
     bad = with_token("bad", match={"path": {"exact": "/bad"}})
     bad["token"]["issuers"] = [issuer]
     theirs = obj("ClusterTokenIssuer", "theirs", ISSUER | {"allowedNamespaces": ["other"]})
-    hurt = obj("TokenIssuer", "hurt", {"issuer": 1})
-    loaded = snapshot(policy("orders", bad, anonymous("good")), theirs, hurt)
+    hurt = (obj(kind, "hurt", {**ISSUER, "issuer": 1}) for kind in ("TokenIssuer", "ClusterTokenIssuer"))
+    loaded = snapshot(policy("orders", bad, anonymous("good")), theirs, *hurt)
     assert words in (rule_of(loaded, view("/bad")).broken or "")
     assert rule_of(loaded, view("/")).broken is None
     assert any(words in problem.message for problem in loaded.problems)
