@@ -63,7 +63,8 @@ def _form_of(text: str) -> str:
     if _REQUEST_LINE.fullmatch(first) is not None:
         return "http"
     raise NotUnderstood(
-        "the request is neither HTTP text, which begins like `GET /path HTTP/1.1`, nor a curl command, nor JSON"
+        "the request is neither HTTP text, which begins like `GET /path HTTP/1.1`, nor a curl command, nor JSON; a"
+        " browser's developer tools give one by `Copy as cURL`"
     )
 
 

@@ -62,6 +62,8 @@ def test_the_address_in_the_request_line_beats_the_host_header() -> None:
         (f"GET / HTTP/1.1\nHost: a\n x: {SECRET}\n", "line 3 is no header"),
         (SECRET, "neither HTTP text"),
         ("", "neither HTTP text"),
+        ('fetch("https://a/", {"headers": {"authorization": "x"}});', "`Copy as cURL`"),
+        ('Invoke-WebRequest -Uri "https://a/" -Headers @{"authorization"="x"}', "`Copy as cURL`"),
         (f"GET {SECRET} HTTP/1.1\nHost: a\n", "no URL"),
     ],
 )
