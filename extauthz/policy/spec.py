@@ -225,6 +225,13 @@ def _retried(spec: RuleSpec) -> float:
     return spec.reuse.retry.within if spec.reuse is not None and spec.reuse.retry is not None else 0.0
 
 
+def _own_header(spec: RuleSpec) -> str:
+    """The header that the token stands in; empty for none."""
+    if spec.token is None:
+        return ""
+    return spec.token.from_.header or ("cookie" if spec.token.from_.cookie is not None else "")
+
+
 def _bound(spec: RuleSpec) -> tuple[BindTo, ...]:
     return () if spec.reuse is None else spec.reuse.bind_to
 
@@ -262,6 +269,13 @@ class RuleSpec(Ruled):
             "!has(self.reuse.bindTo) || 'SourcePrincipal' in self.reuse.bindTo",
             "`retry` of a refresh token needs `bindTo: [SourcePrincipal]`, which tells the same sender by mutual TLS",
             lambda spec: _retried(spec) > 0 and _is_form(spec) and BindTo.SOURCE_PRINCIPAL not in _bound(spec),
+        ),
+        CelRule(
+            "!has(self.reuse) || !has(self.reuse.bindHeader) || !has(self.token) || self.reuse.bindHeader != "
+            "(has(self.token.from.header) ? self.token.from.header : has(self.token.from.cookie) ? 'cookie' : '')",
+            "`bindHeader` names where the token stands, and who has the token sends that too; name a header that the "
+            "mesh sets",
+            lambda spec: spec.reuse is not None and spec.reuse.bind_header == _own_header(spec),
         ),
         CelRule(
             "!self.anonymous || !has(self.limits) || self.limits.all(limit, limit.by == ['SourceAddress'])",

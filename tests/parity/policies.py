@@ -380,7 +380,30 @@ def _counts() -> list[Row]:
     rows.breaks("a family of one token", "reuse", "`family` needs another claim", same)
     for claim in ("iss", "aud", "exp", "nbf", "iat", "jti", "/iss", "/jti"):
         rows.breaks(f"a family by {claim}", "reuse", "`family` needs a claim", {"family": {"claim": claim}})
-    return [*rows.rows, *_retries()]
+    return [*rows.rows, *_retries(), *_own_headers()]
+
+
+def _own_headers() -> list[Row]:
+    """A tie to the header in which the token itself stands, which everybody has who has the token."""
+    rows = Rows("AccessPolicy", GOOD)
+    slots: list[tuple[str, Spec | None]] = [
+        ("authorization", None), ("authorization", {"header": "authorization"}), ("x-api-key", {"header": "x-api-key"}),
+        ("cookie", {"cookie": "session"}),
+    ]  # fmt: skip
+
+    def rule(header: str, slot: Spec | None) -> Spec:
+        token = TOKEN if slot is None else {**TOKEN, "from": slot}
+        return _of_rules(
+            {"reuse": {"maxUses": 2, "bindTo": ["Header"], "bindHeader": header}}, {**RULE, "token": token}
+        )
+
+    for header, slot in slots:
+        rows.breaks(
+            f"bound to `{header}`, from {slot}", "spec.rules[0]", "where the token stands", **rule(header, slot)
+        )
+    for header, slot in (("cookie", None), ("authorization", {"query": "t"}), ("x-caller", {"header": "x-api-key"})):
+        rows.holds(f"bound to `{header}`, from {slot}", **rule(header, slot))
+    return rows.rows
 
 
 def _retries() -> list[Row]:
