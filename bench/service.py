@@ -29,12 +29,13 @@ _PATIENCE: Final = Seconds(30.0)
 
 
 @cache
-def _read_pipe() -> Stream:
-    """A pipe that another process reads, as a container's standard output is; it ends with this one."""
+def _read_pipe() -> tuple[Stream, subprocess.Popen[bytes]]:
+    """A pipe, and another process that reads it, as a container's standard output is read; it ends with this one."""
     reads, writes = os.pipe()
-    subprocess.Popen(["/bin/cat"], stdin=reads, stdout=subprocess.DEVNULL)
+    # Kept with the pipe: one that is let go of while it runs is warned about.
+    reader = subprocess.Popen(["/bin/cat"], stdin=reads, stdout=subprocess.DEVNULL)
     os.close(reads)
-    return Stream(writes)
+    return Stream(writes), reader
 
 
 class Service:
@@ -55,7 +56,7 @@ class Service:
         keys.reconcile(snapshot.issuer_keys)
         self.verifier = Verifier(cache_size)
         self.store = MemoryStore(clock, capacity)
-        self._audit = AuditLog(_read_pipe())
+        self._audit = AuditLog(_read_pipe()[0])
         metrics = Metrics(lambda: Readings(now=clock.now()), version="0")
         self._answerer = Answerer(
             world=lambda: World(snapshot, keys.states(), self.verifier, grants),
