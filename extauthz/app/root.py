@@ -156,6 +156,7 @@ class App:
             "introspection": "; ".join(f"{ref}: {each.problem}" for ref, each in asked.items() if each.problem),
             "store": (self._shared and self._shared.note()) or "",
             "pepper": "" if self._pepper_file is None else self._pepper_file.problem,
+            "decision-log": "" if self._audit is None else self._audit.problem,
             "tls": "" if self._tls is None else self._tls.problem,
             "revocations": crowd_note(self._policies.crowded),
         }

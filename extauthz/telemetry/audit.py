@@ -175,6 +175,11 @@ class AuditLog:
         """How many lines were lost."""
         return self._writer.lost
 
+    @property
+    def problem(self) -> str:
+        """Why lines are being lost; empty when none is."""
+        return "" if self._writer.problem is None else f"it loses lines: {self._writer.problem}"
+
     def observe(self, observation: Observation) -> None:
         """Write one decision, if it is to be written. Returns at once."""
         decision, _ = judged(observation.verdict)
