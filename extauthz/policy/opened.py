@@ -14,7 +14,7 @@ from extauthz.model.verdict import Mode
 from extauthz.policy.parse import Parsed
 from extauthz.policy.path import PathKind, PathMatch
 from extauthz.policy.problem import FieldPath, ObjectRef, Problem
-from extauthz.policy.scope import path_match
+from extauthz.policy.scope import headers_of, path_match
 from extauthz.policy.spec import AccessPolicySpec, MatchSpec
 
 _PLAIN = frozenset({PathKind.EXACT, PathKind.PREFIX})
@@ -31,6 +31,8 @@ class _Match:
     path: PathMatch
     methods: frozenset[str]
     """Empty for every method."""
+    headers: int
+    """How many it asks for."""
     lax: str
     """Why it admits without a token; empty where it does not."""
 
@@ -60,7 +62,8 @@ def _matches(each: Parsed) -> Iterator[_Match]:
             where: FieldPath = ("spec", "rules", index, *(("match", place) if rule.match else ()))
             if path.kind in _PLAIN:
                 for host in spec.hosts or ():
-                    yield _Match(each.ref, rule.name, where, host, path, frozenset(match.methods or ()), lax)
+                    methods, headers = frozenset(match.methods or ()), len(headers_of(match))
+                    yield _Match(each.ref, rule.name, where, host, path, methods, headers, lax)
 
 
 def _comes_first(mine: _Match, other: _Match) -> bool:
@@ -68,7 +71,9 @@ def _comes_first(mine: _Match, other: _Match) -> bool:
     if mine.policy == other.policy or (mine.methods and other.methods and mine.methods.isdisjoint(other.methods)):
         return False
     if mine.host == other.host:
-        return mine.path != other.path and other.path.kind is PathKind.PREFIX and _holds(other.path, mine.path)
+        if mine.path == other.path:
+            return (bool(mine.methods), mine.headers) > (bool(other.methods), other.headers)
+        return other.path.kind is PathKind.PREFIX and _holds(other.path, mine.path)
     return _covers(other.host, mine.host) and (_holds(other.path, mine.path) or _holds(mine.path, other.path))
 
 

@@ -47,6 +47,7 @@ def test_it_is_told_by_lint_as_a_note_and_decides_nothing(tmp_path: Path) -> Non
         (policy("p", anonymous("r", path={"prefix": "/api/v1"})), "/api/v1/x"),
         (policy("p", with_token("r", match=OPEN), mode="Shadow"), "/api/export"),
         (policy("p", anonymous("r", methods=["GET", "PUT"], **OPEN)), "/api/export"),
+        (policy("p", anonymous("r", methods=["GET"], path={"prefix": "/api"})), "/api/x"),
     ],
 )
 def test_whatever_comes_first_and_asks_for_nothing_is_told(other: dict[str, Any], path: str) -> None:
@@ -81,6 +82,15 @@ def test_on_a_closer_host_a_wider_path_opens_too(wide: str, path: dict[str, str]
 )
 def test_what_opens_nothing_is_not_told(other: dict[str, Any]) -> None:
     assert told(CLOSED, other) == []
+
+
+def test_of_two_matches_with_one_path_the_one_that_asks_for_more_is_looked_at() -> None:
+    header = {"headers": [{"name": "x-debug", "present": True}], "path": {"prefix": "/api"}}
+    assert len(told(CLOSED, policy("p", anonymous("r", **header)))) == 1
+    assert Asked(CLOSED, policy("p", anonymous("r", **header))).reason("/api", headers={"x-debug": "1"}) == "allow"
+    gets = policy("orders", with_token("read", match={"methods": ["GET"], "path": {"prefix": "/api"}}))
+    assert told(gets, policy("p", anonymous("r", path={"prefix": "/api"}))) == []
+    assert told(gets, policy("p", anonymous("r", **header))) == []
 
 
 def test_neither_other_methods_nor_the_same_policy_nor_one_that_only_records_are_told() -> None:
