@@ -31,11 +31,10 @@ def overtaken(objects: Iterable[Parsed]) -> Iterator[Problem]:
 def _overtaken(host: str, places: list[_Place], rules: list[RuleSpec]) -> Iterator[Problem]:
     for each in unreached(rules):
         mine, index = places[int(each.field[0])]
-        others = {by for by, _ in each.hidden if places[by][0] is not mine}
-        # One with the same match is told as a conflict.
-        if not each.by_prefix or len(others) != len({by for by, _ in each.hidden}):
+        # One with the same match is told as a conflict, and one that its own policy takes as a mistake.
+        if not each.by_prefix or any(places[by][0] is mine for by in each.by_prefix):
             continue
-        taker = min(others)
+        taker = min(each.by_prefix)
         named = (
             f"the rule `{rules[taker].name}` of {places[taker][0].ref} takes all of them, since a prefix comes first"
         )

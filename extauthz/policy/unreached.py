@@ -32,8 +32,8 @@ class Unreached:
     words: str
     hidden: tuple[tuple[int, Hidden], ...]
     """What the rules of these indexes take, and it was to take."""
-    by_prefix: bool
-    """Whether a prefix comes first; else the same match does."""
+    by_prefix: tuple[int, ...]
+    """The rules whose prefix comes first, and takes all of it; none where the same match does."""
 
 
 def unreached(rules: Sequence[RuleSpec]) -> Iterator[Unreached]:
@@ -54,17 +54,17 @@ def unreached(rules: Sequence[RuleSpec]) -> Iterator[Unreached]:
             others = [first[path, method, headers] for method in methods]
             if len(set(others)) == 1 and index not in others:
                 words = f"the rule `{rules[others[0]].name}` has the same match, and is first"
-                yield _unreached(rule, where, words, match, others, by_prefix=False)
+                yield _unreached(rule, where, words, match, others)
             before = _before(path, methods, taken)
             if before and before[0] != index:
                 words = f"the rule `{rules[before[0]].name}` takes all of them, since a prefix comes first"
                 mend = "; narrow the match there, or write a prefix here"
-                by = [each for each in before if each != index]
-                yield _unreached(rule, where, words + mend, match, by, by_prefix=True)
+                by = (each for each in _on_the_way(path, methods, rules) if each != index)
+                yield _unreached(rule, where, words + mend, match, by, tuple(before))
 
 
 def _unreached(
-    rule: RuleSpec, where: FieldPath, why: str, match: MatchSpec, by: Iterable[int], *, by_prefix: bool
+    rule: RuleSpec, where: FieldPath, why: str, match: MatchSpec, by: Iterable[int], by_prefix: tuple[int, ...] = ()
 ) -> Unreached:
     words = f"no request comes here: {why}"
     headers = headers_of(match)
@@ -82,6 +82,16 @@ def _before(
         if len(by) == len(methods):
             return by
     return []
+
+
+def _on_the_way(path: PathMatch, methods: Sequence[str | None], rules: Sequence[RuleSpec]) -> Iterator[int]:
+    """The rules whose prefix takes something that a template or pattern does, under whatever other condition."""
+    prefixes = set(_prefixes(path))
+    for index, rule in enumerate(rules):
+        for match in rule.match or (MatchSpec(),):
+            apart = match.methods and None not in methods and not set(match.methods) & set(methods)
+            if path_match(match.path) in prefixes and not apart:
+                yield index
 
 
 def _prefixes(path: PathMatch) -> Iterator[PathMatch]:

@@ -546,6 +546,16 @@ def test_each_method_is_refused_by_the_rule_that_takes_it() -> None:
     assert [asked.reason("/", method=method) for method in ("GET", "PUT")] == ["allow"] * 2
 
 
+def test_each_rule_with_a_prefix_that_holds_the_hidden_one_refuses_what_was_to_come_there() -> None:
+    get = anonymous("get", path={"prefix": "/a"}, methods=["GET"])
+    test = anonymous("test", path={"prefix": "/a"}, headers=[{"name": "x-env", "exact": "test"}])
+    strict = with_token("strict", match={"path": {"template": "/a/{x}"}})
+    asked = Asked(policy("p", get, test, anonymous("rest"), strict, anonymous("closer", path={"prefix": "/a/b"})))
+    assert [asked.reason("/a/x", method=method) for method in ("GET", "PUT")] == ["policy_invalid"] * 2
+    assert asked.reason("/a/x", method="PUT", headers={"x-env": "test"}) == "policy_invalid"
+    assert [asked.reason(path) for path in ("/a", "/a/b", "/a/x/y", "/b")] == ["allow"] * 4
+
+
 def test_a_rule_that_a_request_comes_to_serves_beside_one_that_none_comes_to() -> None:
     exact = anonymous("health", path={"exact": "/admin/health"})
     strict = with_token("strict", match={"path": {"regex": "/admin/.*"}})

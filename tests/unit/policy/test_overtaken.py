@@ -55,6 +55,11 @@ def test_what_some_request_comes_to_is_not_told(others: tuple[dict[str, Any], ..
     assert told(policy("strict", ADMIN), *others) == []
 
 
+def test_a_prefix_of_its_own_that_takes_a_part_changes_nothing() -> None:
+    own = anonymous("get", path={"prefix": "/admin"}, methods=["GET"])
+    assert len(told(policy("strict", own, ADMIN), policy("lax", anonymous("rest")))) == 1
+
+
 def test_what_is_a_mistake_is_not_told_again() -> None:
     assert told(policy("strict", ADMIN, anonymous("rest")), policy("other", anonymous("x", path={"exact": "/x"}))) == []
     assert (
