@@ -85,6 +85,7 @@ def test_a_wrong_password_is_told_without_showing_it_and_mended_by_the_file(guar
     store.start()
     try:
         wait_for(lambda: "WRONGPASS" in str(store.trouble()), "the reason")
+        assert f"the password is that in `{password}`" in str(store.trouble())
         assert "hunter" not in str(store.trouble())
         password.write_text("hunter2-ü")
         wait_for(store.ready, "the store")

@@ -98,7 +98,10 @@ class Target:
             connection.connect()
         except (redis.exceptions.RedisError, OSError) as error:
             connection.disconnect()
-            raise CannotConnect(of_error(error, str(self))) from None
+            trouble = of_error(error, str(self))
+            if isinstance(error, redis.exceptions.AuthenticationError) and self.password_file is not None:
+                trouble = replace(trouble, detail=f"{trouble.detail}; the password is that in `{self.password_file}`")
+            raise CannotConnect(trouble) from None
         return connection
 
     def sentinel(self, host: str, port: int) -> AbstractConnection:
