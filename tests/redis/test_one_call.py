@@ -5,18 +5,23 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extauthz.model.time import Instant, Seconds, SystemClock
+from extauthz.replay.redis import Options
 from extauthz.replay.redis.connect import Lane, Target
 from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.wire import Codec, Request, commit_script
 from extauthz.replay.spend import Bind, Grace, Mark, Rate, Room, Spend, Unmarked, Use
-from tests.redis.servers import Server
+from extauthz.replay.store import Committed, Outcome
+from tests.redis.proxy import Fault, before
+from tests.redis.servers import Server, connected, wait_for
 
 CLOCK = SystemClock()
 UNTIL = Instant(CLOCK.now() + 3600)
@@ -122,11 +127,11 @@ def test_a_call_that_the_server_refuses_is_the_trouble_of_all_its_requests(serve
 
 def test_a_server_that_lost_the_script_is_given_it_and_counts_each_once(server: Server, lane: Lane) -> None:
     request = Codec().write((Use(key=b"k" * 16, max_uses=9, until=UNTIL),), None, CLOCK.now())
-    for before in (9, 6):
+    for left in (9, 6):
         with server.client() as client:
             client.script_flush()
         assert [each[1] for each in run(lane, request, request, request) if isinstance(each, list)] == [
-            before - 1, before - 2, before - 3
+            left - 1, left - 2, left - 3
         ]  # fmt: skip
 
 
@@ -153,3 +158,50 @@ def test_an_answer_that_cannot_be_read_is_the_trouble_of_all_its_requests(octets
     assert ["could not be asked (InvalidResponse)" in each.detail for each in found if isinstance(each, Trouble)] == [
         True
     ] * 3
+
+
+def test_what_was_sent_is_with_the_server_before_anybody_reads(server: Server, lane: Lane) -> None:
+    use = Use(key=b"s" * 16, max_uses=1, until=UNTIL)
+    with server.client() as client:
+        lane.send([Codec().write((use,), None, CLOCK.now())])
+        wait_for(lambda: client.exists(b"x1:" + b"s" * 16 + b"u") == 1, "the count")
+    assert lane.receive(CLOCK.monotonic() + PATIENCE) == [[0, 0, 0, ANY]]
+
+
+def test_a_batch_too_large_for_the_buffer_is_sent_by_who_reads(lane: Lane) -> None:
+    uses = [Use(key=b"%04d" % number * 100, max_uses=1, until=UNTIL) for number in range(64)]
+    lane.send([Codec().write((use,), None, CLOCK.now()) for use in uses])
+    assert lane.receive(CLOCK.monotonic() + PATIENCE) == [[0, 0, 0, ANY]] * 64
+
+
+def test_what_could_not_be_sent_is_told_to_who_reads(lane: Lane) -> None:
+    lane.close()
+    lane.send([Codec().write((), None, CLOCK.now())])
+    (found,) = lane.receive(CLOCK.monotonic() + PATIENCE)
+    assert isinstance(found, Trouble)
+    assert found.kind == "connection"
+
+
+def test_the_next_batch_leaves_before_the_checks_of_the_last_are_finished(server: Server) -> None:
+    sent, held, told = threading.Event(), list[bool](), SimpleQueue[Outcome]()
+    uses = [Use(key=b"%016d" % number, max_uses=1, until=UNTIL) for number in range(40)]
+
+    def then(outcome: Callable[[], Outcome]) -> None:
+        # Whoever finishes first waits until some of those that waited are with the server.
+        if not held:
+            held.append(sent.wait(PATIENCE))
+        told.put(outcome())
+
+    options = Options(deadline=Seconds(PATIENCE), connections=1, check_every=Seconds(3600.0))
+    with before(server.port) as proxy, connected(Target(host="127.0.0.1", port=proxy.port), CLOCK, options) as store:
+        proxy.befall(Fault.HOLD)
+        store.commit_later((uses[0],), None, then)
+        wait_for(lambda: bool(proxy.held), "its reply")
+        for use in uses[1:]:
+            store.commit_later((use,), None, then)
+        proxy.befall(Fault.NONE)
+        with server.client() as client:
+            wait_for(lambda: len(client.keys(b"x1:*u")) > 1, "the next batch")
+        sent.set()
+        assert [isinstance(told.get(timeout=PATIENCE), Committed) for _ in uses] == [True] * 40
+    assert held == [True]

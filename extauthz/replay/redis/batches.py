@@ -139,6 +139,11 @@ class Batches(Generic[Lane, Work, Result]):
             lanes, self._free = self._free, []
             return lanes
 
+    def many_wait(self) -> bool:
+        """Whether a batch is worth a trip without those who come next."""
+        with self._lock:
+            return len(self._queue) >= _MANY
+
     def waiting(self) -> int:
         """How many wait."""
         with self._lock:

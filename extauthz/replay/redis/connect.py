@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import redis.exceptions
 from hiredis import pack_command
@@ -29,6 +29,8 @@ _LEAST_WAIT: Final = 0.001
 _PART_TO_WAIT: Final = 0.75
 """Of the time that is left, how much replicas may take: the rest is for the answer that they did not."""
 _MAX_PASSWORD: Final = 4096
+_AT_ONCE: Final = 16 * 1024
+"""So many bytes fit into the buffer of a connection that has nothing under way."""
 
 
 class CannotConnect(Exception):
@@ -153,10 +155,27 @@ class Target:
             raise CannotConnect(Trouble("auth", detail)) from None
 
 
+class _UnderWay(NamedTuple):
+    """What was sent last."""
+
+    calls: Sequence[Sequence[Request]]
+    places: Sequence[int]
+    """Of each call, which of the replies is its own."""
+    number: int
+    """How many replies come."""
+    rest: bytes
+    """What is still to be sent."""
+    error: Exception | None
+    """Why it could not be sent."""
+
+
+_NOTHING: Final = _UnderWay((), (), 0, b"", None)
+
+
 class Lane:
     """One connection, for one batch at a time. Not safe for threads: whoever holds it uses it alone."""
 
-    __slots__ = ("_connection", "_host", "_in_cluster", "_monotonic", "_replicas", "_script", "_server")
+    __slots__ = ("_connection", "_host", "_in_cluster", "_monotonic", "_replicas", "_script", "_server", "_under_way")
 
     def __init__(self, target: Target, script: Script, monotonic: Callable[[], float], replicas: int = 0) -> None:
         """Connect. So many `replicas` must have what a batch counted before it is told. Raises CannotConnect."""
@@ -166,15 +185,34 @@ class Lane:
         self._in_cluster = target.in_cluster
         self._script = script
         self._monotonic = monotonic
+        self._under_way = _NOTHING
         self._connection = target.open()
 
     def run(self, requests: Sequence[Request], deadline: float) -> list[object]:
-        """Send all in one go, as one call where that can be, and read what comes back until the deadline, of the
-        monotonic clock.
+        """Send all, and read what comes back."""
+        self.send(requests)
+        return self.receive(deadline)
+
+    def send(self, requests: Sequence[Request]) -> None:
+        """Send all in one go, as one call where that can be; `receive` must follow, and tells what fails.
+
+        Waits for nobody: what may not fit into the connection's buffer is sent by `receive`.
+        """
+        # In a cluster a call may touch one slot only, so each request is a call of its own.
+        calls = [[each] for each in requests] if self._in_cluster else [requests]
+        commands, places = _commands(calls, b"EVALSHA", self._script.sha)
+        octets = _packed(commands)
+        if len(octets) <= _AT_ONCE:
+            self._under_way = _UnderWay(calls, places, len(commands), b"", self._put(octets))
+        else:
+            self._under_way = _UnderWay(calls, places, len(commands), octets, None)
+
+    def receive(self, deadline: float) -> list[object]:
+        """Read what comes back for what was sent, until the deadline, of the monotonic clock.
 
         One entry each: the server's reply, or Trouble. After Trouble that is not the server's word the lane is dead.
         """
-        entries = self._entries(requests, deadline)
+        entries = self._entries(deadline)
         if not self._replicas or not any(map(is_commit, entries)):
             return entries
         # INVARIANT: what too few replicas have is counted here, and nobody is told that it is.
@@ -192,32 +230,21 @@ class Lane:
         words = f"only {have} of the {self._replicas} replicas that `store-wait-replicas` wants have the count in time"
         return Trouble("unreplicated", f"of the store {self._server} {words}")
 
-    def _entries(self, requests: Sequence[Request], deadline: float) -> list[object]:
-        # In a cluster a call may touch one slot only, so each request is a call of its own.
-        calls = [[each] for each in requests] if self._in_cluster else [requests]
-        replies = self._call_each(calls, b"EVALSHA", self._script.sha, deadline)
+    def _entries(self, deadline: float) -> list[object]:
+        calls, places, number, rest, error = self._under_way
+        if rest:
+            error = self._put(rest)
+        found = self._take(number, deadline) if error is None else [error] * number
+        replies = [found[place] for place in places]
         # A server that was restarted or switched has no script. It said so before it counted anything.
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
         if missing and self.alive:
-            again = [calls[at] for at in missing]
-            for at, reply in zip(missing, self._call_each(again, b"EVAL", self._script.text, deadline), strict=True):
-                replies[at] = reply
-        found = chain.from_iterable(answers(reply, len(call)) for call, reply in zip(calls, replies, strict=True))
-        return [of_error(each, self._server, self._host) if isinstance(each, Exception) else each for each in found]
-
-    def _call_each(
-        self, calls: Sequence[Sequence[Request]], verb: bytes, script: bytes, deadline: float
-    ) -> list[object]:
-        commands: list[tuple[Argument, ...]] = []
-        places = []
-        for call in calls:
-            if any(request.asking for request in call):
-                # It speaks of the one command behind it.
-                commands.append((b"ASKING",))
-            places.append(len(commands))
-            commands.append(command(verb, script, call))
-        replies = self._run(commands, deadline)
-        return [replies[place] for place in places]
+            commands, places = _commands([calls[at] for at in missing], b"EVAL", self._script.text)
+            found = self._run(commands, deadline)
+            for at, place in zip(missing, places, strict=True):
+                replies[at] = found[place]
+        each = chain.from_iterable(answers(reply, len(call)) for call, reply in zip(calls, replies, strict=True))
+        return [of_error(one, self._server, self._host) if isinstance(one, Exception) else one for one in each]
 
     def ask(self, *command: bytes, deadline: float) -> object:
         """Run one command. The reply, or Trouble."""
@@ -233,19 +260,30 @@ class Lane:
         """Close the connection. What the server has not answered stays unknown."""
         self._connection.disconnect()
 
-    def _run(self, commands: Sequence[tuple[bytes | int, ...]], deadline: float) -> list[object]:
-        replies: list[object] = []
+    def _run(self, commands: Sequence[tuple[Argument, ...]], deadline: float) -> list[object]:
+        error = self._put(_packed(commands))
+        return self._take(len(commands), deadline) if error is None else [error] * len(commands)
+
+    def _put(self, octets: bytes) -> Exception | None:
+        """Send them. Why not, where they cannot be: then the connection is dead."""
         try:
             if not self.alive:
                 raise redis.exceptions.ConnectionError
-            # Its stub means tuples of any length. The driver's own way takes as long as all the rest of a commit.
-            octets = b"".join(map(pack_command, commands))  # type: ignore[arg-type]
             self._connection.send_packed_command([octets], check_health=False)
-            for _ in commands:
+        except (redis.exceptions.RedisError, OSError) as error:
+            self._connection.disconnect()
+            return error
+        return None
+
+    def _take(self, number: int, deadline: float) -> list[object]:
+        """So many replies. Those that do not come are the error, and the connection is dead."""
+        replies: list[object] = []
+        try:
+            for _ in range(number):
                 replies.append(self._read(max(_LEAST_WAIT, deadline - self._monotonic())))  # noqa: PERF401 (keeps what came before an error)
         except (redis.exceptions.RedisError, OSError) as error:
             self._connection.disconnect()
-            replies += [error] * (len(commands) - len(replies))
+            replies += [error] * (number - len(replies))
         return replies
 
     def _read(self, timeout: float) -> object:
@@ -256,3 +294,23 @@ class Lane:
         except ValueError as error:
             # The driver takes it for granted that a redirection names a slot, a host and a port.
             raise redis.exceptions.InvalidResponse from error
+
+
+def _commands(
+    calls: Sequence[Sequence[Request]], verb: bytes, script: bytes
+) -> tuple[list[tuple[Argument, ...]], list[int]]:
+    """The commands for these calls, and at which places their replies come."""
+    commands: list[tuple[Argument, ...]] = []
+    places = []
+    for call in calls:
+        if any(request.asking for request in call):
+            # It speaks of the one command behind it.
+            commands.append((b"ASKING",))
+        places.append(len(commands))
+        commands.append(command(verb, script, call))
+    return commands, places
+
+
+def _packed(commands: Sequence[tuple[Argument, ...]]) -> bytes:
+    # Its stub means tuples of any length. The driver's own way takes as long as all the rest of a commit.
+    return b"".join(map(pack_command, commands))  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ class OnLoop:
         """A new signal, for a task of this loop."""
         return _Promise(self)
 
-    async def let_others_come(self) -> None:
+    async def let_others_come(self, *, many_wait: bool = False) -> None:
         """One turn of the loop: tasks that were woken together would else leave one by one."""
         await asyncio.sleep(0)
 
@@ -33,8 +33,13 @@ class OnLoop:
         """Sleep, while other tasks run."""
         await asyncio.sleep(seconds)
 
-    async def travel(self, trip: Callable[[], None]) -> None:
-        """Run it on a thread."""
+    async def travel(self, depart: Callable[[], None], arrive: Callable[[], None]) -> None:
+        """Run both on a thread."""
+
+        def trip() -> None:
+            depart()
+            arrive()
+
         try:
             under_way = self.loop.run_in_executor(self._drivers, trip)
         except RuntimeError:

@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -25,6 +25,16 @@ from extauthz.replay.store import Committed, Left, Outcome
 _LOG: Final = logging.getLogger(__name__)
 _LEAST_TO_LEAD: Final = 0.2
 """The part of its time that a commit must have left to lead a batch."""
+
+
+@dataclass(slots=True)
+class _Trip:
+    """A batch on its way."""
+
+    lane: Lane
+    batch: list[Ticket[Lane, Request, Crossed | Trouble]]
+    sent: float = 0.0
+    """When it departed, by monotonic time."""
 
 
 class Node:
@@ -140,10 +150,11 @@ class Node:
             if ticket.result is None:
                 # Many may be late at once, and must not stand in the way of those who are not.
                 if not self._is_late(deadline):
-                    await waiting.let_others_come()
+                    await waiting.let_others_come(many_wait=self._crossings.many_wait())
                 boarded = self._crossings.board(ticket, late=self._is_late(deadline))
                 if boarded is not None:
-                    await waiting.travel(partial(self._travel, *boarded, deadline))
+                    trip = _Trip(*boarded)
+                    await waiting.travel(partial(self._depart, trip), partial(self._arrive, trip, deadline))
         except BaseException:
             # Only a task can be stopped while it waits. INVARIANT: it takes neither a lane nor a place with it.
             self._crossings.board(ticket, late=True)
@@ -166,21 +177,31 @@ class Node:
             return Trouble("timeout", f"the store {self._target} did not answer within {within}")
         return Trouble("timeout", f"no connection to the store {self._target} was free within {within}", sent=False)
 
-    def _travel(self, lane: Lane, batch: list[Ticket[Lane, Request, Crossed | Trouble]], deadline: float) -> None:
-        """One round trip for a batch."""
+    def _depart(self, trip: _Trip) -> None:
+        """Send a batch."""
+        departed = False
+        try:
+            trip.sent = self._clock.monotonic()
+            trip.lane.send([ticket.work for ticket in trip.batch])
+            departed = True
+        finally:
+            if not departed:
+                self._keeper.lost(trip.lane)
+
+    def _arrive(self, trip: _Trip, deadline: float) -> None:
+        """Read what comes back for it."""
         returned = False
         try:
-            sent = self._clock.monotonic()
-            entries = lane.run([ticket.work for ticket in batch], deadline)
+            entries = trip.lane.receive(deadline)
             received = self._clock.monotonic()
-            self._observe(entries, sent, received)
+            self._observe(entries, trip.sent, received)
             self._account(entries)
-            returned = self._give_back(lane, entries)
+            returned = self._give_back(trip.lane, entries)
         finally:
             if not returned:
-                self._keeper.lost(lane)
+                self._keeper.lost(trip.lane)
         found = [entry if isinstance(entry, Trouble) else Crossed(entry, received) for entry in entries]
-        self._crossings.settle(zip(batch, found, strict=True))
+        self._crossings.settle(zip(trip.batch, found, strict=True))
 
     def _probe(self) -> Request:
         tag = self._tag()

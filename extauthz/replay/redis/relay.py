@@ -71,9 +71,11 @@ class Relay:
         """A new signal."""
         return _Baton(self._go_on, self._alarms)
 
-    async def let_others_come(self) -> None:
-        """Come to a driver that has nothing else to do; meanwhile others come."""
+    async def let_others_come(self, *, many_wait: bool = False) -> None:
+        """Come to a driver that has nothing else to do; meanwhile others come. Where many wait, to any driver."""
         ready = _ready_here()
+        if ready is not None and many_wait:
+            return
         if ready is not None:
             # INVARIANT: also with nothing else to do, or a commit that another one's end begins would run within it.
             await _Until(ready.append)
@@ -84,9 +86,18 @@ class Relay:
         """Sleep, on no thread."""
         await self.signal().wait(seconds)
 
-    async def travel(self, trip: Work) -> None:
-        """Run it here: `let_others_come` went to a thread that may block."""
-        trip()
+    async def travel(self, depart: Work, arrive: Work) -> None:
+        """Depart, go on with what is ready here, and arrive on a driver that has nothing else to do.
+
+        So the server has the next batch while those of the one before are finished.
+        """
+        depart()
+        await self.let_others_come()
+        arrive()
+        ready = _ready_here()
+        if ready:
+            # Who leads the next batch is among them, and departs before this one's Checks are finished.
+            await _Until(ready.append)
 
     def close(self) -> None:
         """End all waits."""

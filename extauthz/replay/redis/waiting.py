@@ -32,14 +32,18 @@ class Waiting(Protocol):
     def signal(self) -> Signal:
         """A new signal, for the caller to wait for."""
 
-    async def let_others_come(self) -> None:
-        """Before a batch boards and travels: let those that are ready come, without waiting for any that is not."""
+    async def let_others_come(self, *, many_wait: bool = False) -> None:
+        """Before a batch boards: let those that are ready come, without waiting for any that is not. Where many wait
+        already it need not."""
 
     async def pause(self, seconds: float) -> None:
         """Do nothing for so long."""
 
-    async def travel(self, trip: Callable[[], None]) -> None:
-        """Run what blocks, and wait until it is done. It runs to its end even if the caller is cancelled."""
+    async def travel(self, depart: Callable[[], None], arrive: Callable[[], None]) -> None:
+        """Run both, and wait until that is done. It runs to its end even if the caller is cancelled.
+
+        To depart takes no time; to arrive blocks, and others may go on before.
+        """
 
 
 def at_once(steps: Coroutine[Any, Any, T]) -> T:
@@ -76,16 +80,17 @@ class Blocking:
         """A new signal."""
         return _Mailbox()
 
-    async def let_others_come(self) -> None:
+    async def let_others_come(self, *, many_wait: bool = False) -> None:
         """Go at once: threads that are ready queue up while others travel."""
 
     async def pause(self, seconds: float) -> None:
         """Sleep."""
         threading.Event().wait(seconds)
 
-    async def travel(self, trip: Callable[[], None]) -> None:
-        """Run it here."""
-        trip()
+    async def travel(self, depart: Callable[[], None], arrive: Callable[[], None]) -> None:
+        """Run both here."""
+        depart()
+        arrive()
 
 
 BLOCKING: Final = Blocking()

@@ -247,3 +247,11 @@ def test_racing_threads_lose_no_work_and_do_none_twice() -> None:
     for thread in threads:
         thread.join()
     assert sorted(done) == list(range(1000))
+
+
+def test_eight_who_wait_are_many() -> None:
+    queue, woken = Queue(64, lanes=2), Woken()
+    entered(queue, woken, *range(7))
+    assert not queue.many_wait()
+    entered(queue, woken, 7)
+    assert queue.many_wait()

@@ -128,7 +128,7 @@ def test_a_trip_blocks_a_driver_and_not_the_caller(relay: Relay) -> None:
 
     async def steps() -> int:
         await relay.let_others_come()
-        await relay.travel(trip)
+        await relay.travel(lambda: None, trip)
         return 7
 
     go_on(steps(), ends.tell)
@@ -143,7 +143,7 @@ def test_ends_that_begin_the_next_pile_up_nowhere(relay: Relay) -> None:
 
     async def steps() -> int:
         await relay.let_others_come()
-        await relay.travel(lambda: None)
+        await relay.travel(lambda: None, lambda: None)
         return 7
 
     def begin(left: int) -> None:
@@ -195,9 +195,66 @@ def test_when_it_closes_all_go_on() -> None:
 
         async def steps() -> int:
             await relay.let_others_come()
-            await relay.travel(lambda: None)
+            await relay.travel(lambda: None, lambda: None)
             await relay.pause(PATIENCE)
             return 7
 
         go_on(steps(), ends.tell)
         assert ends.next() == 7
+
+
+def test_between_departure_and_arrival_others_go_on() -> None:
+    ends, said = Ends(), list[str]()
+    with relaying(1) as relay:
+        signals = [relay.signal() for _ in range(2)]
+
+        async def travels() -> int:
+            await signals[0].wait(PATIENCE)
+            await relay.travel(lambda: said.append("departs"), lambda: said.append("arrives"))
+            return 1
+
+        async def other() -> int:
+            await signals[1].wait(PATIENCE)
+            said.append("other")
+            return 2
+
+        async def wakes() -> int:
+            await relay.let_others_come()
+            for signal in signals:
+                signal.set()
+            return 0
+
+        for steps in (travels, other, wakes):
+            go_on(steps(), ends.tell)
+        assert sorted(ends.next() for _ in range(3)) == [0, 1, 2]
+    assert said == ["departs", "other", "arrives"]
+
+
+@pytest.mark.parametrize(("many_wait", "order"), [(True, ["leads", "other"]), (False, ["other", "leads"])])
+def test_who_leads_waits_for_others_only_where_few_wait(many_wait: bool, order: list[str]) -> None:
+    ends, said = Ends(), list[str]()
+    with relaying(1) as relay:
+        signals = [relay.signal() for _ in range(2)]
+
+        async def leads() -> int:
+            await signals[0].wait(PATIENCE)
+            await relay.let_others_come(many_wait=many_wait)
+            said.append("leads")
+            return 1
+
+        async def other() -> int:
+            await signals[1].wait(PATIENCE)
+            said.append("other")
+            return 2
+
+        async def wakes() -> int:
+            await relay.let_others_come(many_wait=many_wait)
+            assert threading.current_thread().name.startswith("driver")
+            for signal in signals:
+                signal.set()
+            return 0
+
+        for steps in (leads, other, wakes):
+            go_on(steps(), ends.tell)
+        assert sorted(ends.next() for _ in range(3)) == [0, 1, 2]
+    assert said == order

@@ -23,11 +23,11 @@ def test_a_coroutine_that_blocks_runs_at_once_and_gives_its_result() -> None:
         await signal.wait(0.0)
         await BLOCKING.let_others_come()
         await BLOCKING.pause(0.0)
-        await BLOCKING.travel(lambda: done.append("travelled"))
+        await BLOCKING.travel(lambda: done.append("departed"), lambda: done.append("arrived"))
         return 7
 
     assert at_once(steps()) == 7
-    assert done == ["travelled"]
+    assert done == ["departed", "arrived"]
 
 
 def test_what_a_coroutine_raises_comes_out() -> None:
@@ -97,10 +97,10 @@ def test_a_batch_that_boarded_as_the_store_was_closed_still_travels(drivers: Thr
     async def play() -> None:
         here = Loops(drivers).here()
         drivers.shutdown()
-        await here.travel(lambda: done.append("travelled"))
+        await here.travel(lambda: done.append("departed"), lambda: done.append("arrived"))
 
     asyncio.run(play())
-    assert done == ["travelled"]
+    assert done == ["departed", "arrived"]
 
 
 def test_each_loop_has_its_own_way_to_wait(drivers: ThreadPoolExecutor) -> None:
