@@ -128,9 +128,19 @@ def test_readiness_tells_of_the_drain(folder: Path) -> None:
         assert served.end()[0] == 0
 
 
+@contextmanager
+def hangups_heard() -> Iterator[None]:
+    """A server that starts meanwhile minds them, also where these tests run under nohup(1), whose children do not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_hangup_ends_no_server_without_a_terminal(folder: Path, tmp_path: Path) -> None:
     errors = tmp_path / "errors"
-    with serving(folder, errors=errors) as served:
+    with hangups_heard(), serving(folder, errors=errors) as served:
         served.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "SIGHUP changes nothing" in errors.read_text(), "the log")
         assert served.end() == (0, "stopped\n")
