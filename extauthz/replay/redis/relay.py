@@ -92,7 +92,8 @@ class Relay:
         So the server has the next batch while those of the one before are finished.
         """
         depart()
-        await self.let_others_come()
+        if _ready_here():
+            await self.let_others_come()
         arrive()
         ready = _ready_here()
         if ready:
