@@ -202,10 +202,8 @@ class Lane:
         calls = [[each] for each in requests] if self._in_cluster else [requests]
         commands, places = _commands(calls, b"EVALSHA", self._script.sha)
         octets = _packed(commands)
-        if len(octets) <= _AT_ONCE:
-            self._under_way = _UnderWay(calls, places, len(commands), b"", self._put(octets))
-        else:
-            self._under_way = _UnderWay(calls, places, len(commands), octets, None)
+        now, later = (octets, b"") if len(octets) <= _AT_ONCE else (b"", octets)
+        self._under_way = _UnderWay(calls, places, len(commands), later, self._put(now) if now else None)
 
     def receive(self, deadline: float) -> list[object]:
         """Read what comes back for what was sent, until the deadline, of the monotonic clock.
@@ -243,8 +241,8 @@ class Lane:
             found = self._run(commands, deadline)
             for at, place in zip(missing, places, strict=True):
                 replies[at] = found[place]
-        each = chain.from_iterable(answers(reply, len(call)) for call, reply in zip(calls, replies, strict=True))
-        return [of_error(one, self._server, self._host) if isinstance(one, Exception) else one for one in each]
+        entries = chain.from_iterable(answers(reply, len(call)) for call, reply in zip(calls, replies, strict=True))
+        return [of_error(each, self._server, self._host) if isinstance(each, Exception) else each for each in entries]
 
     def ask(self, *command: bytes, deadline: float) -> object:
         """Run one command. The reply, or Trouble."""

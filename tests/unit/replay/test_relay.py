@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -203,14 +203,15 @@ def test_when_it_closes_all_go_on() -> None:
         assert ends.next() == 7
 
 
-def test_between_departure_and_arrival_others_go_on() -> None:
+def beside_another(first: Callable[[Relay, list[str]], Awaitable[None]]) -> list[str]:
+    """What is said where `first` and another are woken at once, in this order, on the only driver."""
     ends, said = Ends(), list[str]()
     with relaying(1) as relay:
         signals = [relay.signal() for _ in range(2)]
 
-        async def travels() -> int:
+        async def one() -> int:
             await signals[0].wait(PATIENCE)
-            await relay.travel(lambda: said.append("departs"), lambda: said.append("arrives"))
+            await first(relay, said)
             return 1
 
         async def other() -> int:
@@ -220,41 +221,28 @@ def test_between_departure_and_arrival_others_go_on() -> None:
 
         async def wakes() -> int:
             await relay.let_others_come()
-            for signal in signals:
-                signal.set()
-            return 0
-
-        for steps in (travels, other, wakes):
-            go_on(steps(), ends.tell)
-        assert sorted(ends.next() for _ in range(3)) == [0, 1, 2]
-    assert said == ["departs", "other", "arrives"]
-
-
-@pytest.mark.parametrize(("many_wait", "order"), [(True, ["leads", "other"]), (False, ["other", "leads"])])
-def test_who_leads_waits_for_others_only_where_few_wait(many_wait: bool, order: list[str]) -> None:
-    ends, said = Ends(), list[str]()
-    with relaying(1) as relay:
-        signals = [relay.signal() for _ in range(2)]
-
-        async def leads() -> int:
-            await signals[0].wait(PATIENCE)
-            await relay.let_others_come(many_wait=many_wait)
-            said.append("leads")
-            return 1
-
-        async def other() -> int:
-            await signals[1].wait(PATIENCE)
-            said.append("other")
-            return 2
-
-        async def wakes() -> int:
-            await relay.let_others_come(many_wait=many_wait)
             assert threading.current_thread().name.startswith("driver")
             for signal in signals:
                 signal.set()
             return 0
 
-        for steps in (leads, other, wakes):
+        for steps in (one, other, wakes):
             go_on(steps(), ends.tell)
         assert sorted(ends.next() for _ in range(3)) == [0, 1, 2]
-    assert said == order
+    return said
+
+
+def test_between_departure_and_arrival_others_go_on() -> None:
+    async def travels(relay: Relay, said: list[str]) -> None:
+        await relay.travel(lambda: said.append("departs"), lambda: said.append("arrives"))
+
+    assert beside_another(travels) == ["departs", "other", "arrives"]
+
+
+@pytest.mark.parametrize(("many_wait", "order"), [(True, ["leads", "other"]), (False, ["other", "leads"])])
+def test_who_leads_waits_for_others_only_where_few_wait(many_wait: bool, order: list[str]) -> None:
+    async def leads(relay: Relay, said: list[str]) -> None:
+        await relay.let_others_come(many_wait=many_wait)
+        said.append("leads")
+
+    assert beside_another(leads) == order

@@ -256,27 +256,19 @@ def written(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: 
         yield asked
 
 
-def test_what_waits_goes_into_an_empty_pipe_at_once(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = writer_to(Stream(pipe[1]))
-    for _ in range(50):
-        lines.offer("x" * 399)
-    with written(monkeypatch) as asked:
-        lines.start()
-        lines.stop(PATIENCE)
-    assert [len(each) for each in asked] == [50 * 400]
-
-
-def test_a_pipe_with_something_unread_gets_as_much_as_it_surely_takes(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("unread", "writes"), [(b"", [50 * 400]), (b"unread\n", [10 * 400] * 5)])
+def test_a_pipe_gets_at_once_what_it_surely_takes(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, unread: bytes, writes: list[int]
 ) -> None:
-    os.write(pipe[1], b"unread\n")
+    """All that waits when it is empty, and PIPE_BUF when something in it is unread."""
+    os.write(pipe[1], unread)
     lines = writer_to(Stream(pipe[1]))
     for _ in range(50):
         lines.offer("x" * 399)
     with written(monkeypatch) as asked:
         lines.start()
         lines.stop(PATIENCE)
-    assert [len(each) for each in asked] == [10 * 400] * 5
+    assert [len(each) for each in asked] == writes
     assert lines.lost == 0
 
 
