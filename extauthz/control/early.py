@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from extauthz.control.moments import exact
 from extauthz.model.time import Instant, format_duration
-from extauthz.model.token import IssuerRef
 from extauthz.policy.issuer import TokenIssuerSpec
-from extauthz.policy.issuers import issuer_ref
+from extauthz.policy.issuers import issuer_ref, named_issuer
 from extauthz.policy.naming import rules_naming
-from extauthz.policy.parse import CLUSTER_KINDS, Parsed
+from extauthz.policy.parse import Parsed
 from extauthz.policy.problem import Problem
 from extauthz.policy.revocation import TokenRevocationSpec, instant_of
 from extauthz.policy.spec import RuleSpec
@@ -28,9 +27,7 @@ def over_too_early(objects: Iterable[Parsed]) -> Iterator[Problem]:
         spec = each.spec
         if not isinstance(spec, TokenRevocationSpec) or spec.issued_before is None:
             continue
-        ref = IssuerRef(
-            spec.issuer.kind, "" if spec.issuer.kind in CLUSTER_KINDS else each.ref.namespace, spec.issuer.name
-        )
+        ref = named_issuer(spec.issuer.kind, spec.issuer.name, each.ref.namespace)
         issuer = issuers.get(ref)
         if issuer is None or issuer.introspection is not None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from extauthz.model.reuse import Limit, LimitBy, Reuse, ReuseKey
-from extauthz.model.token import ClaimPath, Demand, IssuerRef, Slot, SlotKind, Trust
+from extauthz.model.token import ClaimPath, Demand, Slot, SlotKind, Trust
 from extauthz.model.verdict import Challenge, PolicyRef
 from extauthz.policy.clause import Clause
 from extauthz.policy.clauses.authentication import RequireAuthentication
@@ -14,8 +14,7 @@ from extauthz.policy.clauses.claims import RequireClaim
 from extauthz.policy.clauses.roles import RequireRoles
 from extauthz.policy.clauses.scopes import RequireScopes
 from extauthz.policy.counts import LimitSpec, ReuseSpec
-from extauthz.policy.issuers import Issuers
-from extauthz.policy.parse import CLUSTER_KINDS
+from extauthz.policy.issuers import Issuers, named_issuer
 from extauthz.policy.problem import Cause, FieldPath, Unmet, first_of
 from extauthz.policy.rule import Rule
 from extauthz.policy.slot import SlotSpec
@@ -73,7 +72,7 @@ def _demand(token: TokenSpec, namespace: str, issuers: Issuers) -> tuple[Demand,
     introspectors: list[Trust] = []
     unmet: list[_Unmet] = []
     for index, named in enumerate(token.issuers):
-        ref = IssuerRef(named.kind, "" if named.kind in CLUSTER_KINDS else namespace, named.name)
+        ref = named_issuer(named.kind, named.name, namespace)
         found = issuers.resolve(ref, namespace)
         if isinstance(found, Unmet):
             unmet.append((("token", "issuers", index), found))

@@ -33,7 +33,7 @@ from extauthz.policy.issuer import (
     KeysSpec,
     TokenIssuerSpec,
 )
-from extauthz.policy.parse import Broken, Parsed
+from extauthz.policy.parse import CLUSTER_KINDS, Broken, Parsed
 from extauthz.policy.problem import Cause, ObjectRef, Problem, Unmet, dotted
 from extauthz.policy.reference import DataRefSpec
 from extauthz.policy.selector import Labels
@@ -146,6 +146,11 @@ class _Home:
 def issuer_ref(ref: ObjectRef) -> IssuerRef:
     """The model's name for an issuer object."""
     return IssuerRef(ref.kind, ref.namespace, ref.name)
+
+
+def named_issuer(kind: str, name: str, namespace: str) -> IssuerRef:
+    """The issuer object that an object of this namespace names."""
+    return IssuerRef(kind, "" if kind in CLUSTER_KINDS else namespace, name)
 
 
 def _trust(ref: IssuerRef, spec: TokenIssuerSpec) -> Trust:

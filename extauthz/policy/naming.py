@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from extauthz.model.token import IssuerRef
-from extauthz.policy.parse import CLUSTER_KINDS, Parsed
+from extauthz.policy.issuers import named_issuer
+from extauthz.policy.parse import Parsed
 from extauthz.policy.spec import AccessPolicySpec, RuleSpec
 
 
@@ -16,6 +17,5 @@ def rules_naming(objects: Iterable[Parsed]) -> Mapping[IssuerRef, list[RuleSpec]
     for each in objects:
         for rule in each.spec.rules if isinstance(each.spec, AccessPolicySpec) else ():
             for named in rule.token.issuers if rule.token is not None else ():
-                namespace = "" if named.kind in CLUSTER_KINDS else each.ref.namespace
-                found[IssuerRef(named.kind, namespace, named.name)].append(rule)
+                found[named_issuer(named.kind, named.name, each.ref.namespace)].append(rule)
     return found

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from extauthz.model.verdict import Mode
+from extauthz.policy.grants import covers
 from extauthz.policy.parse import Parsed
 from extauthz.policy.path import PathKind, PathMatch
 from extauthz.policy.problem import FieldPath, ObjectRef, Problem
@@ -74,12 +75,7 @@ def _comes_first(mine: _Match, other: _Match) -> bool:
         if mine.path == other.path:
             return (bool(mine.methods), mine.headers) > (bool(other.methods), other.headers)
         return other.path.kind is PathKind.PREFIX and _holds(other.path, mine.path)
-    return _covers(other.host, mine.host) and (_holds(other.path, mine.path) or _holds(mine.path, other.path))
-
-
-def _covers(wide: str, narrow: str) -> bool:
-    """Whether a wildcard stands for all that another host, which is closer, stands for."""
-    return wide == "*" or (wide.startswith("*.") and narrow.removeprefix("*").endswith(wide[1:]))
+    return covers(other.host, mine.host) and (_holds(other.path, mine.path) or _holds(mine.path, other.path))
 
 
 def _holds(outer: PathMatch, inner: PathMatch) -> bool:

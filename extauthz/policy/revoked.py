@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from extauthz.model.encoding import base64url_decode
 from extauthz.model.time import Instant
 from extauthz.model.token import IssuerRef
+from extauthz.policy.issuers import named_issuer
 from extauthz.policy.parse import CLUSTER_KINDS, ISSUER_KINDS, Broken
 from extauthz.policy.problem import ObjectRef, first_of
 from extauthz.policy.revocation import LONGEST, Moment, TokenHash, TokenRevocationSpec, instant_of
@@ -71,9 +72,7 @@ def _issuers(raw: object, ref: ObjectRef, known: Iterable[IssuerRef]) -> Iterabl
     return [each for each in known if each.kind in kinds and each.namespace in {"", ref.namespace}]
 
 
-@lru_cache(maxsize=1024)
-def _issuer(kind: str, name: str, namespace: str) -> IssuerRef:
-    return IssuerRef(kind, "" if kind in CLUSTER_KINDS else namespace, name)
+_issuer: Final = lru_cache(maxsize=1024)(named_issuer)
 
 
 def _times(raw: Mapping[str, Any]) -> tuple[Instant, Instant]:
