@@ -168,8 +168,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel(
                 "Store began anew",
                 "none",
-                "Restarts and failovers of the shared store within an hour: what it had not saved or sent is forgotten.",
-                (("max(increase(extauthz_store_restarts_total{@}[1h]))", "most"),),
+                "Restarts and failovers of the shared store within an hour, and how often it was seen to have lost what it held.",
+                (
+                    ("max(increase(extauthz_store_restarts_total{@}[1h]))", "began anew"),
+                    ("max(increase(extauthz_store_emptied_total{@}[1h]))", "lost all"),
+                ),
             ),
             Panel(
                 "Commits a round trip",

@@ -106,6 +106,7 @@ def _families() -> Iterator[Metric]:
             commits=1,
             batches=1,
             restarts=0,
+            emptied=0,
             failures={"timeout": 1},
             nodes={"up": 3},
             given_back={"made": 1},

@@ -310,6 +310,7 @@ def _shared(state: StoreState) -> SharedStoreReadings:
         commits=state.commits,
         batches=state.batches,
         restarts=state.restarts,
+        emptied=state.emptied,
         failures=state.failures,
         nodes=state.nodes,
         redirects=state.redirects,

@@ -33,6 +33,7 @@ class SharedStoreReadings:
     commits: int
     batches: int
     restarts: int
+    emptied: int
     failures: Mapping[str, int]
     """Commits that could not be made, by what was wrong."""
     nodes: Mapping[str, int] | None = None
@@ -283,6 +284,12 @@ def _shared_store(store: SharedStoreReadings) -> Iterator[Metric]:
         "How often the shared store, or a node of it, was seen to have begun anew, or another server in its place: what"
         " it had not saved, or not sent to the one that took over, is forgotten.",
         store.restarts,
+    )
+    yield CounterMetricFamily(
+        "extauthz_store_emptied",
+        "How often the shared store, or a node of it, was seen to have lost what it held: emptied (`FLUSHALL`),"
+        " restarted without its data, or replaced by a server that lacks it. Every count of before is forgotten.",
+        store.emptied,
     )
     failures = CounterMetricFamily(
         "extauthz_store_failures",

@@ -101,7 +101,10 @@ def test_an_outage_makes_a_replica_unready_and_requests_503_until_it_ends(
         wait_for(lambda: readiness(served)[0] == 200, "readiness")
         assert decide(served, fresh_token(), "2") == "allow"
         assert "extauthz_store_restarts_total 1.0" in metrics(served)
+        # It saves nothing.
+        assert "extauthz_store_emptied_total 1.0" in metrics(served)
         served.end()
     told = log.read_text()
     assert "persistence" in told
     assert "restarted or replaced" in told
+    assert "has lost what it held" in told

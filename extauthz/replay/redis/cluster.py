@@ -90,14 +90,15 @@ class ClusterStore:
         nodes = self._survey.nodes
         down = len(self._survey.down())
         told = [node.facts.may_evict for node in nodes if node.facts is not None]
-        commits, batches, restarts = self._survey.crossed
+        tally = self._survey.tally
         with self._lock:
             return StoreState(
                 up=self.ready(),
                 may_evict=any(told) if told else None,
-                commits=commits,
-                batches=batches,
-                restarts=restarts,
+                commits=tally.commits,
+                batches=tally.batches,
+                restarts=tally.restarts,
+                emptied=tally.emptied,
                 failures=dict(self._failures),
                 nodes={"up": len(nodes) - down, "down": down},
                 redirects=self._redirects,

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 from extauthz.model.time import Clock, Seconds
@@ -21,6 +22,7 @@ from extauthz.replay.redis.facts import Facts, read_facts
 from extauthz.replay.redis.sentinel import find_primary
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.wire import Codec, Request, Script, commit_script
+from extauthz.replay.redis.witness import Ask
 from extauthz.replay.store import ATTEMPT_TTL
 
 _LOG: Final = logging.getLogger(__name__)
@@ -78,8 +80,12 @@ class Keeper:
         *,
         observe: Callable[[Sequence[object], float, float], None],
         probe: Callable[[], Request],
+        lost: Callable[[Ask], bool],
     ) -> None:
-        """`observe` is told of the reply to each `probe`, and when by monotonic time that was sent and received."""
+        """`observe` is told of the reply to each `probe`, and when by monotonic time that was sent and received.
+
+        `lost` asks whether the server lost what it held.
+        """
         self._target = target
         self._options = options
         self._clock = clock
@@ -89,12 +95,14 @@ class Keeper:
         self._script: Script = commit_script()
         self._codec = Codec(options.namespace)
         self._empty_commit = probe
+        self._lost = lost
         self._lock = threading.Lock()
         self._lanes: set[Lane] = set()
         self._probe: Lane | None = None
         self._at = target
         self._facts: Facts | None = None
         self._restarts = 0
+        self._emptied = 0
         self._told: Trouble | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -142,6 +150,11 @@ class Keeper:
         """How often the server was seen to have begun anew, or another one in its place."""
         return self._restarts
 
+    @property
+    def emptied(self) -> int:
+        """How often the server was seen to have lost what it held."""
+        return self._emptied
+
     def _run(self) -> None:
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
@@ -170,6 +183,7 @@ class Keeper:
         self._find()
         self._inspect()
         self._try_a_write()
+        self._look_for_loss()
         while len(self._lanes) < self._options.connections and not self._stopping.is_set():
             lane = self._connect()
             with self._lock:
@@ -260,6 +274,17 @@ class Keeper:
         if self._codec.read(entry, ()) is None:
             raise CannotConnect(Trouble("other", f"the store {self._target} gave an answer that is none"))
         self._observe([entry], sent, self._clock.monotonic())
+
+    def _look_for_loss(self) -> None:
+        """INVARIANT: decides nothing. Which uses are gone nobody can tell, so commits go on, and people are told."""
+        assert self._probe is not None  # noqa: S101 (made by _inspect)
+        if self._lost(partial(self._probe.ask, deadline=self._clock.monotonic() + _INFO_WAIT)):
+            self._emptied += 1
+            _LOG.error(
+                "the store %s has lost what it held: it was emptied, restarted without its data, or replaced by a"
+                " server that lacks it; tokens that were used can be used again",
+                self._target,
+            )
 
     def _connect(self) -> Lane:
         return Lane(self._at, self._script, self._clock.monotonic, self._options.wait_replicas)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from extauthz.model.time import Clock, format_duration
 from extauthz.replay.redis.batches import Batches, Ticket
@@ -20,11 +20,29 @@ from extauthz.replay.redis.server_clock import ServerClock
 from extauthz.replay.redis.trouble import Redirect, Trouble
 from extauthz.replay.redis.waiting import Waiting
 from extauthz.replay.redis.wire import Codec, Request, told_at
+from extauthz.replay.redis.witness import Ask, Witness
 from extauthz.replay.store import Committed, Left, Outcome
 
 _LOG: Final = logging.getLogger(__name__)
 _LEAST_TO_LEAD: Final = 0.2
 """The part of its time that a commit must have left to lead a batch."""
+
+
+class Tally(NamedTuple):
+    """How often each happened at a server, or at several."""
+
+    commits: int = 0
+    """Requests that were sent."""
+    batches: int = 0
+    """Round trips that they took."""
+    restarts: int = 0
+    """It began anew, or another one in its place."""
+    emptied: int = 0
+    """It lost what it held."""
+
+    def plus(self, other: Tally) -> Tally:
+        """Both together."""
+        return Tally(*map(sum, zip(self, other, strict=True)))
 
 
 @dataclass(slots=True)
@@ -46,12 +64,17 @@ class Node:
         clock: Clock,
         options: Options,
         codec: Codec,
+        witness: Witness,
         tag: Callable[[], bytes | None] = bytes,
     ) -> None:
-        """`tag` says under which tag a probe may write; None for nowhere, as on a node that holds no slot."""
+        """`tag` says under which tag a probe may write; None for nowhere, as on a node that holds no slot.
+
+        All nodes of a store share one `witness`.
+        """
         self._target = target
         self._clock = clock
         self._codec = codec
+        self._witness = witness
         self._tag = tag
         self._deadline = options.deadline
         self._connections = options.connections
@@ -59,7 +82,14 @@ class Node:
         self._crossings: Crossings = Batches(options.batch, options.connections)
         self._server_clock = ServerClock()
         self._keeper = Keeper(
-            target, options, clock, self._breaker, self._crossings, observe=self._observe, probe=self._probe
+            target,
+            options,
+            clock,
+            self._breaker,
+            self._crossings,
+            observe=self._observe,
+            probe=self._probe,
+            lost=self._lost,
         )
         self._lock = threading.Lock()
         self._commits = 0
@@ -83,10 +113,10 @@ class Node:
         return self._keeper.facts
 
     @property
-    def crossed(self) -> tuple[int, int, int]:
-        """How many requests were sent, how many round trips they took, and how often the server began anew."""
+    def tally(self) -> Tally:
+        """What happened here so far."""
         with self._lock:
-            return self._commits, self._batches, self._keeper.restarts
+            return Tally(self._commits, self._batches, self._keeper.restarts, self._keeper.emptied)
 
     async def commit(self, request: Request, deadline: float, waiting: Waiting) -> Outcome | Trouble:
         """What the script answers to a commit, by this deadline of the monotonic clock."""
@@ -207,6 +237,10 @@ class Node:
         tag = self._tag()
         attempt = None if tag is None else secrets.token_bytes(16)
         return self._codec.write((), attempt, self._clock.now(), tag or b"")
+
+    def _lost(self, ask: Ask) -> bool:
+        tag = self._tag()
+        return tag is not None and self._witness.lost(ask, tag)
 
     def _doubts(self, request: Request, received: float) -> bool:
         self._server_clock.mind(request.spends, request.asked)

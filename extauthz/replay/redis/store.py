@@ -16,6 +16,7 @@ from extauthz.replay.redis.trouble import Trouble
 from extauthz.replay.redis.waiting import BLOCKING, Waiting, at_once
 from extauthz.replay.redis.ways import Ways
 from extauthz.replay.redis.wire import Codec
+from extauthz.replay.redis.witness import Witness
 from extauthz.replay.spend import Spend
 from extauthz.replay.store import Left, Outcome, Then, Unavailable
 
@@ -33,6 +34,8 @@ class StoreState:
     """Round trips that they took."""
     restarts: int
     """How often a server was seen to have begun anew, or another one in its place."""
+    emptied: int
+    """How often a server was seen to have lost what it held."""
     failures: Mapping[str, int]
     """Commits that ended in Unavailable, by what was wrong."""
     nodes: Mapping[str, int] | None = None
@@ -51,7 +54,7 @@ class RedisStore:
         self._clock = clock
         self._deadline = options.deadline
         self._codec = Codec(options.namespace, options.attempt_ttl)
-        self._node = Node(target, clock, options, self._codec)
+        self._node = Node(target, clock, options, self._codec, Witness(self._codec))
         self._ways = Ways(options.connections)
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
@@ -86,14 +89,15 @@ class RedisStore:
     def state(self) -> StoreState:
         """Numbers for metrics."""
         facts = self._node.facts
-        commits, batches, restarts = self._node.crossed
+        tally = self._node.tally
         with self._lock:
             return StoreState(
                 up=self.ready(),
                 may_evict=None if facts is None else facts.may_evict,
-                commits=commits,
-                batches=batches,
-                restarts=restarts,
+                commits=tally.commits,
+                batches=tally.batches,
+                restarts=tally.restarts,
+                emptied=tally.emptied,
                 failures=dict(self._failures),
             )
 

@@ -11,6 +11,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from functools import reduce
 from typing import Final
 
 import redis.exceptions
@@ -18,10 +19,11 @@ import redis.exceptions
 from extauthz.model.time import Clock
 from extauthz.replay.redis.connect import CannotConnect, Target
 from extauthz.replay.redis.keeper import Options
-from extauthz.replay.redis.node import Node
+from extauthz.replay.redis.node import Node, Tally
 from extauthz.replay.redis.slots import Address, SlotMap, read_slots
 from extauthz.replay.redis.trouble import Trouble, of_error
 from extauthz.replay.redis.wire import Codec
+from extauthz.replay.redis.witness import Witness
 
 _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.05
@@ -47,8 +49,9 @@ class Survey:
         """Nodes that hold no slot by the map: a redirection named them."""
         self._named: dict[Address, float] = {}
         """When each was named last: one that is given its first slot is named again and again, and is kept."""
-        self._gone = (0, 0, 0)
-        """What nodes sent that are asked no more."""
+        self._gone = Tally()
+        """Of nodes that are asked no more."""
+        self._witness = Witness(codec)
         self._trouble: Trouble | None = Trouble("connecting", "the store is not connected yet")
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -115,12 +118,12 @@ class Survey:
             return tuple(self._nodes.values())
 
     @property
-    def crossed(self) -> tuple[int, int, int]:
-        """How many requests were sent, how many round trips they took, and how often a node began anew."""
+    def tally(self) -> Tally:
+        """What happened at all nodes so far."""
         with self._lock:
-            sent = [self._gone, *(node.crossed for node in (*self._nodes.values(), *self._spare.values()))]
-        commits, batches, restarts = map(sum, zip(*sent, strict=True))
-        return commits, batches, restarts
+            return reduce(
+                Tally.plus, (node.tally for node in (*self._nodes.values(), *self._spare.values())), self._gone
+            )
 
     def _run(self) -> None:
         pause, told = _FIRST_PAUSE, ""
@@ -179,8 +182,7 @@ class Survey:
             self._map, self._nodes, self._spare = found, nodes, spare
             self._named = {at: self._named[at] for at in spare}
             for node in left:
-                sent = node.crossed
-                self._gone = (self._gone[0] + sent[0], self._gone[1] + sent[1], self._gone[2] + sent[2])
+                self._gone = self._gone.plus(node.tally)
         self._tell(before, found)
         for node in left:
             node.stop()
@@ -198,7 +200,8 @@ class Survey:
         )
 
     def _made(self, address: Address) -> Node:
-        node = Node(self._target.node(*address), self._clock, self._options, self._codec, self._tags(address))
+        target, tags = self._target.node(*address), self._tags(address)
+        node = Node(target, self._clock, self._options, self._codec, self._witness, tags)
         node.start()
         return node
 

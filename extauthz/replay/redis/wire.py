@@ -151,6 +151,10 @@ class Codec:
         begin = self.namespace + FORMAT
         return tuple([begin + each.key + letter(each) for each in spends])
 
+    def witness(self, tag: bytes) -> bytes:
+        """The key that bears witness for the counts beside it. With tags, it lies where `tag` does."""
+        return self._key(tag, b"", b"witness")
+
     def read(self, reply: object, spends: tuple[Spend, ...]) -> Outcome | None:
         """The outcome that a reply tells; None for a reply that is none of ours."""
         match reply:

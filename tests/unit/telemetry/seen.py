@@ -40,6 +40,7 @@ STORE = SharedStoreReadings(
     commits=1,
     batches=1,
     restarts=1,
+    emptied=1,
     failures={"timeout": 1},
     nodes={"up": 3},
     given_back={"made": 1},

@@ -165,7 +165,7 @@ def test_readings_are_shown_as_they_stand_when_they_are_asked_for() -> None:
 
 def test_a_shared_store_shows_how_it_does() -> None:
     store = SharedStoreReadings(
-        up=False, may_evict=True, commits=9, batches=4, restarts=2, failures={"oom": 2, "timeout": 1}
+        up=False, may_evict=True, commits=9, batches=4, restarts=2, emptied=3, failures={"oom": 2, "timeout": 1}
     )
     shown = metrics(Readings(now=NOW, shared_store=store))
     assert value(shown, "extauthz_store_up") == 0
@@ -173,6 +173,7 @@ def test_a_shared_store_shows_how_it_does() -> None:
     assert value(shown, "extauthz_store_commits_total") == 9
     assert value(shown, "extauthz_store_batches_total") == 4
     assert value(shown, "extauthz_store_restarts_total") == 2
+    assert value(shown, "extauthz_store_emptied_total") == 3
     assert value(shown, "extauthz_clock_timestamp_seconds") == NOW
     assert value(shown, "extauthz_store_failures_total", kind="oom") == 2
     assert value(shown, "extauthz_store_failures_total", kind="timeout") == 1
@@ -186,6 +187,7 @@ def test_a_cluster_tells_its_nodes_its_redirections_and_what_was_given_back() ->
         commits=9,
         batches=4,
         restarts=0,
+        emptied=0,
         failures={},
         nodes={"up": 2, "down": 1},
         redirects=7,
