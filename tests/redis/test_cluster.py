@@ -456,6 +456,9 @@ def test_a_cluster_that_was_never_there_is_told_and_found_when_it_comes() -> Non
     try:
         wait_for(lambda: "refuses connections" in str(store.trouble()), "the reason")
         assert not store.ready()
+        failed = store.state().failures
+        assert isinstance(store.look((use(),)), Unavailable)
+        assert store.state().failures == failed, "a look is no commit that failed"
     finally:
         store.stop()
     assert detail(store.commit((use(),), None)) == "the store is closed"

@@ -197,7 +197,8 @@ def test_a_server_clock_that_jumps_ahead_admits_no_token_whose_use_may_be_forgot
     # The same life, used first after the jump: nobody can tell, so it is denied as well.
     assert isinstance(store.commit((use(b"n" * 16, now=NOW, life=100),), None), Unavailable)
     assert isinstance(store.commit((use(b"m" * 16, now=NOW, life=900),), None), Committed)
-    assert store.state().failures["clock"] == 3
+    # Of commits: a look denies nobody.
+    assert store.state().failures["clock"] == 2
 
 
 @pytest.mark.redis

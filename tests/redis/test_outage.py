@@ -66,7 +66,10 @@ def test_a_server_that_was_never_there_is_told_as_such_and_found_when_it_comes(t
     try:
         wait_for(lambda: tells(store, f"`redis://127.0.0.1:{server.port}`", "refuses connections"), "the reason")
         assert not store.ready()
+        failed = store.state().failures
+        assert failed["refused"] > 0
         assert store.look((use(),)) == Unavailable(str(store.trouble()))
+        assert store.state().failures == failed, "a look is no commit that failed"
         server.start()
         wait_for(lambda: is_back(store), "the store")
         assert store.ready()

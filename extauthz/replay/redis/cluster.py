@@ -146,7 +146,8 @@ class ClusterStore:
             request = self._codec.write_look(group.spends, self._clock.now(), group.paid)
             left = await way.look(request, group.tag)
             if isinstance(left, Trouble):
-                return self._unavailable(left)
+                # Not among the failures: no request was denied for it.
+                return Unavailable(left.detail)
             found |= zip(group.at, left, strict=True)
         return tuple(found[at] for at in sorted(found))
 

@@ -121,7 +121,8 @@ class RedisStore:
         """What is left for each spend. Counts nothing."""
         request = self._codec.write_look(spends, self._clock.now())
         left = at_once(self._node.look(request, self._clock.monotonic() + self._deadline, BLOCKING))
-        return self._unavailable(left) if isinstance(left, Trouble) else left
+        # Not among the failures: no request was denied for it.
+        return Unavailable(left.detail) if isinstance(left, Trouble) else left
 
     async def _commit(self, spends: tuple[Spend, ...], attempt: bytes | None, waiting: Waiting) -> Outcome:
         request = self._codec.write(spends, attempt, self._clock.now())
