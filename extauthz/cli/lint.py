@@ -34,8 +34,8 @@ def command(folder: Path, output: str, *, cluster: bool) -> None:
     mistake, and so is one whose address is never asked, such as `http://`, or whose secret for its endpoint is not
     there. No mistake, and noted, are a field that was left empty, a match to which no request of a host comes because
     of another policy's prefix, one that opens what another policy asks a token for, a TokenRevocation whose `expires`
-    has passed or is before the end of the tokens that it revokes, and a TokenIssuer of a provider known to `extauthz
-    issuer scaffold` that takes its ID tokens for access tokens.
+    has passed or is before the end of the tokens that it revokes, or that has a `*` in a value, and a TokenIssuer of a
+    provider known to `extauthz issuer scaffold` that takes its ID tokens for access tokens.
     """
     found = lint(folder, cluster=cluster, now=SystemClock().now(), advise=id_tokens_let_in)
     if output == "json":

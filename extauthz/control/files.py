@@ -25,6 +25,7 @@ from extauthz.control.early import over_too_early
 from extauthz.control.expiry import has_expired
 from extauthz.control.hidden import hidden_in
 from extauthz.control.keyless import keyless
+from extauthz.control.literal import taken_literally
 from extauthz.control.located import LocatedProblem, locate
 from extauthz.control.unsaid import unsaid
 from extauthz.keys.regular import Stamp, read_regular, stamp_of
@@ -244,6 +245,10 @@ class Loader:
         for problem in advise([parsed for _, parsed in objects]):
             yield _place(places[problem.object], problem)
 
+    def literal(self, listing: Listing) -> Iterator[LocatedProblem]:
+        """Revocations whose author may take a `*` for a wildcard."""
+        return self.advised(listing, taken_literally)
+
     def expired(self, listing: Listing, now: Instant) -> Iterator[LocatedProblem]:
         """Revocations that are over at `now`."""
         for each, parsed in zip(listing.placed, self._parsed.all(listing.placed), strict=True):
@@ -281,8 +286,8 @@ class Found(NamedTuple):
 
 def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None, advise: Advise = _no_advice) -> Found:
     """Every mistake in a folder; with `cluster`, also what no cluster takes. Noted are, of objects without mistakes of
-    their own, fields that were left empty, revocations that are over at `now` or will be too early, and what `advise`
-    finds.
+    their own, fields that were left empty, revocations that are over at `now` or will be too early or have a `*` in
+    them, and what `advise` finds.
 
     An issuer none of whose keys at hand is usable counts as a mistake: it is served, and denies every token.
     """
@@ -293,7 +298,7 @@ def lint(folder: Path, *, cluster: bool = False, now: Instant | None = None, adv
     told = {each.object for each in over}
     early = (each for each in loader.advised(listing, over_too_early) if each.object not in told)
     advised = (each for about in (overtaken, opened, advise) for each in loader.advised(listing, about))
-    notes = {*loader.unsaid(listing), *advised, *over, *early}
+    notes = {*loader.unsaid(listing), *loader.literal(listing), *advised, *over, *early}
     return Found(len(listing.placed), mistakes, tuple(sorted(notes)))
 
 

@@ -82,7 +82,9 @@ class FolderReconciler:
                 _LOG.warning("policy mistake: %s", problem)
         self._problems, self._faults = problems, listing.blind
         if now is not None:
-            self._note(tuple(sorted({*self._loader.expired(listing, now), *self._loader.unsaid(listing)})))
+            loader = self._loader
+            notes = {*loader.expired(listing, now), *loader.unsaid(listing), *loader.literal(listing)}
+            self._note(tuple(sorted(notes)))
         before = self._published
         if listing.blind or (before is not None and snapshot.version == before.version):
             return

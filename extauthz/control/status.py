@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import TypeAdapter
 
 from extauthz.control.expiry import expires_of, over_from_the_start
+from extauthz.control.literal import taken_literally
 from extauthz.control.moments import exact, whole
 from extauthz.control.objects import Written
 from extauthz.keys.jwks import KeyState
@@ -170,7 +171,9 @@ def _accepted(facts: Facts) -> _Said:
         told = f"{exact(expires)}, is not later than its creation, {exact(Instant(facts.item.created))}"
         words = f"it revokes nothing: `expires`, {told}. Write a later `expires`, or delete it wherever it is kept"
         return _Said("Accepted", "False", "Expired", words)
-    return _Said("Accepted", "True", "Accepted", "it has no mistakes")
+    noted = list(taken_literally([facts.item]))
+    words = f"it has no mistakes; but {_words(noted)}" if noted else "it has no mistakes"
+    return _Said("Accepted", "True", "Accepted", words)
 
 
 def _resolved(facts: Facts) -> _Said:

@@ -19,7 +19,7 @@ from extauthz.policy.issuer import ASYMMETRIC
 from extauthz.policy.parse import parse
 from extauthz.policy.problem import Cause, ObjectRef, Problem
 from tests import introspecting, issuing
-from tests.building import anonymous, obj, policy, with_token
+from tests.building import anonymous, obj, policy, revocation, with_token
 
 NOW = Instant(1_790_000_000.0)
 LATER = Instant(NOW + 60)
@@ -28,6 +28,7 @@ INLINE = {"issuer": issuing.ISSUER, "audiences": ["a"], "keys": {"inline": issui
 ISSUER = obj("TokenIssuer", "corp", INLINE)
 REVOCATION = obj("TokenRevocation", "r", {"issuer": {"name": "corp"}, "jti": "x", "expires": "2030-01-31T12:00:00Z"})
 ALL = Serving(live=2, as_it_stands=2)
+WILD = revocation("r", jti="*")
 TYPO = obj("TokenRevocation", "r", {"issuer": {"name": "corp"}, "jti": "x", "expires": "2021-01-31T12:00:00Z"},
            created="2026-01-31T12:00:00Z")  # fmt: skip
 GOOD_KEYS = Keys(usable=True, ids=("k1",), fetched=NOW)
@@ -134,6 +135,14 @@ CASES: list[tuple[str, Facts, str, str, str, str]] = [
     ("a bad issuer", facts_of(BAD_ISSUER), "Ready", "False", "Invalid", "see `Accepted`"),
     ("a revocation", facts_of(REVOCATION, ISSUER), "ResolvedRefs", "True", "ResolvedRefs", ""),
     ("a revocation", facts_of(REVOCATION, ISSUER), "Accepted", "True", "Accepted", ""),
+    (
+        "a revocation with an asterisk",
+        facts_of(WILD, ISSUER),
+        "Accepted",
+        "True",
+        "Accepted",
+        "but spec.jti: has a `*`",
+    ),
     ("a revocation of the past", facts_of(TYPO, ISSUER), "Accepted", "False", "Expired", "2021-01-31T12:00:00Z, is"),
     ("a revocation of the past", facts_of(TYPO, ISSUER), "ResolvedRefs", "True", "ResolvedRefs", ""),
     (
