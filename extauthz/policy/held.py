@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from extauthz.policy.problem import ObjectRef, Problem, closest
+from extauthz.policy.hints import closest
+from extauthz.policy.problem import ObjectRef, Problem
 
 HELD_KINDS: Final = frozenset({"Secret", "ConfigMap"})
 """Objects of the API group `v1` that others refer to."""

@@ -16,9 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 from extauthz.model.time import read_instant
 from extauthz.policy.fields import field_names, without_nulls
 from extauthz.policy.held import HELD_KINDS, HeldData, read_held
+from extauthz.policy.hints import closest
 from extauthz.policy.incluster import CLUSTER
 from extauthz.policy.issuer import ClusterTokenIssuerSpec, TokenIssuerSpec
-from extauthz.policy.problem import ObjectRef, Problem, closest, kind_of, problems_of, shown
+from extauthz.policy.problem import ObjectRef, Problem, kind_of, problems_of, shown
 from extauthz.policy.revocation import TokenRevocationSpec
 from extauthz.policy.selector import NAMESPACE, NamespaceLabels, read_labels
 from extauthz.policy.spec import AccessPolicySpec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from extauthz.policy.hints import closest, of_field
 from extauthz.policy.words import SHAPES
 
 FieldPath = tuple[str | int, ...]
@@ -106,7 +106,9 @@ def problems_of(
 ) -> tuple[Problem, ...]:
     """Every mistake that pydantic found, in our words. `known` has the field names of each object level for hints."""
     return tuple(
-        Problem(ref, ("spec", *(step for step in detail["loc"] if step != "[key]")), message_of(detail, known))
+        Problem(
+            ref, ("spec", *(step for step in detail["loc"] if step != "[key]")), message_of(detail, known, ref.kind)
+        )
         for detail in error.errors(include_url=False)
         if not _echo_of_another(detail)
     )
@@ -118,8 +120,11 @@ def _echo_of_another(detail: ErrorDetails) -> bool:
     return detail["type"] == "too_short" and isinstance(found, list) and len(found) >= detail["ctx"]["min_length"]
 
 
-def message_of(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -> str:
-    """What is wrong by one of pydantic's errors, and how to mend it, in our words. `known` as for `problems_of`."""
+def message_of(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]], kind: str = "") -> str:
+    """What is wrong by one of pydantic's errors in an object of a kind, and how to mend it, in our words.
+
+    `known` as for `problems_of`.
+    """
     hidden = not _HIDDEN.isdisjoint(detail["loc"])
     found, context = "a value that is not shown here" if hidden else shown(detail["input"]), detail.get("ctx", {})
     match detail["type"]:
@@ -128,7 +133,7 @@ def message_of(detail: ErrorDetails, known: Mapping[FieldPath, Iterable[str]]) -
                 f"{context['error']}" if isinstance(detail["input"], dict) else f"found `{found}`: {context['error']}"
             )
         case "unexpected_keyword_argument":
-            return "unknown field" + closest(str(detail["loc"][-1]), known.get(_generic(detail["loc"][:-1]), ()))
+            return "unknown field" + of_field(kind, detail["loc"], known)
         case "missing" | "missing_argument" | "missing_keyword_only_argument":
             return "is missing, and is needed"
         case "string_pattern_mismatch":
@@ -150,15 +155,6 @@ def shown(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     text = _USER_INFORMATION.sub("://***@", text)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the closest known name, or all of them when none is close."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean `{near[0]}`?"
-    return "; known here are " + ", ".join(f"`{each}`" for each in names) if names else ""
 
 
 def _generic(path: FieldPath) -> FieldPath:
