@@ -50,8 +50,11 @@ def _out_of_time(verified: Verified, now: Instant) -> Refusal:
         since = format_duration(now - verified.expires)
         words = f"the token expired {since} ago; {allowed} those that expired less than {skew} ago"
         return Refusal(Reason.TOKEN_EXPIRED, words, issuer=trust.ref)
-    ahead = format_duration(window.opens + trust.clock_skew - now)
-    words = f"`nbf` or `iat` lies {ahead} ahead of this clock; {allowed} what lies up to {skew} ahead"
+    opens = window.opens + trust.clock_skew
+    ahead = format_duration(opens - now)
+    # It opens with the later of them. A time is stored as a float.
+    late = "iat" if verified.issued is not None and verified.issued > opens - 0.001 else "nbf"
+    words = f"`{late}` lies {ahead} ahead of this clock; {allowed} what lies up to {skew} ahead"
     words += _in_milliseconds(verified.issued or window.opens, now)
     return Refusal(Reason.TOKEN_NOT_YET_VALID, words, issuer=trust.ref)
 

@@ -30,6 +30,7 @@ _KEY_SPELLINGS: Final = frozenset(
     "".join(spelling) for name in KEY_HEADERS for spelling in product(*("-_" if sign == "-" else sign for sign in name))
 )
 
+_OTHER_SCHEMES: Final = frozenset(("basic", "digest", "dpop", "negotiate", "ntlm", "token", "apikey"))
 _SCHEME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 # A comma, then a word that no `=` follows: the next credential, not the next parameter of this one.
 _SECOND_SCHEME: Final = re.compile(r",[ \t]*(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]|\Z)|\Z)", re.ASCII)
@@ -59,7 +60,7 @@ def find_credential(
     other = _elsewhere(view, slot, alongside)
     if token is None:
         hint = f"; {other} is filled, but not what this rule reads" if other else ""
-        return Refusal(Reason.CREDENTIAL_ABSENT, f"{place_of(slot)} holds no bearer token{hint}")
+        return Refusal(Reason.CREDENTIAL_ABSENT, f"{_absent(view, slot)}{hint}")
     if other:
         return Refusal(
             Reason.CREDENTIAL_MALFORMED, f"{place_of(slot)} holds a token and {other} is filled too: send one"
@@ -68,6 +69,17 @@ def find_credential(
         found = f"a token of {len(token)} characters, allowed are {longest} (`token.maxLength` of the rule)"
         return Refusal(Reason.TOKEN_MALFORMED, f"{place_of(slot)} holds {found}", at=Step.CREDENTIAL)
     return Credential(token, slot)
+
+
+def _absent(view: RequestView, slot: Slot) -> str:
+    """What is there in place of a bearer token. A word that may be a token without its scheme is not quoted."""
+    text = _single(view.headers.get("authorization", ())) if slot.kind is SlotKind.AUTHORIZATION else ""
+    if not text:
+        return f"{place_of(slot)} is not there, or empty"
+    scheme = text.partition(" ")[0]
+    if scheme.lower() in _OTHER_SCHEMES:
+        return f"{place_of(slot)} has the scheme `{scheme}`, and `Bearer` is wanted"
+    return f"{place_of(slot)} has another scheme than `Bearer`, or a token without a scheme before it"
 
 
 def _plain(view: RequestView, longest: int) -> str | None:

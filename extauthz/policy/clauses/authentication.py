@@ -43,8 +43,11 @@ class RequireAuthentication:
 
     def check(self, token: VerifiedToken, view: RequestView, now: Instant) -> Refusal | None:
         """Refuse with `step_up_required`; with `token_malformed` when `auth_time` is no possible time."""
-        if self.spec.acr_values and token.claims.get("acr") not in self.spec.acr_values:
-            return Refusal(Reason.STEP_UP_REQUIRED, f"`acr` is none of `{' '.join(self.spec.acr_values)}`")
+        acr = token.claims.get("acr")
+        if self.spec.acr_values and acr not in self.spec.acr_values:
+            wanted = ", ".join(f"`{each}`" for each in self.spec.acr_values)
+            found = "the token has no `acr`, and one of" if acr is None else "the token's `acr` is none of"
+            return Refusal(Reason.STEP_UP_REQUIRED, f"{found} {wanted}{' is wanted' if acr is None else ''}")
         return None if self.spec.max_age is None else self._check_age(token, now, self.spec.max_age)
 
     def _check_age(self, token: VerifiedToken, now: Instant, max_age: float) -> Refusal | None:

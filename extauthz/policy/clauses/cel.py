@@ -7,6 +7,7 @@ because a claim is missing, refuses: `has(claims.x)` asks first.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Final, TypeAlias
@@ -25,9 +26,11 @@ from extauthz.policy.words import checked
 _ANY_MAP: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 _ENVIRONMENT: Final = cel.NewEnv(variables={"claims": _ANY_MAP, "request": _ANY_MAP})
 
-_FAILED: Final = (
-    "could not be evaluated; ask first for what a request may lack, as in `'x-a' in request.headers` or `has(claims.a)`"
-)
+_FAILED: Final = "could not be evaluated"
+_ASK: Final = "ask first for what a request may lack, as in `'x-a' in request.headers` or `has(claims.a)`"
+# The runtime's own words.
+_MISSING: Final = re.compile(r'NOT_FOUND: Key not found in map : "(.*)"', re.DOTALL)
+_KINDS: Final = re.compile(r"UNKNOWN: No matching overloads found : ([\w@.!<>=+*/%&|?:\[\]-]+\([\w, .<>]*\))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,29 @@ class RequireCel:
     def check(self, token: VerifiedToken, view: RequestView, now: Instant) -> Refusal | None:
         """Refuse with `claim_refused` when the expression is false, fails, or needs too many steps."""
         try:
-            value = self.program.eval(data={"claims": token.claims, "request": _request(view)}).value()
+            found = self.program.eval(data={"claims": token.claims, "request": _request(view)})
         except RuntimeError:  # the runtime's own bounds, such as its budget of iterations
-            value = None
+            found = None
+        value = None if found is None else found.value()
         if value is True:
             return None
-        how = "is false" if value is False else _FAILED
+        how = "is false" if value is False else self._why_not(found)
         return Refusal(Reason.CLAIM_REFUSED, f"the condition `{self.expression[:200]}` {how}", at=Step.CONDITION)
+
+    def _why_not(self, found: cel.Value | None) -> str:
+        """Why it is neither true nor false. INVARIANT: no value of the request or the token."""
+        if found is None:
+            return f"{_FAILED} within the steps that it may take"
+        if found.type() != cel.Type.ERROR:
+            return "is neither true nor false, but another value"
+        words = str(found.value())
+        if (missing := _MISSING.fullmatch(words)) is not None:
+            # What is looked up may have been computed, from a claim.
+            lacks = f": there is no `{missing[1]}`" if missing[1] in self.expression else ": something is not there"
+            return f"{_FAILED}{lacks}; {_ASK}"
+        if (kinds := _KINDS.fullmatch(words)) is not None:
+            return f"{_FAILED}: a value is of another kind than it is compared with (`{kinds[1]}`)"
+        return f"{_FAILED}: a value in it is not as it must be, such as a text that is no time"
 
 
 @lru_cache(maxsize=4096)

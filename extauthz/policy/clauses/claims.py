@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -14,6 +14,9 @@ from extauthz.model.token import ClaimPath, VerifiedToken, claim_at
 from extauthz.model.verdict import Refusal
 from extauthz.policy.ruled import Union
 from extauthz.policy.words import STRICT, ClaimWord, Word
+
+_MOST: Final = 5
+"""Of the values that are asked, how many a denial tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +52,15 @@ class RequireClaim:
             met = value == self.spec.contains or (isinstance(value, list) and self.spec.contains in value)
         else:
             met = True
-        return (
-            None
-            if met
-            else Refusal(Reason.CLAIM_REFUSED, f"the claim `{self.spec.claim}` has none of the values asked")
-        )
+        return None if met else Refusal(Reason.CLAIM_REFUSED, f"the claim `{self.spec.claim}` {self._why_not(value)}")
+
+    def _why_not(self, value: object) -> str:
+        if self.spec.one_of is None:
+            return f"does not hold `{self.spec.contains}`"
+        if isinstance(value, list):
+            return "is a list, and `oneOf` takes a text: `contains` looks into a list"
+        if not isinstance(value, str):
+            return "is no text, and `oneOf` takes one"
+        told = ", ".join(f"`{each}`" for each in self.spec.one_of[:_MOST])
+        more = len(self.spec.one_of) - _MOST
+        return f"is none of {told}{f' and {more} more' if more > 0 else ''}"

@@ -62,6 +62,34 @@ def test_a_claim_that_is_missing_is_refused_without_its_value() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "value", "says"),
+    [
+        (ClaimSpec(claim="c", one_of=("a", "b")), "hush", "is none of `a`, `b`"),
+        (ClaimSpec(claim="c", one_of=tuple("abcdefg")), "hush", "is none of `a`, `b`, `c`, `d`, `e` and 2 more"),
+        (ClaimSpec(claim="c", one_of=("a",)), ["a", "hush"], "is a list, and `oneOf` takes a text: `contains`"),
+        (ClaimSpec(claim="c", one_of=("7",)), 7, "is no text, and `oneOf` takes one"),
+        (ClaimSpec(claim="c", contains="a"), ["hush"], "does not hold `a`"),
+    ],
+)
+def test_a_claim_that_is_refused_is_told_by_what_was_asked(spec: ClaimSpec, value: Json, says: str) -> None:
+    refusal = RequireClaim(spec).check(verified({"c": value}), view("/"), Instant(NOW))
+    assert refusal is not None
+    assert f"the claim `c` {says}" in refusal.detail
+    assert "hush" not in refusal.detail
+
+
+def test_a_token_without_acr_is_told_from_one_with_another() -> None:
+    clause = RequireAuthentication(AuthenticationSpec(acr_values=("mfa", "hwk")))
+    for claims, says in (
+        ({}, "the token has no `acr`, and one of `mfa`, `hwk` is wanted"),
+        ({"acr": "pwd"}, "the token's `acr` is none of `mfa`, `hwk`"),
+    ):
+        refusal = clause.check(verified(claims), view("/"), Instant(NOW))
+        assert refusal is not None
+        assert refusal.detail == says
+
+
+@pytest.mark.parametrize(
     ("claims", "expected"),
     [
         ({"acr": "mfa", "auth_time": NOW - 60}, None),
@@ -107,11 +135,34 @@ def test_a_condition_admits_only_when_it_is_true(expression: str, met: bool) -> 
 def test_a_condition_that_fails_says_how_to_ask_first() -> None:
     refusal = compile_cel("request.headers['x-a'] == 'b'").check(verified(), view("/"), Instant(NOW))
     assert refusal is not None
-    assert "could not be evaluated; ask first" in refusal.detail
+    assert "could not be evaluated: there is no `x-a`; ask first" in refusal.detail
     asked = compile_cel("!('x-a' in request.headers) || (has(claims.a) && request.headers['x-a'] == claims.a)")
     assert reason(asked, verified()) is None
     assert reason(asked, verified(), view("/", headers={"x-a": "b"})) is Reason.CLAIM_REFUSED
     assert reason(asked, verified({"a": "b"}), view("/", headers={"x-a": "b"})) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("claims.level > 3", "could not be evaluated: there is no `level`; ask first"),
+        (
+            "claims.text > 3",
+            "could not be evaluated: a value is of another kind than it is compared with (`_>_(string, int",
+        ),
+        ("claims.map[claims.text] == 'a'", "could not be evaluated: something is not there; ask first"),
+        ("timestamp(claims.text) > timestamp(0)", "could not be evaluated: a value in it is not as it must be"),
+        ("claims.text", "is neither true nor false, but another value"),
+        ("claims.list.all(a, claims.list.all(b, claims.list.all(c, a + b + c >= 0)))", "within the steps"),
+        ("claims.text == 'a'", "is false"),
+    ],
+)
+def test_a_condition_that_is_not_met_says_why_without_a_value(expression: str, says: str) -> None:
+    token = verified({"text": "hush", "map": {}, "list": list(range(300))})
+    refusal = compile_cel(expression).check(token, view("/"), Instant(NOW))
+    assert refusal is not None
+    assert says in refusal.detail
+    assert "hush" not in refusal.detail
 
 
 def test_a_number_beyond_64_bits_fails_every_condition() -> None:

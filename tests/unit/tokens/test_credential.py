@@ -100,6 +100,25 @@ def test_A02_the_commas_inside_another_scheme_are_its_own() -> None:
     assert found(AUTHORIZATION, authorization=digest) is Reason.CREDENTIAL_ABSENT
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (None, "`Authorization` is not there, or empty"),
+        ("", "`Authorization` is not there, or empty"),
+        ("Basic YTpi", "`Authorization` has the scheme `Basic`, and `Bearer` is wanted"),
+        ("DPoP tok.en", "`Authorization` has the scheme `DPoP`, and `Bearer` is wanted"),
+        ("hush.hush.hush", "`Authorization` has another scheme than `Bearer`, or a token without a scheme before it"),
+        ("Hush tok.en", "`Authorization` has another scheme than `Bearer`, or a token without a scheme before it"),
+    ],
+)
+def test_A01_A02_what_is_there_in_place_of_a_token_is_told_and_no_token_quoted(value: str | None, says: str) -> None:
+    request = view("/", headers={} if value is None else {"authorization": value})
+    refusal = find_credential(request, AUTHORIZATION)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.detail) == (Reason.CREDENTIAL_ABSENT, says)
+    assert "hush" not in refusal.detail.lower()
+
+
 def test_A13_an_overlong_token_is_a_bad_token() -> None:
     assert found(AUTHORIZATION, authorization="Bearer " + "a" * (MAX_TOKEN + 1)) is Reason.TOKEN_MALFORMED
     assert found(AUTHORIZATION, authorization="Bearer " + "a" * MAX_TOKEN) == "a" * MAX_TOKEN
