@@ -26,7 +26,7 @@ from extauthz.policy.problem import FieldPath, Problem, first_of
 from extauthz.policy.remembered import Remembered, digest_of
 from extauthz.policy.revoking import Revoking
 from extauthz.policy.rule import Rule
-from extauthz.policy.scope import headers_of, keys_of, path_match, salvage, salvage_rules
+from extauthz.policy.scope import headers_of, keys_of, path_match, salvage, salvage_name, salvage_rules
 from extauthz.policy.selector import Labels, NamespaceLabels
 from extauthz.policy.settled import Attaching, Policy, Settling, policy_ref
 from extauthz.policy.snapshot import Snapshot
@@ -165,7 +165,9 @@ def _compile_policy(item: Parsed | Broken, issuers: Issuers) -> Policy:
 
 def _salvaged_routes(item: Broken) -> Iterator[Route]:
     for place, found in enumerate(salvage(item.raw_spec)):
-        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{found.rule}", broken=first_of(item.problems))
+        rule = Rule(
+            policy=policy_ref(item.ref), name=salvage_name(item.raw_spec, found.rule), broken=first_of(item.problems)
+        )
         yield Route(found.key, rule, _age(item), (found.rule, place), found.greedy)
 
 
@@ -177,7 +179,9 @@ def _salvaged_targeting(item: Broken) -> Targeting | None:
 def _salvaged_drafts(item: Broken) -> Iterator[Draft]:
     """INVARIANT: within its targets, what cannot be read of a broken policy is taken for everything."""
     for place, (index, part) in enumerate(salvage_rules(item.raw_spec)):
-        rule = Rule(policy=policy_ref(item.ref), name=f"rule-{index}", broken=first_of(item.problems))
+        rule = Rule(
+            policy=policy_ref(item.ref), name=salvage_name(item.raw_spec, index), broken=first_of(item.problems)
+        )
         lost = part.greedy or part.path.kind in {PathKind.UNKNOWN, PathKind.UNKNOWN_PATTERN}
         for method in part.methods or (None,):
             inner = Inner() if lost else Inner(part.path, method, part.headers)

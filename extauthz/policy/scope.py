@@ -19,7 +19,7 @@ from extauthz.policy.condition import HeaderMatch
 from extauthz.policy.match import MatchKey
 from extauthz.policy.path import EVERY_PATH, PathKind, PathMatch, exact, prefix, regex, template
 from extauthz.policy.spec import MatchSpec, PathSpec, RuleSpec
-from extauthz.policy.words import HostPattern
+from extauthz.policy.words import HostPattern, Label
 
 _UNKNOWN = PathMatch(PathKind.UNKNOWN)
 _UNKNOWN_PATTERN = PathMatch(PathKind.UNKNOWN_PATTERN)
@@ -28,6 +28,7 @@ _KNOWN_IN_RULE = frozenset(field.name for field in fields(RuleSpec))
 _MATCH = TypeAdapter[MatchSpec](MatchSpec)
 _PATH = TypeAdapter[PathSpec](PathSpec)
 _HOST = TypeAdapter[str](HostPattern)
+_NAME = TypeAdapter[str](Label)
 
 
 def path_match(spec: PathSpec | None) -> PathMatch:
@@ -83,6 +84,16 @@ def salvage_rules(raw_spec: Mapping[str, Any]) -> Iterator[tuple[int, SalvagedMa
     for index, rule in enumerate(rules if isinstance(rules, list) and rules else [None]):
         for part in _salvage_rule(rule):
             yield index, part
+
+
+def salvage_name(raw_spec: Mapping[str, Any], index: int) -> str:
+    """What a rule of a broken policy is called: as its author says, where that can be read, or by its place."""
+    rules = raw_spec.get("rules")
+    rule = rules[index] if isinstance(rules, list) and index < len(rules) else None
+    try:
+        return _NAME.validate_python(rule.get("name") if isinstance(rule, dict) else None)
+    except ValidationError:
+        return f"rule-{index}"
 
 
 @dataclass(frozen=True, slots=True)

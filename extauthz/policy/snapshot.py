@@ -19,6 +19,8 @@ from extauthz.policy.problem import ObjectRef, Problem
 from extauthz.policy.revocations import Revocations
 from extauthz.policy.rule import Rule
 
+_MOST_METHODS: Final = 8
+"""That a denial tells."""
 _AS_DASH: Final = str.maketrans(dict.fromkeys("!#$%&'*+.^_`|~", "-"))
 """The signs of a header name beside letters and digits (RFC 9110, section 5.6.2)."""
 
@@ -125,9 +127,15 @@ class Snapshot:
         tables = tuple(self.tables(view))
         if not tables:
             return "no policy is for this host"
-        if not any(True for table in tables for _ in table.candidates(view.target.path)):
+        routes = [each for table in tables for found in table.candidates(view.target.path) for each in found]
+        if not routes:
             return "policies are for this host, and none of their rules takes this path"
-        return "rules take this path, and none of them with this method, these headers or this query"
+        missed = {each.misses(view) for each in routes}
+        methods = sorted(each for each in missed if isinstance(each, str))
+        if len(methods) == len(missed):
+            shown = ", ".join(f"`{each}`" for each in methods[:_MOST_METHODS])
+            return f"rules take this path, and none of them with this method, but {shown}"
+        return "rules take this path with this method, and none of them with these headers or this query"
 
     def _choose_odd(self, view: RequestView, rule: Rule) -> Rule | Refusal:
         """INVARIANT: no policy admits a path that a server may take for one that another policy enforces.

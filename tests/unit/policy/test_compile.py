@@ -228,6 +228,15 @@ def test_what_would_fit_no_request_leaves_nothing_to_a_laxer_rule(strict: Any, w
     assert words in (rule_of(loaded, view("/a/b")).broken or "")
 
 
+@pytest.mark.parametrize(("name", "told"), [("pay", "pay"), ("Päy", "rule-1"), (7, "rule-1"), (None, "rule-1")])
+def test_a_rule_of_a_broken_policy_is_called_as_its_author_calls_it_where_that_can_be_read(
+    name: Any, told: str
+) -> None:
+    pay = {"name": name, "match": [{"path": {"exact": "/pay"}}], "tokn": {}}
+    rule = rule_of(snapshot(policy("a", anonymous("r", path={"exact": "/r"}), pay)), view("/pay"))
+    assert (rule.name, rule.broken is not None) == (told, True)
+
+
 def test_a_pinned_policy_beats_the_host() -> None:
     loaded = snapshot(policy("a", anonymous("r")), policy("b", anonymous("r"), hosts=("b.example",)))
     assert rule_of(loaded, view("/", pinned="shop/b")).policy.name == "b"
@@ -238,13 +247,17 @@ def test_a_pinned_policy_beats_the_host() -> None:
     [
         (view("/a", host="other.example"), "no policy is for this host"),
         (view("/b"), "policies are for this host, and none of their rules takes this path"),
-        (view("/a"), "rules take this path, and none of them with this method, these headers or this query"),
+        (view("/a"), "rules take this path, and none of them with this method, but `POST`, `PUT`"),
+        (view("/h"), "rules take this path with this method, and none of them with these headers or this query"),
         (view("/a", method="POST", host="x.wild.example"), "policies are for this host, and none of"),
     ],
 )
 def test_a_request_that_no_rule_takes_is_told_how_close_it_came(request_: RequestView, why: str) -> None:
     wild = policy("w", anonymous("r", path={"exact": "/w"}), hosts=("*.wild.example",))
-    chosen = snapshot(policy("a", anonymous("r", methods=["POST"], path={"exact": "/a"})), wild).choose(request_)
+    asking = anonymous("h", path={"exact": "/h"}, headers=[{"name": "x-a", "present": True}])
+    writing = (anonymous(each, methods=[each.upper()], path={"exact": "/a"}) for each in ("put", "post"))
+    other = anonymous("o", methods=["POST"], path={"exact": "/h"})
+    chosen = snapshot(policy("a", asking, *writing, other), wild).choose(request_)
     assert isinstance(chosen, Refusal)
     assert chosen.reason is Reason.NO_POLICY
     assert chosen.detail.startswith(why)

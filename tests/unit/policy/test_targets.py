@@ -410,9 +410,9 @@ def test_a_broken_policy_denies_all_that_its_targets_take() -> None:
     lost = targeting("p", "r", rules=[{"name": "r", "matc": []}])
     wide = policy("w", anonymous("all"), hosts=(ORDERS,))
     read = World(api, targeting("p", "r", rules=[rule]), wide).snapshot()
-    assert chosen(read, "/api/a") == "p/rule-0 broken"
+    assert chosen(read, "/api/a") == "p/r broken"
     assert chosen(read, "/api/b") == "!NO_POLICY"
-    assert chosen(World(api, lost, wide).snapshot(), "/api/b") == "p/rule-0 broken"
+    assert chosen(World(api, lost, wide).snapshot(), "/api/b") == "p/r broken"
     assert chosen(World(api, lost, wide).snapshot(), "/b") == "w/all"
 
 
