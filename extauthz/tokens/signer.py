@@ -77,7 +77,9 @@ def check_signature(trust: Trust, jws: Jws, keys: tuple[Key, ...]) -> str | Refu
         if signature_holds(key, jws.alg, jws.signing_input, jws.signature):
             return "" if isinstance(key.material, bytes) else key.thumbprint
     fits = f"does not fit the key {_which(jws)}" if jws.kid is not None else f"fits none of {_tried(keys)}"
-    words = f"the signature {fits}, for `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws)}"
+    # RFC 7517, section 4.5: a `kid` is there so that a new key is told from the old one.
+    why = "; the token was altered, or the issuer put another key under that name" if jws.kid is not None else ""
+    words = f"the signature {fits}, for `alg` {quote(jws.alg)} of {trust.ref}{_hint(jws) or why}"
     return Refusal(Reason.SIGNATURE_INVALID, words, issuer=trust.ref)
 
 

@@ -83,6 +83,7 @@ def test_a_signature_that_does_not_fit_names_the_key_that_it_was_held_against() 
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.SIGNATURE_INVALID
     assert refusal.detail.startswith("the signature does not fit the key with the `kid` `rsa`, for `alg` `RS256`")
+    assert refusal.detail.endswith("; the token was altered, or the issuer put another key under that name")
 
 
 def test_B18_F03_the_twin_of_an_ecdsa_signature_is_the_same_token() -> None:
