@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from extauthz.model.target import Host, Target
 
@@ -25,6 +25,12 @@ class Glimpse(NamedTuple):
     source: Source = Source()
     stream_id: str = ""
     request_id: str = ""
+
+
+PREFLIGHT: Final = (
+    "; it is a CORS preflight, which never carries a token: a rule that is `anonymous` may take `OPTIONS`"
+)
+"""For operators, where such a request is denied."""
 
 
 class RequestView(NamedTuple):
@@ -49,6 +55,11 @@ class RequestView(NamedTuple):
     """The body of a form (`application/x-www-form-urlencoded`), as far as Envoy sent it along; it may hold a token."""
     form_doubt: str = ""
     """Why the upstream may read another form than this one, for the operator; empty where there is no doubt."""
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a browser asks what it may send (Fetch standard, "CORS-preflight request"): never with a token."""
+        return self.method == "OPTIONS" and "access-control-request-method" in self.headers
 
     def header(self, name: str) -> str | None:
         """The one value of a header, or None when it is absent or was sent more than once as raw entries."""

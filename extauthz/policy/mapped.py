@@ -29,6 +29,9 @@ def _told(token: VerifiedToken, name: str, paths: tuple[ClaimPath, ...], known: 
     if len(present) > 1:
         return f"; they are read from `{present[0]}`, the first claim of {setting} that the token has"
     if present:
+        said = claim_at(token.claims, present[0])
+        if name == "scope" and isinstance(said, str) and "," in said:
+            return f"; there is a comma in `{present[0]}`, and scopes stand apart by spaces (RFC 6749, section 3.3)"
         return ""
     others = [claim for claim in known if claim_at(token.claims, ClaimPath(claim)) is not None]
     meant = f"; it has `{others[0]}`, which could be named there" if others else ""

@@ -9,7 +9,7 @@ from typing import Final
 from extauthz.introspection.endpoint import Endpoint
 from extauthz.keys.jwks import IssuerKeys
 from extauthz.model.reason import Reason
-from extauthz.model.request import RequestView
+from extauthz.model.request import PREFLIGHT, RequestView
 from extauthz.model.step import Step
 from extauthz.model.target import Malformed, readings
 from extauthz.model.token import IssuerRef, Trust
@@ -134,7 +134,8 @@ class Snapshot:
         methods = sorted(each for each in missed if isinstance(each, str))
         if len(methods) == len(missed):
             shown = ", ".join(f"`{each}`" for each in methods[:_MOST_METHODS])
-            return f"rules take this path, and none of them with this method, but {shown}"
+            preflight = PREFLIGHT if view.is_preflight else ""
+            return f"rules take this path, and none of them with this method, but {shown}{preflight}"
         return "rules take this path with this method, and none of them with these headers or this query"
 
     def _choose_odd(self, view: RequestView, rule: Rule) -> Rule | Refusal:

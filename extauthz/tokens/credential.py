@@ -12,7 +12,7 @@ from itertools import product
 from typing import Final, assert_never
 
 from extauthz.model.reason import Reason
-from extauthz.model.request import RequestView
+from extauthz.model.request import PREFLIGHT, RequestView
 from extauthz.model.step import Step
 from extauthz.model.token import MAX_TOKEN, Credential, Slot, SlotKind
 from extauthz.model.verdict import Refusal
@@ -60,7 +60,8 @@ def find_credential(
     other = _elsewhere(view, slot, alongside)
     if token is None:
         hint = f"; {other} is filled, but not what this rule reads" if other else ""
-        return Refusal(Reason.CREDENTIAL_ABSENT, f"{_absent(view, slot)}{hint}")
+        preflight = PREFLIGHT if view.is_preflight else ""
+        return Refusal(Reason.CREDENTIAL_ABSENT, f"{_absent(view, slot)}{hint}{preflight}")
     if other:
         return Refusal(
             Reason.CREDENTIAL_MALFORMED, f"{place_of(slot)} holds a token and {other} is filled too: send one"

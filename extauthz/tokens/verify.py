@@ -242,7 +242,9 @@ def refuse_type(trust: Trust, jws: Jws) -> Refusal | None:
         found = quote(jws.typ_as_sent) if jws.typ else "absent"
         wanted = quote_all(kind or "Absent" for kind in trust.token_types)
         switch = f"add {quote(jws.typ_as_sent or 'Absent')} to its `tokenTypes` if that is meant"
-        words = f"`typ` is {found}; {trust.ref} accepts {wanted}: {switch}"
+        # RFC 9068, section 2.1, gave access tokens a type of their own because ID tokens have this one.
+        apart = ", and keep ID tokens out by `claimPresent` or `claimEquals`" if jws.typ in {"jwt", ""} else ""
+        words = f"`typ` is {found}; {trust.ref} accepts {wanted}: {switch}{apart}"
         return Refusal(Reason.TOKEN_MALFORMED, words, issuer=trust.ref, at=Step.TYPE)
     return refuse_members(trust, jws)
 

@@ -22,6 +22,14 @@ def reason(clause: Any, token: VerifiedToken, request: RequestView | None = None
     return None if refusal is None else refusal.reason
 
 
+def test_scopes_that_stand_apart_by_commas_are_told_as_such() -> None:
+    clause = RequireScopes(frozenset({"a"}))
+    for scope, told in (("a,b", True), ("b", False)):
+        refusal = clause.check(verified({"scope": scope}), view("/"), Instant(NOW))
+        assert refusal is not None
+        assert ("; there is a comma in `scope`" in refusal.detail) is told
+
+
 def test_all_scopes_are_needed() -> None:
     clause = RequireScopes(frozenset({"a", "b"}))
     assert reason(clause, verified({"scope": "b a c"})) is None

@@ -248,6 +248,10 @@ def test_a_pinned_policy_beats_the_host() -> None:
         (view("/a", host="other.example"), "no policy is for this host"),
         (view("/b"), "policies are for this host, and none of their rules takes this path"),
         (view("/a"), "rules take this path, and none of them with this method, but `POST`, `PUT`"),
+        (
+            view("/a", method="OPTIONS", headers={"access-control-request-method": "PUT"}),
+            "rules take this path, and none of them with this method, but `POST`, `PUT`; it is a CORS preflight",
+        ),
         (view("/h"), "rules take this path with this method, and none of them with these headers or this query"),
         (view("/a", method="POST", host="x.wild.example"), "policies are for this host, and none of"),
     ],

@@ -119,6 +119,15 @@ def test_A01_A02_what_is_there_in_place_of_a_token_is_told_and_no_token_quoted(v
     assert "hush" not in refusal.detail.lower()
 
 
+def test_a_preflight_without_a_token_is_told_as_one() -> None:
+    asking = {"access-control-request-method": "PUT"}
+    for method, headers, told in (("OPTIONS", asking, True), ("OPTIONS", {}, False), ("PUT", asking, False)):
+        refusal = find_credential(view("/", method=method, headers=headers), AUTHORIZATION)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.CREDENTIAL_ABSENT
+        assert ("; it is a CORS preflight" in refusal.detail) is told
+
+
 def test_A13_an_overlong_token_is_a_bad_token() -> None:
     assert found(AUTHORIZATION, authorization="Bearer " + "a" * (MAX_TOKEN + 1)) is Reason.TOKEN_MALFORMED
     assert found(AUTHORIZATION, authorization="Bearer " + "a" * MAX_TOKEN) == "a" * MAX_TOKEN

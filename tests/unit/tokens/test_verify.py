@@ -103,6 +103,7 @@ def test_B23_another_type_is_refused_and_the_switch_named(typ: Any) -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.TOKEN_MALFORMED
     assert f"add `{'Absent' if typ is ... else typ}` to its `tokenTypes`" in refusal.detail
+    assert ("and keep ID tokens out" in refusal.detail) is (typ in {"JWT", ...})
     assert refusal.step is Step.TYPE
 
 
