@@ -247,7 +247,9 @@ class Loader:
 
     def literal(self, listing: Listing) -> Iterator[LocatedProblem]:
         """Revocations whose author may take a `*` for a wildcard."""
-        return self.advised(listing, taken_literally)
+        for each, parsed in zip(listing.placed, self._parsed.all(listing.placed), strict=True):
+            for problem in taken_literally((parsed,)):
+                yield _place(each, problem)
 
     def expired(self, listing: Listing, now: Instant) -> Iterator[LocatedProblem]:
         """Revocations that are over at `now`."""
