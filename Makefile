@@ -17,6 +17,9 @@ XDS_STAMP := $(XDS)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
+# The package with its hot modules compiled, as the image has it; what runs behind $(COMPILED) takes that one.
+NATIVE := build/native
+COMPILED := NATIVE=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR)
 # Arguments of pytest for `unit` and `test`, or of the command for `demo`: make test ARGS='-k reuse'
 ARGS ?=
 
@@ -47,6 +50,7 @@ $(XDS_STAMP): requirements/xds.txt | $(STAMP)
 lock: | $(STAMP) ## Renew the hash-locked requirements from pyproject.toml; UPGRADE=1 takes the newest versions
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra demo --group dev -o requirements/dev.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --group native -c requirements/dev.txt -o requirements/native.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --no-deps --group xds -o requirements/xds.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --no-deps --group cluster -o requirements/cluster.txt
 
@@ -100,11 +104,23 @@ types: $(STAMP) ## Fail on types (mypy, strict)
 layers: $(STAMP) ## Fail on an import that goes up or sideways (import-linter)
 	$(BIN)/lint-imports --no-logo
 
+.PHONY: native
+native: $(NATIVE)/.built ## Compile what every Check runs through, as the image does; needs a C compiler
+
+$(NATIVE)/.built: native/build.py $(shell find extauthz -name '*.py' -not -path '*/__pycache__/*') | $(STAMP)
+	$(BIN)/python native/build.py $(NATIVE)
+	@touch $@
+
 ##### Tests
 
 .PHONY: unit
 unit: $(STAMP) ## Run the unit tests: loopback only, seconds
 	$(BIN)/python -m pytest tests/unit $(ARGS)
+
+# The folders whose tests ask what is compiled; `test` runs all of them with the sources as they stand.
+.PHONY: test-native
+test-native: native ## Run the tests of what is compiled with the compiled modules
+	$(COMPILED) $(BIN)/python -m pytest --override-ini pythonpath= tests/unit tests/laws tests/contract tests/vectors tests/catalogue tests/envoy $(ARGS)
 
 .PHONY: check
 check: lint types layers protos-check docs-check crds-check unit ## All that needs no other process, under two minutes
@@ -139,9 +155,9 @@ demo: $(STAMP) ## A real Envoy, an issuer and an upstream on this machine; ARGS=
 ##### Measurements
 
 .PHONY: bench
-bench: $(STAMP) ## Measure what a Check costs beside its yardsticks; ARGS='--only answer --output json FILE'
-	$(BIN)/python -m bench $(ARGS)
+bench: native ## Measure what a Check costs beside its yardsticks; ARGS='--only answer --output json FILE'
+	$(COMPILED) $(BIN)/python -m bench $(ARGS)
 
 .PHONY: soak
-soak: $(STAMP) ## Half an hour of load, changes and a million tokens; ARGS='--only envoy --seconds 60'
-	$(BIN)/python -m bench.soak $(ARGS)
+soak: native ## Half an hour of load, changes and a million tokens; ARGS='--only envoy --seconds 60'
+	$(COMPILED) $(BIN)/python -m bench.soak $(ARGS)

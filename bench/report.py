@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import extauthz.decide
 from bench.measure import Effort, Figure, Report, Row, Target
 
 _PACKAGES: Final = ("grpcio", "pyjwt", "cryptography", "protobuf")
@@ -60,6 +61,7 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
+        "extauthz": "compiled" if str(extauthz.decide.__file__).endswith(".so") else "interpreted",
         **{name: version(name) for name in _PACKAGES},
     }
 

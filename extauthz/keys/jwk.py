@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from extauthz.keys.admission import Claim, KeyRules, is_kid, read_claim
 from extauthz.keys.algorithm import ALGORITHMS, holds
@@ -46,7 +46,7 @@ class Key:
     kid: str | None
     algorithms: frozenset[str]
     """What the key may be used with: one algorithm under all its names, or several when `alg` was absent."""
-    material: object = field(repr=False, compare=False)
+    material: Any = field(repr=False, compare=False)
     """A public key of cryptography's, or the octets of a symmetric key."""
     thumbprint: str
     """RFC 7638; of a symmetric key a blinded one, which differs from process to process."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import Enum
 from functools import lru_cache
 from typing import Final, NamedTuple, NewType
 from urllib.parse import unquote_to_bytes
+
+from extauthz.model.oddity import PathOddity
 
 Host = NewType("Host", str)
 """A host in lower case, without port or trailing dot; an IPv6 address keeps its brackets."""
@@ -23,21 +24,6 @@ Path = NewType("Path", str)
 
 class Malformed(ValueError):
     """The host or path has no single reading. The message says why and never quotes the input."""
-
-
-class PathOddity(Enum):
-    """What makes servers disagree about a path, yet may be let through where an upstream is known to want it."""
-
-    EMPTY_SEGMENT = "EmptySegment"
-    """`//`: some servers merge the slashes."""
-    ENCODED_SLASH = "EncodedSlash"
-    """`%2F`: some servers take it for a slash."""
-    BACKSLASH = "Backslash"
-    r"""`\` or `%5C`: some servers take it for a slash."""
-    PATH_PARAMETER = "PathParameter"
-    """`;`: some servers cut a segment there."""
-    DOUBLE_ENCODING = "DoubleEncoding"
-    """`%25` before two hexadecimal digits: some servers decode twice."""
 
 
 class Target(NamedTuple):

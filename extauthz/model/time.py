@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-import time as _time
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NewType, Protocol
@@ -40,7 +41,7 @@ def seconds_until(instant: float) -> float:
 
     Negative when it is past, infinite when it is.
     """
-    return instant - _time.time()
+    return instant - time.time()
 
 
 class SystemClock:
@@ -50,16 +51,19 @@ class SystemClock:
     forgotten. So `now` follows steps forward and answers a step back by going on from the last reading.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, read_wall: Callable[[], float] = time.time, read_mono: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read these two: the wall clock, and one that goes on evenly from an arbitrary start; both in seconds."""
         self._lock = threading.Lock()
+        self._read_wall, self._read_mono = read_wall, read_mono
         self._ahead = 0.0
-        self._wall = _time.time()
-        self._mono = _time.monotonic()
+        self._wall, self._mono = read_wall(), read_mono()
 
     def now(self) -> Instant:
         """Wall time in seconds since the epoch, never less than an earlier answer."""
         with self._lock:
-            wall, mono = _time.time(), _time.monotonic()
+            wall, mono = self._read_wall(), self._read_mono()
             expected = self._wall + (mono - self._mono)
             self._ahead = expected - wall
             # A slew of a few milliseconds is not a step: follow the wall, but never below the last answer.
@@ -72,7 +76,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start."""
-        return _time.monotonic()
+        return self._read_mono()
 
     def stepped_back(self) -> Seconds:
         """How far the machine's clock stands behind the time this process goes by, 0.0 in a healthy one."""

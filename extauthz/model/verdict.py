@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, TypeAlias
 
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step, usual_step
@@ -17,10 +17,6 @@ class Mode(Enum):
 
     ENFORCE = "Enforce"
     SHADOW = "Shadow"
-
-    def __init__(self, word: str) -> None:
-        self.word = word
-        """The word itself. Python computes `value` anew each time, which costs more than all else about it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +52,7 @@ class NoTruth:
 
     __slots__ = ()
 
-    def __bool__(self) -> NoReturn:
+    def __bool__(self) -> bool:
         raise TypeError(f"{type(self).__name__} has no truth value: match on its kind")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from extauthz.model.oddity import PathOddity
 from extauthz.model.request import RequestView
 from extauthz.model.reuse import Limit, Reuse
-from extauthz.model.target import PathOddity
 from extauthz.model.token import ClaimPath, Demand
 from extauthz.model.verdict import Challenge, Mode, PolicyRef, Refusal
 from extauthz.policy.clause import Clause

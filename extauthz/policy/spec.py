@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
+from extauthz.model.oddity import PathOddity
 from extauthz.model.reuse import BindTo, LimitBy
-from extauthz.model.target import PathOddity
 from extauthz.model.token import MAX_TOKEN
 from extauthz.model.verdict import Mode
 from extauthz.policy.claim_words import ClaimHeaders

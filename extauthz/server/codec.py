@@ -62,8 +62,8 @@ def read_check(data: bytes) -> RequestView | Refusal:
         return Refusal(Reason.REQUEST_MALFORMED, "the message is not a CheckRequest")
     except _BadCredential as problem:
         return Refusal(Reason.CREDENTIAL_MALFORMED, str(problem), at=Step.REQUEST)
-    except Malformed as problem:
-        return Refusal(Reason.REQUEST_MALFORMED, str(problem))
+    except Malformed as doubt:
+        return Refusal(Reason.REQUEST_MALFORMED, str(doubt))
 
 
 def glimpse(data: bytes) -> Glimpse:

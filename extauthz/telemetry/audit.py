@@ -103,7 +103,7 @@ class Entries:
         if observation.spends is not SpendOutcome.NONE:
             latency += f',"store_us":{observation.waited * 1e6:.0f}'
         return joined(
-            f'"time":"{timestamp(observation.at)}","decision":"{decision.word}"',
+            f'"time":"{timestamp(observation.at)}","decision":"{decision._value_}"',
             why,
             ground,
             self._members(_REQUEST, _request(observation)),
@@ -124,7 +124,7 @@ class Entries:
         return self._members(
             _GROUND,
             (
-                ground.mode.word,
+                ground.mode._value_,
                 "" if ground.policy is None else str(ground.policy),
                 ground.rule or "",
                 "" if issuer is None else str(issuer),

@@ -23,7 +23,7 @@ MAX_LINE: Final = 4095
 _QUOTE: Final = json.JSONEncoder(ensure_ascii=True).encode
 _CUT: Final = r"\u2026"
 _PLAIN: Final = re.compile(r"[ !#-\[\]-~]*", re.ASCII)
-_LONE: Final = re.compile("[\ud800-\udfff]")
+_LONE: Final = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")
 # The longest run of whole characters in escaped text: neither an escape nor a surrogate pair is torn.
 _WHOLE: Final = re.compile(r"(?:[^\\]|\\[^u]|\\u(?!d[89ab])[0-9a-f]{4}|\\ud[89ab][0-9a-f]{2}\\u[0-9a-f]{4})*", re.ASCII)
 # A JWT begins with `{"` in base64url (RFC 7519, section 3), rarely with white space after the brace: then only a word

@@ -22,7 +22,7 @@ from extauthz.model.reason import Reason
 from extauthz.telemetry.observation import FamilyOutcome, Observation, SpendOutcome, judged
 from extauthz.telemetry.readings import Readings, families
 
-BUCKETS: Final = (
+BUCKETS: Final[tuple[float, ...]] = (
     *(50e-6, 100e-6, 200e-6, 500e-6),
     *(1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3, 150e-3, 200e-3, 500e-3),
     1.0,
@@ -161,8 +161,8 @@ def _key(observation: Observation) -> _Key:
         reason, ground = denial.refusal.reason.label, denial.ground
     policy = ground.policy
     if policy is None:
-        return decision.word, reason, "", "", ""
-    return decision.word, reason, policy.namespace, policy.name, ground.rule or ""
+        return decision._value_, reason, "", "", ""
+    return decision._value_, reason, policy.namespace, policy.name, ground.rule or ""
 
 
 def _payer(observation: Observation) -> str:

@@ -41,10 +41,6 @@ class Decision(Enum):
     FORGET = "forget"
     """No request: an operator let a token be used as if it had not been (`extauthz store forget`)."""
 
-    def __init__(self, word: str) -> None:
-        self.word = word
-        """The word itself. Python computes `value` anew each time, which costs more than all else about it."""
-
 
 class Observation(NamedTuple):
     """One answered Check. What stands here of the request may have been chosen by an attacker."""

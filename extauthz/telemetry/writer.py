@@ -54,7 +54,7 @@ class LineWriter(Generic[T]):
         self._closed = False
         self._ending = threading.Event()
         self._given_up = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._worker = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def lost(self) -> int:
@@ -75,17 +75,17 @@ class LineWriter(Generic[T]):
 
     def start(self) -> None:
         """Begin to write, also what was offered before."""
-        self._thread.start()
+        self._worker.start()
 
     def stop(self, timeout: Seconds) -> None:
         """Write what waits, for at most `timeout`, then count the rest as lost. Offers after this are lost."""
         self._closed = True
         self._ending.set()
         self._queue.put(None)
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        if self._worker.ident is not None:
+            self._worker.join(timeout)
             self._given_up.set()
-            self._thread.join(10 * _LOOK_UP_MS / 1000)
+            self._worker.join(10 * _LOOK_UP_MS / 1000)
         self._lose(self._left_over())
 
     def _left_over(self) -> int:
@@ -160,6 +160,6 @@ class LineWriter(Generic[T]):
         """Say once that lines are being lost, and once that they are not any more."""
         before, self._problem = self._problem, problem
         if problem is not None and before is None:
-            _LOG.warning("%s loses lines: %s", self._thread.name, problem)
+            _LOG.warning("%s loses lines: %s", self._worker.name, problem)
         elif problem is None and before is not None:
-            _LOG.warning("%s is written again; %d lines were lost", self._thread.name, self._lost)
+            _LOG.warning("%s is written again; %d lines were lost", self._worker.name, self._lost)

@@ -435,7 +435,7 @@ def test_F16_a_trial_run_ends_no_family_of_those_that_enforce() -> None:
         response = endpoint.refresh(RT, host="trial.example")
         admitted_in_shadow = response.code == 0
         assert admitted_in_shadow
-        assert judged(endpoint.seen[-1].verdict)[0].word == word
+        assert judged(endpoint.seen[-1].verdict)[0].value == word
     admitted(endpoint.refresh(RT))
 
 

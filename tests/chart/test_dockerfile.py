@@ -43,23 +43,28 @@ def test_every_instruction_is_one_that_builders_know() -> None:
         assert word == "RUN" or shlex.split(rest)
 
 
-def test_the_base_has_a_version_and_can_be_pinned_from_outside() -> None:
-    (base,) = (rest for word, rest in instructions() if word == "ARG")
+def test_the_bases_have_a_version_and_can_be_pinned_from_outside() -> None:
+    base, compiler = (rest for word, rest in instructions() if word == "ARG")
     assert re.fullmatch(r"PYTHON=python:3\.\d+-slim", base)
-    assert [stage[0][1].split()[0] for stage in stages()] == ["${PYTHON}", "${PYTHON}"]
+    # One Python on one Debian, or the libraries do not fit.
+    assert compiler == base.replace("PYTHON", "COMPILER").removesuffix("-slim")
+    assert [stage[0][1].split()[0] for stage in stages()] == ["${COMPILER}", "${PYTHON}", "${PYTHON}"]
 
 
 def test_what_is_installed_has_the_hashes_of_the_lock() -> None:
     installs = [rest for word, rest in instructions() if word == "RUN" and " install " in rest]
-    assert len(installs) == 1
-    words = shlex.split(installs[0])
-    assert "--require-hashes" in words
-    assert words[words.index("-r") + 1] == "/src/run.txt"
-    assert ("COPY", "requirements/run.txt /src/run.txt") in stages()[0]
+    locks = ["/src/requirements/native.txt", "/src/run.txt"]
+    for install, lock in zip(installs, locks, strict=True):
+        words = shlex.split(install)
+        assert {"--require-hashes", "--only-binary", "--no-deps"} <= set(words)
+        assert words[words.index("-r") + 1] == lock
+    assert ("COPY", "requirements/native.txt /src/requirements/native.txt") in stages()[0]
+    assert ("COPY", "requirements/run.txt /src/run.txt") in stages()[1]
 
 
-def test_every_requirement_of_the_lock_has_a_hash() -> None:
-    lock = (ROOT / "requirements" / "run.txt").read_text().replace("\\\n", " ")
+@pytest.mark.parametrize("lock", ["run", "native"])
+def test_every_requirement_of_a_lock_has_a_hash(lock: str) -> None:
+    lock = (ROOT / "requirements" / f"{lock}.txt").read_text().replace("\\\n", " ")
     needed = [line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     assert needed
     assert all(" --hash=sha256:" in line for line in needed)
@@ -104,8 +109,8 @@ def test_two_builds_at_two_times_compile_the_same_octets(tmp_path: Path) -> None
 
 
 def _build_commands() -> list[str]:
-    """The commands of the first stage, one by one."""
-    return [part.strip() for word, rest in stages()[0] if word == "RUN" for part in rest.split("&&")]
+    """The commands of the stage that puts the program together, one by one."""
+    return [part.strip() for word, rest in stages()[1] if word == "RUN" for part in rest.split("&&")]
 
 
 def _compiled(folder: Path, flags: list[str], age: float) -> dict[str, str]:
@@ -128,10 +133,18 @@ def test_nothing_in_the_last_stage_leaves_byte_code_of_its_own_time() -> None:
     assert environment < min(i for i, (word, _) in enumerate(last) if word == "RUN")
 
 
-@pytest.mark.parametrize("copied", ["LICENSE", "extauthz", "requirements/run.txt"])
+@pytest.mark.parametrize("copied", ["LICENSE", "extauthz", "native", "requirements/native.txt", "requirements/run.txt"])
 def test_only_what_is_copied_is_sent_to_the_builder(copied: str) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     assert f"!{copied}" in ignored
     assert (ROOT / copied).exists()
     assert any(word == "COPY" and rest.split()[0] == copied for word, rest in instructions())
+
+
+def test_the_program_is_the_one_with_compiled_modules() -> None:
+    assert "/opt/native/bin/python /src/native/build.py /src/build/native" in [
+        rest for word, rest in stages()[0] if word == "RUN"
+    ]
+    assert ("COPY", "--from=native /src/build/native /src/program") in stages()[1]
+    assert any(part.startswith("cp -r /src/program/. ") for part in _build_commands())

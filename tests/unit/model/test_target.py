@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.model.oddity import PathOddity
 from extauthz.model.target import (
     Malformed,
-    PathOddity,
     parse_host,
     parse_method,
     parse_policy_path,
