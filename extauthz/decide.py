@@ -10,7 +10,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple, assert_never
 
 from extauthz.keys.jwks import KeyState
@@ -39,18 +39,7 @@ NOT_LOADED: Final = Refusal(Reason.NOT_READY, "no policies are loaded yet")
 """Every answer until the first policies are loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a decision may look at besides the request. `snapshot` is None until the first policies are loaded."""
-
-    snapshot: Snapshot | None
-    keys: Mapping[IssuerRef, KeyState]
-    verifier: Verifier
-    grants: Grants
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """Everything holds but the counts: the verdict when they hold too, and what a refusal needs when they do not."""
 
     allow: Allow
@@ -106,6 +95,15 @@ class Grants:
         return Grant(rule, token, ground, allow, Admission(allow, (), None, rule.challenge))
 
 
+class World(NamedTuple):
+    """What a decision may look at besides the request. `snapshot` is None until the first policies are loaded."""
+
+    snapshot: Snapshot | None
+    keys: Mapping[IssuerRef, KeyState]
+    verifier: Verifier
+    grants: Grants
+
+
 def decide(view: RequestView, world: World, now: Instant, answered: Answered | None = None) -> Deny | Admission | Ask:
     """Decide everything but the counts; or say what must be asked outside, to be called again with the answer."""
     snapshot = world.snapshot
@@ -120,7 +118,7 @@ def decide(view: RequestView, world: World, now: Instant, answered: Answered | N
     if isinstance(token, Ask):
         return token
     if isinstance(token, Refusal):
-        ground = replace(_ground(rule, token.token, world.grants.pepper), issuer=token.issuer)
+        ground = _ground(rule, token.token, world.grants.pepper)._replace(issuer=token.issuer)
         return _refuse(token, ground, rule.challenge, ours)
     grant = world.grants.of(rule, token)
     refusal = _ask(view, rule, token, snapshot.revocations, now)

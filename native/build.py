@@ -102,7 +102,7 @@ def _look(copy: Path) -> None:
     command = [sys.executable, "-c", _LOOK, *MODULES]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{done.stderr}\nthe compiled modules do not start")
+        raise SystemExit(f"{done.stderr}\nthe compiled modules do not start (exit code {done.returncode})")
 
 
 if __name__ == "__main__":

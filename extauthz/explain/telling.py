@@ -7,7 +7,7 @@ where `answer` would commit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from extauthz.decide import Admission, Grants, World, decide, settle
 from extauthz.explain.counts import Looked, tell_counts, tell_spends
@@ -63,7 +63,7 @@ def begin(
             view=None, snapshot=snapshot, now=now, decided=Deny(refusal=view), steps=(told(Step.REQUEST, view),)
         )
     # Neither this token nor what follows from it is remembered: telling must not change what is answered, or measured.
-    apart = replace(world, verifier=Verifier(0), grants=Grants(world.grants.pepper, 0, world.grants.quotas))
+    apart = world._replace(verifier=Verifier(0), grants=Grants(world.grants.pepper, 0, world.grants.quotas))
     answered: Answered | None = None
     decided = decide(view, apart, now)
     if isinstance(decided, Ask):

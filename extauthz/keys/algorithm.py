@@ -1,7 +1,8 @@
 """Signature algorithms: RFC 7518 section 3, RFC 8037 section 3.1 and RFC 9864 section 2.2.
 
-PyJWT's algorithm objects and cryptography do the arithmetic. What a strict verifier must know besides stands before
-them: which type of key belongs to which algorithm, how long a signature is, and which numbers it may hold.
+PyJWT's algorithm objects and cryptography do the arithmetic (ECDSA is asked of cryptography itself). What a strict
+verifier must know besides stands before them: which type of key belongs to which algorithm, how long a signature is,
+and which numbers it may hold.
 """
 
 from __future__ import annotations
@@ -11,9 +12,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurve
-from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    SECP384R1,
+    SECP521R1,
+    EllipticCurve,
+    EllipticCurvePublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
+from jwt.algorithms import HMACAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
 
 KeyType: TypeAlias = Literal["RSA", "EC", "OKP", "oct"]
 
@@ -31,14 +41,25 @@ class Algorithm:
     """Exact length of a signature; 0 for RSA, where it is the length of the modulus."""
     verify: _Verify
     """Called with message, key and signature; the key is of the right type by then."""
-    order: int = 0
-    """ECDSA: the order of the curve's group, which both numbers of a signature are below."""
     key_octets: int = 0
     """HMAC: the shortest key allowed, the length of the hash (RFC 7518, section 3.2)."""
 
 
-def _ecdsa(crv: str, curve: EllipticCurve, verify: _Verify) -> Algorithm:
-    return Algorithm("EC", crv, 2 * ((curve.key_size + 7) // 8), verify, order=curve.group_order)
+def _ecdsa(crv: str, curve: EllipticCurve, digest: HashAlgorithm) -> Algorithm:
+    order, half, with_digest = curve.group_order, (curve.key_size + 7) // 8, ECDSA(digest)
+
+    def verify(message: bytes, key: EllipticCurvePublicKey, signature: bytes) -> bool:
+        r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+        # INVARIANT: both numbers are in [1, n-1], whatever the library below thinks of zeros (RFC 7518, section 3.4).
+        if not (0 < r < order and 0 < s < order):
+            return False
+        try:
+            key.verify(encode_dss_signature(r, s), message, with_digest)
+        except InvalidSignature:
+            return False
+        return True
+
+    return Algorithm("EC", crv, 2 * half, verify)
 
 
 def _hmac(octets: int, verify: _Verify) -> Algorithm:
@@ -56,9 +77,9 @@ ALGORITHMS: Final = MappingProxyType(
         "PS256": Algorithm("RSA", None, 0, RSAPSSAlgorithm(RSAPSSAlgorithm.SHA256).verify),
         "PS384": Algorithm("RSA", None, 0, RSAPSSAlgorithm(RSAPSSAlgorithm.SHA384).verify),
         "PS512": Algorithm("RSA", None, 0, RSAPSSAlgorithm(RSAPSSAlgorithm.SHA512).verify),
-        "ES256": _ecdsa("P-256", SECP256R1(), ECAlgorithm(ECAlgorithm.SHA256, SECP256R1).verify),
-        "ES384": _ecdsa("P-384", SECP384R1(), ECAlgorithm(ECAlgorithm.SHA384, SECP384R1).verify),
-        "ES512": _ecdsa("P-521", SECP521R1(), ECAlgorithm(ECAlgorithm.SHA512, SECP521R1).verify),
+        "ES256": _ecdsa("P-256", SECP256R1(), SHA256()),
+        "ES384": _ecdsa("P-384", SECP384R1(), SHA384()),
+        "ES512": _ecdsa("P-521", SECP521R1(), SHA512()),
         "EdDSA": _ED25519,
         "Ed25519": _ED25519,
         "HS256": _hmac(32, HMACAlgorithm(HMACAlgorithm.SHA256).verify),
@@ -87,15 +108,7 @@ def holds(alg: str, material: Any, signing_input: bytes, signature: bytes) -> bo
         return False
     if len(signature) != (known.signature_octets or (material.key_size + 7) // 8):
         return False
-    if known.order and not _in_range(signature, known.order):
-        return False
     try:
         return known.verify(signing_input, material, signature)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
-
-
-def _in_range(signature: bytes, order: int) -> bool:
-    """INVARIANT: both numbers of an ECDSA signature are in [1, n-1], whatever the library below thinks of zeros."""
-    half = len(signature) // 2
-    return 0 < int.from_bytes(signature[:half]) < order and 0 < int.from_bytes(signature[half:]) < order

@@ -30,6 +30,7 @@ _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _MAX_DIGITS: Final = 400
+_LONG_NUMBER: Final = re.compile(rf"[0-9]{{{_MAX_DIGITS}}}")
 
 
 class Ambiguous(ValueError):
@@ -68,7 +69,7 @@ def parse_json(data: bytes) -> Json:
         raise Ambiguous("starts with a byte order mark")
     _refuse_depth(data)
     try:
-        value: Json = _DECODER.decode(text)
+        value = _read(text)
     except Ambiguous:
         raise
     except (ValueError, RecursionError) as error:
@@ -106,6 +107,16 @@ def printable(text: str, also: str = "") -> str:
         )
 
     return "".join(chr(octet) if kept(index, octet) else f"%{octet:02X}" for index, octet in enumerate(octets))
+
+
+def _read(text: str) -> Json:
+    """What the decoder makes of the text. White space around the value is rare, and to look for it costs."""
+    decoder = _DECODER if _LONG_NUMBER.search(text) is None else _CHOOSY
+    value: Json
+    value, end = decoder.raw_decode(text) if text.startswith("{") else (None, -1)
+    if end != len(text):
+        value = decoder.decode(text)
+    return value
 
 
 def _refuse_depth(data: bytes) -> None:
@@ -157,6 +168,8 @@ def _has_surrogate(value: Json) -> bool:
             return False
 
 
-_DECODER: Final = json.JSONDecoder(
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+_CHOOSY: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
 )
+"""The same for a text that may hold an endless number: to be asked about each number costs."""

@@ -6,9 +6,8 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NewType, Protocol
+from typing import Final, NamedTuple, NewType, Protocol
 
 Instant = NewType("Instant", float)
 """Seconds since 1970-01-01T00:00:00Z, as NumericDate counts them (RFC 7519, section 2)."""
@@ -83,8 +82,7 @@ class SystemClock:
         return Seconds(self._ahead if self._ahead > 1.0 else 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptanceWindow:
+class AcceptanceWindow(NamedTuple):
     """When a token is accepted, and until when its use must be remembered.
 
     INVARIANT: both answers come from this one object, so no token is accepted after its replay key is forgotten. And

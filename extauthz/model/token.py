@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, NewType
 
@@ -229,19 +229,18 @@ class Demand:
         return frozenset(name for trust in asked for name in trust.ignored_header_parameters)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedToken:
+class VerifiedToken(NamedTuple):
     """A token whose signature and registered claims hold. Verification only: whether it is accepted now, here and once
-    more is asked anew for every request."""
+    more is asked anew for every request. Its repr shows nothing that identifies it."""
 
     trust: Trust
     claims: Mapping[str, Json]
-    identity: bytes = field(repr=False)
+    identity: bytes
     """SHA-256 over the JWS signing input and the thumbprint of the key that signed: the same for every text that
     carries the same token, because padding and signatures can be altered and still verify (an ECDSA signature has a
     twin), the signing input cannot. The key is in it so that another issuer's key cannot make the same identity.
     Of a token that an endpoint vouches for, over its octets and that endpoint."""
-    signing_hash: bytes = field(repr=False)
+    signing_hash: bytes
     """SHA-256 over the JWS signing input alone, which people can work out for themselves; of an opaque token, over its
     octets without `=` at the end; empty where there is none."""
     window: AcceptanceWindow
@@ -250,9 +249,12 @@ class VerifiedToken:
     audiences: frozenset[str]
     subject: str | None
     client: str | None
-    token_id: str | None = field(repr=False)
+    token_id: str | None
     scopes: frozenset[str]
     roles: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"VerifiedToken(issuer={self.trust.ref!r}, subject={self.subject!r}, client={self.client!r})"
 
 
 def claim_at(claims: Mapping[str, Json], path: ClaimPath) -> Json:

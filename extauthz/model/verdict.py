@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from extauthz.model.reason import Reason
 from extauthz.model.step import Step, usual_step
@@ -30,8 +30,7 @@ class PolicyRef:
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class Ground(NamedTuple):
     """What is known of a decision besides its outcome: for the log, the metrics and Envoy's dynamic metadata."""
 
     policy: PolicyRef | None = None
@@ -97,7 +96,7 @@ class Deny(NoTruth):
     """The request is refused."""
 
     refusal: Refusal
-    ground: Ground = Ground()
+    ground: Ground = NO_GROUND
     challenge: Challenge = Challenge()
 
     @property
@@ -110,7 +109,7 @@ class Deny(NoTruth):
 class Allow(NoTruth):
     """The request goes upstream, with these changes to it."""
 
-    ground: Ground = Ground()
+    ground: Ground = NO_GROUND
     set_headers: tuple[tuple[str, str], ...] = ()
     """Overwritten, never appended."""
     remove_headers: tuple[str, ...] = ()

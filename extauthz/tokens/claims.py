@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from extauthz.model.encoding import Json
 from extauthz.model.reason import Reason
@@ -26,8 +25,7 @@ _AUD: Final = ClaimPath("aud")
 _SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]+(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+)+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(NamedTuple):
     """A verified token, and what acceptance asks about it besides."""
 
     token: VerifiedToken
@@ -98,7 +96,7 @@ def _read(claims: Mapping[str, Json], trust: Trust, identity: bytes, signing_has
         roles=_roles(claims, mapping.roles, trust.roles_shape),
     )
     _check_subject(token)
-    return Verified(token=token, expires=expires, issued=issued, audience_claims=audience_claims)
+    return Verified(token, expires, issued, audience_claims)
 
 
 def _times(claims: Mapping[str, Json], trust: Trust) -> tuple[Instant, Instant | None, AcceptanceWindow]:

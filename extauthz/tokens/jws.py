@@ -7,7 +7,6 @@ always write: such a one may be let be, where an issuer's settings name it, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -47,9 +46,8 @@ class _Unfit(ValueError):
     """Not a JWS that is taken here. The message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jws:
-    """A JWS that is well formed. Nothing in it is verified yet."""
+class Jws(NamedTuple):
+    """A JWS that is well formed. Nothing in it is verified yet. Its repr shows nothing of what is signed."""
 
     alg: str
     """Never `none`; whether the issuer accepts it is asked later."""
@@ -59,9 +57,12 @@ class Jws:
     typ_as_sent: str
     members: frozenset[str]
     """The names of the header's members."""
-    signing_input: bytes = field(repr=False)
-    payload: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    signing_input: bytes
+    payload: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"Jws(alg={self.alg!r}, kid={self.kid!r}, typ={self.typ!r}, members={self.members!r})"
 
 
 def parse_jws(token: str, ignored: frozenset[str] = frozenset()) -> Jws | Refusal:
@@ -90,16 +91,8 @@ def _parse(token: str, ignored: frozenset[str]) -> Jws:
     header = read(header_text, ignored)
     payload = _decode(payload_text, "payload")
     signature = _decode(signature_text, "signature")
-    return Jws(
-        alg=header.alg,
-        kid=header.kid,
-        typ=header.typ,
-        typ_as_sent=header.typ_as_sent,
-        members=header.members,
-        signing_input=token[: len(header_text) + 1 + len(payload_text)].encode("ascii"),
-        payload=payload,
-        signature=signature,
-    )
+    signed = token[: len(header_text) + 1 + len(payload_text)].encode("ascii")
+    return Jws(header.alg, header.kid, header.typ, header.typ_as_sent, header.members, signed, payload, signature)
 
 
 class _Header(NamedTuple):

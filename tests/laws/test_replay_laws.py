@@ -64,7 +64,7 @@ def test_a_replay_key_outlives_every_instant_at_which_its_token_is_accepted(
     life: float, skew: float, wait: float
 ) -> None:
     window = AcceptanceWindow(Instant(NOW - skew), Instant(NOW + life + skew))
-    token = replace(verified(), window=window)
+    token = verified()._replace(window=window)
     clock = FakeClock(NOW)
     store = MemoryStore(clock)
 

@@ -119,7 +119,7 @@ def test_the_index_says_what_the_objects_say_one_by_one(
 ) -> None:
     items = [parse(each) for each in (CORP, *(revocation(f"r{at}", **each) for at, each in enumerate(objects)))]
     index = Compiler().compile(items, Instant(now) if dropped else None).revocations
-    held = replace(verified(said), claims=said, subject=said["sub"], token_id=said["jti"], client=said.get("client_id"))
+    held = verified(said)._replace(claims=said, subject=said["sub"], token_id=said["jti"], client=said.get("client_id"))
     refusal = None if index is None else index.refuse(held, "shop", Instant(now))
     assert (refusal is not None) == any(names(each, said, now) for each in objects)
     assert refusal is None or "TokenRevocation shop/r" in refusal.detail

@@ -193,7 +193,7 @@ def rooms(ref: IssuerRef | None, *, iss: str = "https://i", policies: str = "sho
     """The rooms of a plan for a token of this issuer, key by label."""
     token = None
     if ref is not None:
-        token = replace(verified(), trust=replace(TRUST, ref=ref), claims=dict(verified().claims) | {"iss": iss})
+        token = verified()._replace(trust=replace(TRUST, ref=ref), claims=dict(verified().claims) | {"iss": iss})
     owner = Owner(PolicyRef(policies, "p"), "r", shadow=False)
     reuse = Reuse(max_uses=1) if token is not None else None
     by = LimitBy.SOURCE_ADDRESS if token is None else LimitBy.SUBJECT
@@ -234,7 +234,7 @@ def test_a_count_by_address_has_one_payer_and_takes_one_place_whoever_sends_the_
     store = MemoryStore(clock)
     limit = Limit(name="l", by=(LimitBy.SOURCE_ADDRESS,), requests=10_000, window=Seconds(3600))
     refs = [IssuerRef("TokenIssuer", "shop", name) for name in ("one", "two")]
-    tokens = (None, *(replace(verified(), trust=replace(TRUST, ref=ref)) for ref in refs))
+    tokens = (None, *(verified()._replace(trust=replace(TRUST, ref=ref)) for ref in refs))
     for token in 100 * tokens:
         clock.advance(10)
         spends = plan_spends(None, (limit,), token, view("/"), OWNER, PEPPER, clock.now(), quotas)
@@ -270,8 +270,7 @@ def test_a_flooding_issuer_is_refused_and_leaves_the_others_untouched() -> None:
     quotas = Quotas(issuer=100)
 
     def use(name: str, number: int) -> Any:
-        token = replace(
-            verified(),
+        token = verified()._replace(
             trust=replace(TRUST, ref=IssuerRef("TokenIssuer", "shop", name)),
             identity=f"{name}{number}".encode(),
         )

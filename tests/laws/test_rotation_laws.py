@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,7 +87,7 @@ def test_replicas_that_exchange_the_pepper_one_by_one_answer_like_replicas_that_
 
 def _born(number: int, now: float) -> VerifiedToken:
     window = AcceptanceWindow(Instant(now - 1), Instant(now + LIFE))
-    return replace(verified(), window=window, identity=f"{number} {now}".encode().rjust(32))
+    return verified()._replace(window=window, identity=f"{number} {now}".encode().rjust(32))
 
 
 def test_a_request_is_counted_under_both_peppers_and_told_apart() -> None:

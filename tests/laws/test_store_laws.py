@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from math import nextafter
 
@@ -257,7 +257,7 @@ def test_of_racing_commits_as_many_win_as_the_scarcest_count_allows(uses: int, a
 
 def commit(store: MemoryStore, reuse: Reuse, window: AcceptanceWindow, identity: bytes, now: Instant) -> Outcome:
     """Plan and commit one use of a token with this window."""
-    token = replace(verified(identity=identity), window=window)
+    token = verified(identity=identity)._replace(window=window)
     spends = plan_spends(reuse, (), token, view("/"), OWNER, PEPPER, now)
     assert not isinstance(spends, Refusal)
     return store.commit(spends, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def test_a_token_tied_at_one_replica_is_tied_at_the_other(server: Server, one: P
 
 def _token() -> Any:
     now = SystemClock().now()
-    return replace(verified(), window=AcceptanceWindow(Instant(now - 60), Instant(now + 300)))
+    return verified()._replace(window=AcceptanceWindow(Instant(now - 60), Instant(now + 300)))
 
 
 @pytest.mark.slow

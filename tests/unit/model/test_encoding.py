@@ -53,6 +53,19 @@ def test_json_with_no_single_reading_is_refused(data: bytes) -> None:
         parse_json(data)
 
 
+@pytest.mark.parametrize("around", ["{}", " {} ", '{{"n":{}}}', '[1, {{"n": -{}}}]', '{{"n":{}.5}}'])
+def test_a_number_has_at_most_400_characters(around: str) -> None:
+    """Beyond, one reader has a number where another has infinity; with a fraction, already where a double ends."""
+    least = around.format("1" * (300 if ".5" in around else 399))
+    assert parse_json(least.encode()) == json.loads(least)
+    with pytest.raises(Ambiguous, match="a number out of range"):
+        parse_json(around.format("1" * 401).encode())
+
+
+def test_a_text_of_many_digits_is_no_number() -> None:
+    assert parse_json(json.dumps({"n": "1" * 1000, "m": 5}).encode()) == {"n": "1" * 1000, "m": 5}
+
+
 def test_depth_is_bounded_at_the_bound_exactly() -> None:
     parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
     with pytest.raises(Ambiguous, match="deeper"):

@@ -91,7 +91,7 @@ def test_a_refusal_names_the_object_and_by_which_fields_and_nothing_of_the_token
 def test_a_refusal_says_how_time_came_in(iat: Any, words: str) -> None:
     token = of(iat=iat)
     if iat is ...:
-        token = replace(token, claims={name: value for name, value in token.claims.items() if name != "iat"})
+        token = token._replace(claims={name: value for name, value in token.claims.items() if name != "iat"})
     refusal = refused(loaded(revocation("old", issuedBefore=moment(NOW))), token)
     assert refusal is not None
     assert refusal.detail.startswith(f"TokenRevocation shop/old revokes every token of the issuer{words}")

@@ -399,7 +399,7 @@ def test_a_token_that_names_no_family_is_refused(sid: Json) -> None:
 
 def test_a_family_needs_to_know_how_long_its_tokens_live() -> None:
     claims = {name: value for name, value in says(sid="f").claims.items() if name != "iat"}
-    found = refusal(FAMILY, token=replace(says(), claims=claims))
+    found = refusal(FAMILY, token=says()._replace(claims=claims))
     assert (found.reason, found.step) == (Reason.TOKEN_MALFORMED, Step.REUSE)
 
 
