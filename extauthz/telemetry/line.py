@@ -39,6 +39,7 @@ class Form:
         self.limits = limits
         self.names = tuple(limits)
         self._limits = tuple(limits.values())
+        self._templates: dict[tuple[bool, ...], str] = {}
 
     def line(self, texts: Sequence[str], numbers: Mapping[str, int] = MappingProxyType({})) -> bytes:
         """One line of JSON with its newline: a text for each name, of which the first is never empty, and the numbers.
@@ -52,7 +53,13 @@ class Form:
         # Nearly every line needs no escape and no cut: one look at all of it costs a fraction of a look at each text.
         if _PLAIN.fullmatch("".join(texts)) is None or any(map(gt, map(len, texts), self._limits)):
             texts = [text and quoted(text, limit)[1:-1] for text, limit in zip(texts, self._limits, strict=True)]
-        return _template(self.names, tuple(map(bool, texts))) % tuple(filter(None, texts))
+        told = tuple(map(bool, texts))
+        template = self._templates.get(told)
+        if template is None:
+            # At most 2 to the power of the names; of what a log really says, a dozen.
+            pairs = zip(self.names, told, strict=True)
+            template = self._templates[told] = ",".join([f'"{name}":"%s"' for name, is_told in pairs if is_told])
+        return template % tuple(filter(None, texts))
 
 
 def joined(*members: str) -> bytes:
@@ -60,11 +67,6 @@ def joined(*members: str) -> bytes:
     line = f"{{{','.join(filter(None, members))}}}\n"
     # The two ways in which a token can begin are found faster by themselves, and are rare.
     return (TOKEN.sub("[token]", line) if "ey" in line or "ew" in line else line).encode("ascii")
-
-
-@lru_cache(maxsize=1024)
-def _template(names: tuple[str, ...], told: tuple[bool, ...]) -> str:
-    return ",".join([f'"{name}":"%s"' for name, is_told in zip(names, told, strict=True) if is_told])
 
 
 def quoted(text: str, limit: int) -> str:

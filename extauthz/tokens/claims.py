@@ -147,9 +147,10 @@ def _refuse_events(claims: Mapping[str, Json]) -> None:
 
 
 def _check_required(claims: Mapping[str, Json], trust: Trust) -> None:
-    for name in sorted(trust.required_claims):
-        if claim_at(claims, ClaimPath(name)) is None:
-            raise _Unfit(f"the claim `{name}` is missing; {trust.ref} lists it in `requiredClaims`{_instead(name)}")
+    missing = [name for name in trust.required_claims if claim_at(claims, ClaimPath(name)) is None]
+    if missing:
+        name = min(missing)
+        raise _Unfit(f"the claim `{name}` is missing; {trust.ref} lists it in `requiredClaims`{_instead(name)}")
     for path in sorted(trust.claim_present):
         if claim_at(claims, path) is None:
             raise _Unfit(f"the claim `{path}` is missing; {trust.ref} lists it in `claimPresent`")
