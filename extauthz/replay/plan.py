@@ -104,6 +104,8 @@ class _Same:
 
     parts: Parts
     until: Instant
+    label: str = "reuse"
+    """What operators are told that counts."""
 
 
 def _paid_plans(
@@ -158,11 +160,12 @@ def _plan_reuse(reuse: Reuse, case: _Case) -> Iterator[Spend | Refusal]:
             key=use,
             max_uses=reuse.max_uses,
             until=same.until,
+            label=same.label,
             grace=_grace(reuse, case),
         )
     else:
         key = case.key("reuse-rate", reuse.scope, *same.parts)
-        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, step=Step.REUSE, label="reuse", company=use)
+        yield Rate(key=key, amount=reuse.max_uses, window=reuse.window, step=Step.REUSE, label=same.label, company=use)
 
 
 def _plan_family(claim: ClaimPath, scope: CountScope, case: _Case) -> Unmarked | Refusal:
@@ -252,7 +255,8 @@ def _by_token(token: VerifiedToken) -> _Same | Refusal:
 
 def _by_token_id(token: VerifiedToken, now: Instant) -> _Same | Refusal:
     if token.token_id is not None and "iat" in token.claims:
-        return _Same((ReuseKey.JTI.value, *_issuer(token), token.token_id), _outlive_all(token, now))
+        parts = (ReuseKey.JTI.value, *_issuer(token), token.token_id)
+        return _Same(parts, _outlive_all(token, now), "reuse by token id")
     if token.trust.reuse_key_fallback:
         return _by_token(token)
     if token.token_id is not None:
@@ -272,7 +276,8 @@ def _by_claim(reuse: Reuse, token: VerifiedToken, now: Instant) -> _Same | Refus
         return Refusal(Reason.CLAIM_REFUSED, detail, issuer=token.trust.ref, at=Step.REUSE)
     if "iat" not in token.claims:
         return _unbounded(token)
-    return _Same((ReuseKey.CLAIM.value, *_issuer(token), claim, canonical(value)), _outlive_all(token, now))
+    parts = (ReuseKey.CLAIM.value, *_issuer(token), claim, canonical(value))
+    return _Same(parts, _outlive_all(token, now), f"reuse by {claim}")
 
 
 def _unbounded(token: VerifiedToken) -> Refusal:

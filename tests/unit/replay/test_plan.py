@@ -90,6 +90,17 @@ def test_ties_come_before_uses_and_uses_before_rates() -> None:
     assert [spend.label for spend in plan] == ["bindTo SourceAddress", "bindTo SourcePrincipal", "reuse", "l"]
 
 
+@pytest.mark.parametrize("window", [None, Seconds(60.0)])
+def test_operators_are_told_what_makes_two_tokens_one(window: Seconds | None) -> None:
+    """Else a first use of a token is `all taken`, and nobody sees that another one had its id."""
+    once = replace(ONCE, window=window)
+    (by_id,) = spends(replace(once, key=ReuseKey.JTI))
+    (by_claim,) = spends(replace(once, key=ReuseKey.CLAIM, claim=ClaimPath("sub")))
+    (by_token,) = spends(once)
+    labels = [each.label for each in (by_id, by_claim, by_token) if isinstance(each, Use | Rate)]
+    assert labels == ["reuse by token id", "reuse by sub", "reuse"]
+
+
 def test_a_window_makes_a_rate_of_uses_and_a_429() -> None:
     (spend,) = spends(Reuse(max_uses=3, window=Seconds(60.0)))
     assert isinstance(spend, Rate)
