@@ -120,7 +120,7 @@ unit: $(STAMP) ## Run the unit tests: loopback only, seconds
 # The folders whose tests ask what is compiled; `test` runs all of them with the sources as they stand.
 .PHONY: test-native
 test-native: native ## Run the tests of what is compiled with the compiled modules
-	$(COMPILED) $(BIN)/python -m pytest --override-ini pythonpath= tests/unit tests/laws tests/contract tests/vectors tests/catalogue tests/envoy $(ARGS)
+	$(COMPILED) $(BIN)/python -m pytest --override-ini pythonpath= tests/unit tests/laws tests/contract tests/vectors tests/catalogue tests/fuzz tests/envoy $(ARGS)
 
 .PHONY: check
 check: lint types layers protos-check docs-check crds-check unit ## All that needs no other process, under two minutes
@@ -143,6 +143,10 @@ translations: $(STAMP) $(XDS_STAMP) cluster-tools ## Record what Istio and Envoy
 .PHONY: fuzz
 fuzz: $(STAMP) ## Fuzz what reads strangers' octets and authors' files; FUZZ_INPUTS=1000000 ARGS='--only tokens --seed 7'
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: fuzz-native
+fuzz-native: native ## Fuzz the compiled modules, and hold them against their sources; ARGS='--only builds --inputs 300000'
+	$(COMPILED) $(BIN)/python -m tests.fuzz $(ARGS)
 
 .PHONY: race
 race: $(STAMP) ## Race for one token over three replicas while everything breaks; RACE_ROUNDS=1000 ARGS='--seed 7 --kind redis'

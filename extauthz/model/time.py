@@ -129,7 +129,8 @@ def parse_duration(text: str) -> Seconds:
 
 def format_duration(seconds: float) -> str:
     """Write seconds as Go would (`1h30m`), rounded to milliseconds."""
-    rest = round(seconds * 1000)
+    # As a float also where it comes as an integer, so that compiled or not the same digits are written.
+    rest = round(float(seconds) * 1000)
     parts = []
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
         count, rest = divmod(rest, size)

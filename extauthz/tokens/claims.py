@@ -107,7 +107,8 @@ def _times(claims: Mapping[str, Json], trust: Trust) -> tuple[Instant, Instant |
     expires = Instant(math.floor(expires))
     issued, not_before = _time(claims, "iat"), _time(claims, "nbf")
     if issued is not None and expires <= issued:
-        raise _Unfit(f"`exp` is {quote(expires)}, not after `iat`, which is {quote(issued)}")
+        # As the token has them: a time is a float once it is compiled, and would be told with a fraction of zero.
+        raise _Unfit(f"`exp` is {quote(claims['exp'])}, not after `iat`, which is {quote(claims['iat'])}")
     begins = max((time for time in (issued, not_before) if time is not None), default=0.0)
     skew = trust.clock_skew
     last = expires

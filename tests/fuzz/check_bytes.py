@@ -101,13 +101,14 @@ def _granted(claims: Mapping[str, object]) -> list[str]:
     return scope.split() if isinstance(scope, str) else [str(item) for item in scope] if isinstance(scope, list) else []
 
 
-_TOKEN: Final = re.compile(rb"ey[\w-]{9,}\.[\w.-]+")
+TOKEN: Final = re.compile(rb"ey[\w-]{9,}\.[\w.-]+")
+"""What looks like a token in a message."""
 _EDIT: Final = mutate_text(CHECK_WORDS)
 
 
 def _edit(data: bytes, other: bytes, chance: random.Random) -> bytes:
     """Changes to a text within: often to what a token in it says, and mostly such that it stays UTF-8."""
-    token = _TOKEN.search(data)
+    token = TOKEN.search(data)
     if token is not None and chance.random() < 0.5:
         return data[: token.start()] + mutate_token(token[0], other, chance) + data[token.end() :]
     edited = _EDIT(data, other, chance)

@@ -11,6 +11,7 @@ from extauthz.model.encoding import base64url_encode
 from tests.checks import check_request
 from tests.fuzz.issuer import ALGS, NOW, claims, header, jwk, key_set, token
 from tests.fuzz.key_sets import SECRET
+from tests.fuzz.kinds import shapes
 from tests.fuzz.target import SEEDS
 
 _GOOD: Final = {name: token(claims(jti=f"id-{name}"), name) for name in ALGS}
@@ -63,6 +64,13 @@ def check_bytes() -> Iterator[tuple[str, bytes]]:
         yield f"{name}-raw", _settled(check_request(**shape, raw=True, principal=principal))
 
 
+def builds() -> Iterator[tuple[str, bytes]]:
+    """The same requests, and some for the policies of every kind."""
+    yield from check_bytes()
+    for name, shape in shapes():
+        yield name, _settled(check_request(**shape, pseudo=False))
+
+
 def _settled(data: bytes) -> bytes:
     """The same message with its maps in order."""
     return CheckRequest.FromString(data).SerializeToString(deterministic=True)
@@ -87,7 +95,7 @@ def key_sets() -> Iterator[tuple[str, bytes]]:
 
 def made() -> Iterator[tuple[str, str, bytes]]:
     """Folder, name and octets of every seed that is made here."""
-    for folder, make in (("tokens", tokens), ("check_bytes", check_bytes), ("key_sets", key_sets)):
+    for folder, make in (("tokens", tokens), ("check_bytes", check_bytes), ("key_sets", key_sets), ("builds", builds)):
         for name, data in make():
             yield folder, name, data
 

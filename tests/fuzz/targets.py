@@ -1,16 +1,20 @@
-"""Everything that is fuzzed."""
+"""Everything that is fuzzed; what is compiled against its sources only where it is what runs (`make fuzz-native`)."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Final
 
-from tests.fuzz import check_bytes, credentials, hosts, introspection, key_sets, paths, policy_yaml, tokens
+from tests.fuzz import builds, check_bytes, credentials, hosts, introspection, key_sets, paths, policy_yaml, tokens
 from tests.fuzz.target import Target
 
 TARGETS: Final[Mapping[str, Target]] = {
     module.TARGET.name: module.TARGET
-    for module in (check_bytes, tokens, credentials, paths, hosts, key_sets, introspection, policy_yaml)
+    for module in (
+        *((builds,) if os.environ.get("NATIVE") else ()),
+        *(check_bytes, tokens, credentials, paths, hosts, key_sets, introspection, policy_yaml),
+    )
 }
 
 

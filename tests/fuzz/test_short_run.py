@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 
 from extauthz.model import target as addresses
 from extauthz.model.encoding import parse_json_object
+from extauthz.server.codec import INTERNAL_DENIAL
+from tests.fuzz import builds
 from tests.fuzz.__main__ import main
 from tests.fuzz.engine import Finding, fuzz, judged, shrunk
 from tests.fuzz.make_seeds import made
@@ -71,6 +74,10 @@ _FAULTS = [
 ]
 
 
+_FROM_SOURCES = pytest.mark.skipif("NATIVE" in os.environ, reason="nothing can be put in place of what is compiled")
+
+
+@_FROM_SOURCES
 @pytest.mark.parametrize(("name", "place", "fault"), _FAULTS, ids=[place for _, place, _ in _FAULTS])
 def test_a_fault_that_is_planted_is_found(monkeypatch: pytest.MonkeyPatch, name: str, place: str, fault: Any) -> None:
     addresses.parse_host.cache_clear()
@@ -78,6 +85,22 @@ def test_a_fault_that_is_planted_is_found(monkeypatch: pytest.MonkeyPatch, name:
     campaign = fuzz(TARGETS[name], 1500, seed=1, slowest=float("inf"), enough=1)
     addresses.parse_host.cache_clear()
     assert campaign.findings
+
+
+@pytest.mark.skipif("NATIVE" not in os.environ, reason="the libraries are not what is imported here")
+@pytest.mark.parametrize("words", ["answers otherwise", "logs otherwise"])
+def test_a_compiled_program_that_differs_is_found(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    right = builds.Program.answer
+
+    def wrong(program: builds.Program, data: bytes) -> tuple[bytes, bytes]:
+        answer, line = right(program, data)
+        if words == "answers otherwise":
+            return INTERNAL_DENIAL, line
+        return answer, line.replace(b'"decision":"allow"', b'"decision":"deny"')
+
+    monkeypatch.setattr(builds.Program, "answer", wrong)
+    campaign = fuzz(TARGETS["builds"], 50, seed=1, slowest=float("inf"), enough=1)
+    assert any(words in finding for finding in campaign.findings)
 
 
 def _nested(data: bytes) -> str:
@@ -109,6 +132,7 @@ def test_an_input_that_takes_too_long_is_a_finding() -> None:
     assert list(fuzz(slow, 1, seed=0, slowest=-1.0).findings) == ["an input takes longer than -1.0 seconds"]
 
 
+@_FROM_SOURCES
 def test_the_command_keeps_what_broke_a_law_and_can_judge_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

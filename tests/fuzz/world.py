@@ -6,6 +6,7 @@ The policies hold one rule of every kind. `rule_for` says in plain conditions wh
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from extauthz.decide import Grants, World
@@ -15,7 +16,7 @@ from extauthz.policy.compile import compile_snapshot
 from extauthz.policy.parse import Parsed, parse
 from extauthz.replay.memory import MemoryStore
 from extauthz.replay.spend import Pepper
-from extauthz.server.answer import Answerer
+from extauthz.server.answer import NOBODY, Answerer, Asking
 from extauthz.telemetry.audit import Entries
 from extauthz.telemetry.observation import Observation
 from extauthz.tokens.verify import Verifier
@@ -70,27 +71,38 @@ OBJECTS: Final = (
 class Loaded:
     """The program with those policies, and its last line of the decision log."""
 
-    def __init__(self) -> None:
-        """Load everything."""
+    def __init__(
+        self,
+        objects: Sequence[dict[str, Any]] = OBJECTS,
+        *,
+        broken: frozenset[str] = frozenset(),
+        grants: Grants | None = None,
+        desk: Asking = NOBODY,
+        entries: Entries | None = None,
+    ) -> None:
+        """Load everything, or these objects, of which those named in `broken` have a mistake. Grants are without quotas
+        and entries without redaction unless given."""
         self.clock = FakeClock(float(NOW))
-        parsed = [parse(each) for each in OBJECTS]
-        if not all(isinstance(each, Parsed) for each in parsed):
+        parsed = [parse(each) for each in objects]
+        if {each.ref.name for each in parsed if not isinstance(each, Parsed)} != broken:
             raise AssertionError(f"the policies to fuzz with are broken: {parsed}")
         snapshot = compile_snapshot(parsed)
         keys = KeyRing(self.clock)
         keys.reconcile(snapshot.issuer_keys)
-        self.world = World(snapshot, keys.states(), Verifier(), Grants(Pepper(b"p" * 32)))
+        self.world = World(snapshot, keys.states(), Verifier(), grants or Grants(Pepper(b"p" * 32)))
         self.line = b""
+        self._entries = entries
         self._answerer = Answerer(
             world=lambda: self.world,
             store=MemoryStore(self.clock),
             clock=self.clock,
             observe=self._observe,
             want_keys=keys.want,
+            desk=desk,
         )
 
     def _observe(self, observation: Observation) -> None:
-        self.line = Entries().line(observation)
+        self.line = (self._entries or Entries()).line(observation)
 
     def answer(self, data: bytes) -> bytes:
         """Answer one CheckRequest; its line in the decision log is in `line` then, empty when writing it failed."""

@@ -25,6 +25,10 @@ def test_a_written_duration_reads_as_itself(milliseconds: int) -> None:
     assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
 
 
+def test_a_whole_number_of_seconds_is_written_as_the_float_that_it_is_once_compiled() -> None:
+    assert format_duration(1_790_000_300_300_300) == format_duration(1_790_000_300_300_300.0)
+
+
 @pytest.mark.parametrize("text", ["2030-01-31T12:00:00Z", "2030-01-31T14:00:00.000000+02:00"])
 def test_a_time_is_read_as_rfc_3339_writes_it(text: str) -> None:
     assert read_instant(text) == Instant(1_896_091_200)

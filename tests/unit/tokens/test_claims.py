@@ -68,6 +68,13 @@ def test_an_exp_that_is_not_after_iat_is_refused() -> None:
     assert reason(claims(iat=NOW + 10, exp=NOW + 9)) is Reason.TOKEN_MALFORMED
 
 
+def test_times_are_told_as_the_token_has_them() -> None:
+    """Compiled, a time is a float."""
+    found = refusal(claims(iat=1_790_000_300, exp=1_790_000_300))
+    assert found is not None
+    assert found.detail == "`exp` is `1790000300`, not after `iat`, which is `1790000300`"
+
+
 def test_D05_a_lifetime_is_counted_from_iat_and_never_from_nbf() -> None:
     said = claims(iat=NOW - 3500, nbf=NOW - 1, exp=NOW + 300)
     assert reason(said) is Reason.TOKEN_TOO_LONG_LIVED
