@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-header --no-emit-index-url --no-emit-find-links
 # The package with its hot modules compiled, as the image has it; what runs behind $(COMPILED) takes that one.
 NATIVE := build/native
-COMPILED := NATIVE=1 PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(NATIVE):$(CURDIR)
+COMPILED := NATIVE=1 PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(NATIVE):$(CURDIR)"
 # Arguments of pytest for `unit` and `test`, or of the command for `demo`: make test ARGS='-k reuse'
 ARGS ?=
 
