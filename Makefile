@@ -119,7 +119,7 @@ unit: $(STAMP) ## Run the unit tests: loopback only, seconds
 
 # The folders whose tests ask what is compiled; `test` runs all of them with the sources as they stand.
 .PHONY: test-native
-test-native: native ## Run the tests of what is compiled with the compiled modules
+test-native: native $(XDS_STAMP) ## Run the tests of what is compiled with the compiled modules
 	$(COMPILED) $(BIN)/python -m pytest --override-ini pythonpath= tests/unit tests/laws tests/contract tests/vectors tests/catalogue tests/fuzz tests/envoy $(ARGS)
 
 .PHONY: check

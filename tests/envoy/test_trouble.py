@@ -95,10 +95,18 @@ def test_a_frozen_sidecar_is_503(fresh: Stage) -> None:
     assert client.send("/orders", token).status == 200
     os.kill(fresh.sidecar.process.pid, signal.SIGSTOP)
     try:
+        # One thread is told, and until it runs the others go on.
+        poll_until(lambda: _is_stopped(fresh.sidecar.process.pid), fresh.sidecar.process, "all threads to stop")
         assert client.send("/orders", token).status == 503
     finally:
         os.kill(fresh.sidecar.process.pid, signal.SIGCONT)
     poll_until(lambda: client.send("/orders", token).status == 200, fresh.sidecar.process, "recovery")
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether every thread is stopped (proc_pid_stat(5))."""
+    states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    return set(states) == {"T"}
 
 
 class Patient(Stage):

@@ -49,6 +49,8 @@ _SEED: Final = re.compile(rb"# (?:seed )?([a-z-]+)\n")
 
 
 _SLIP: Final = 100
+_KIND: Final = re.compile(rb"^ *(?:- )?kind: *AccessPolicy *$", re.MULTILINE)
+_HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.ASCII | re.IGNORECASE)
 _HOSTS: Final = re.compile(r"^ *hosts:.*\n(?: *- .*\n)*", re.MULTILINE)
 
 
@@ -124,8 +126,14 @@ def _hold(data: bytes, rules: list[str], unread: bool) -> None:
 def _is_still_said(data: bytes, text: str) -> bool:
     """Whether a file that cannot be read has the lines of the seed that name hosts, and its policy once."""
     hosts = _HOSTS.findall(text)
+    if b"extauthz.dev/v1alpha1" not in data:
+        return False
     said = _HOSTS.findall(data.decode("utf-8", "replace"))
-    return said == hosts and data.count(b"hosts") == len(hosts) and data.count(b"AccessPolicy") == 1
+    return (
+        said == hosts
+        and data.count(b"hosts") == len(hosts)
+        and len(_KIND.findall(data)) == data.count(b"AccessPolicy") == 1
+    )
 
 
 def _is_one_step(data: bytes, text: str) -> bool:
@@ -135,11 +143,30 @@ def _is_one_step(data: bytes, text: str) -> bool:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError, TypeError):
         return False
     # With nothing left of it, the policy is not mistaken but taken away.
-    if sum(word in data for word in (b"AccessPolicy", b"hosts", b"rules", b"anonymous")) < 2:
+    if len(changed) != 1 or not _is_there(changed[0]):
         return False
-    if len(changed) != 1 or not (isinstance(changed[0], dict) or b"AccessPolicy" in data):
+    seed = yaml.load(text, _LOADER)
+    return _steps(seed, changed[0]) == 1 and _hosts(changed[0]) in (None, _hosts(seed))
+
+
+def _is_there(tree: Any) -> bool:
+    """Whether some part of it is a policy by its kind, or by what it says."""
+    if isinstance(tree, list):
+        return any(map(_is_there, tree))
+    if not isinstance(tree, dict):
         return False
-    return _steps(yaml.load(text, _LOADER), changed[0]) == 1
+    spec = tree.get("spec")
+    known = tree.get("kind") == "AccessPolicy" or (isinstance(spec, dict) and "hosts" in spec and "metadata" in tree)
+    return known or any(map(_is_there, tree.values()))
+
+
+def _hosts(tree: Any) -> list[str] | None:
+    """The hosts that a policy names, where each can be read: other ones are no mistake in these, but other hosts."""
+    spec = tree.get("spec") if isinstance(tree, dict) else None
+    hosts = spec.get("hosts") if isinstance(spec, dict) else None
+    if not isinstance(hosts, list) or not all(isinstance(host, str) and _HOST.fullmatch(host) for host in hosts):
+        return None
+    return [host.lower() for host in hosts]
 
 
 def _steps(one: Any, other: Any) -> int:
