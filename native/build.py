@@ -93,7 +93,10 @@ def _compile_here(objects: str) -> None:
     command = distribution.get_command_obj("build_ext")
     command.inplace, command.build_temp = 1, objects  # type: ignore[attr-defined]
     distribution.run_command("build_ext")
-    shutil.rmtree("build", ignore_errors=True)
+    # What the compilers leave has names of chance in it.
+    for left in Path().iterdir():
+        if not left.name.startswith("extauthz"):
+            shutil.rmtree(left)
 
 
 def _look(copy: Path) -> None:

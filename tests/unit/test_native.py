@@ -22,6 +22,14 @@ def test_what_is_tested_is_what_was_asked_for(name: str) -> None:
     assert str(importlib.import_module(f"extauthz.{name}").__file__).endswith(suffix)
 
 
+@pytest.mark.skipif("not os.environ.get('NATIVE')", reason="the libraries are not what is imported here")
+def test_the_copy_holds_the_package_and_its_libraries_and_nothing_else() -> None:
+    """It goes into the image as it is: what the compilers leave has other names each time."""
+    copy = Path(str(importlib.import_module("extauthz").__file__)).parents[1]
+    found = {path.name.partition(".")[0] for path in copy.iterdir() if path.name != ".built"}
+    assert found == {"extauthz", "extauthz__mypyc"}
+
+
 def test_no_module_is_named_twice() -> None:
     assert len(set(MODULES)) == len(MODULES)
 
